@@ -1,0 +1,88 @@
+"""Records that travel between the parts of the agent.
+
+Shapes are written with B (batch), T (time), S x C (categoricals x classes of the stochastic
+latent) and N (parallel environments).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+PyTree = Any
+Metrics = dict[str, Array]
+
+
+class Row(NamedTuple):
+    """What the agent had at time t, and what it chose to do about it.
+
+    In replay a field has the shape of one step; in a learner's batch every field has the leading
+    axes [B, T]. A sequence of rows may cross episode boundaries.
+
+    Attributes:
+      observation: the observation that arrived at t (a tree of arrays).
+      action: the action chosen from ``observation``; zeros where ``is_last``, since nothing was
+        chosen there.
+      reward: float32, the reward that arrived with ``observation``; 0 where ``is_first``.
+      discount: float32, the environment's discount that arrived with ``observation``: 1 where
+        ``is_first``, 0 at a termination, 1 at a truncation.
+      is_first: bool, ``observation`` opens an episode.
+      is_last: bool, ``observation`` closes an episode, by termination or by truncation.
+    """
+
+    observation: PyTree
+    action: Array
+    reward: Array
+    discount: Array
+    is_first: Array
+    is_last: Array
+
+
+class LatentState(NamedTuple):
+    """State of the world model after seeing (or imagining) one step.
+
+    Attributes:
+      stoch: z, one-hot categoricals, float32 [..., S, C].
+      deter: h, output of the sequence core, float32 [..., deter].
+      hidden: x, the sequence core's own state: a tree whose leaves have the same leading axes
+        (for S5 one complex64 [..., P] per layer).
+    """
+
+    stoch: Array
+    deter: Array
+    hidden: PyTree
+
+
+class ActorState(NamedTuple):
+    """What acting carries from one step to the next.
+
+    Attributes:
+      latent: latent state after the previous observation, leading axis [N].
+      action: the action taken after it, [N, ...].
+    """
+
+    latent: LatentState
+    action: Array
+
+
+class PolicyParams(NamedTuple):
+    """The parameters that acting needs."""
+
+    world_model: PyTree
+    actor: PyTree
+
+
+class Params(NamedTuple):
+    """Everything that is learned, and the slow copy of the critic."""
+
+    world_model: PyTree
+    actor: PyTree
+    critic: PyTree
+    slow_critic: PyTree
+
+    @property
+    def policy(self) -> PolicyParams:
+        """The part that actors fetch."""
+        return PolicyParams(self.world_model, self.actor)

@@ -1,0 +1,1 @@
+"""Networks in JAX and Haiku, usable outside of this project."""
