@@ -1,0 +1,45 @@
+"""From the continuous system dx = Lambda x + B u to x_t = Lambda_bar x_{t-1} + B_bar u_t.
+
+Lambda is diagonal, so B_bar = diag(gain) B: each rule returns ``(Lambda_bar, gain)`` and the gain
+is applied to the product B u, which keeps the matrix product itself real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jax import Array
+
+Discretisation = Callable[[Array, Array], tuple[Array, Array]]
+
+
+def bilinear(Lambda: Array, step: Array) -> tuple[Array, Array]:
+    """Bilinear (Tustin) rule, of order 2 in the step.
+
+    Lambda_bar = (1 + step/2 Lambda) / (1 - step/2 Lambda), gain = step / (1 - step/2 Lambda).
+
+    Args:
+      Lambda: complex [P], eigenvalues with non-positive real part.
+      step: real [P], positive step sizes.
+    """
+    denominator = 1.0 - 0.5 * step * Lambda
+    return (1.0 + 0.5 * step * Lambda) / denominator, step / denominator
+
+
+def zoh(Lambda: Array, step: Array) -> tuple[Array, Array]:
+    """Zero-order hold: exact for an input that is constant over the step.
+
+    Lambda_bar = exp(step Lambda), gain = (Lambda_bar - 1) / Lambda, continued by ``step`` at
+    Lambda = 0. Arguments as in :func:`bilinear`.
+    """
+    z = step * Lambda
+    small = jnp.abs(z) < 1e-2
+    # (exp(z) - 1) / z cancels near 0 and is NaN at 0; its series is exact to float32 there. The
+    # inner `where` keeps the branch not taken, and so its gradient, finite.
+    safe = jnp.where(small, 1.0, z)
+    series = 1.0 + z / 2 * (1.0 + z / 3 * (1.0 + z / 4))
+    return jnp.exp(z), step * jnp.where(small, series, (jnp.exp(safe) - 1.0) / safe)
+
+
+DISCRETISATIONS: dict[str, Discretisation] = {"bilinear": bilinear, "zoh": zoh}

@@ -1,0 +1,161 @@
+"""The residual SSM block, and the stack of blocks that R2I uses as its sequence model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from acme_r2i.networks.sequence_core import SequenceCore
+from acme_r2i.networks.ssm.s5 import S5
+
+Norm = Literal["post", "pre"]
+
+
+class SSMBlock(hk.Module):
+    """u -> SSM -> GELU -> GLU -> + u -> LayerNorm (post-norm; pre-norm moves the norm in front).
+
+    Source: arXiv 2403.04253, section 3.2 and appendix; arXiv 2208.04933, appendix on the
+    activation. The GLU is Dense(v) * sigmoid(Dense(v)).
+    """
+
+    def __init__(
+        self,
+        ssm: S5,
+        width: int,
+        norm: Norm = "post",
+        glu: bool = True,
+        dropout: float = 0.0,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        self._ssm = ssm
+        self._norm = norm
+        self._dropout = dropout
+        self._layer_norm = hk.LayerNorm(-1, True, True)
+        self._gate = hk.Linear(2 * width, name="glu") if glu else None
+
+    def initial_state(self, batch_size: int | None) -> Array:
+        """State of the SSM inside."""
+        return self._ssm.initial_state(batch_size)
+
+    def __call__(
+        self, inputs: Array, prev_state: Array, is_first: Array | None = None
+    ) -> tuple[Array, Array]:
+        """One step, shapes as :class:`S5`."""
+        return self._around(lambda u: self._ssm(u, prev_state, is_first), inputs, None)
+
+    def unroll(
+        self,
+        inputs: Array,
+        state: Array,
+        is_first: Array | None = None,
+        dropout_key: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """All steps, shapes as :class:`S5`. Dropout acts only where a key is given."""
+        return self._around(lambda u: self._ssm.unroll(u, state, is_first), inputs, dropout_key)
+
+    def _around(
+        self,
+        ssm: Callable[[Array], tuple[Array, Array]],
+        inputs: Array,
+        dropout_key: Array | None,
+    ) -> tuple[Array, Array]:
+        outputs, state = ssm(self._layer_norm(inputs) if self._norm == "pre" else inputs)
+        outputs = self._drop(jax.nn.gelu(outputs), dropout_key, 0)
+        if self._gate is not None:
+            value, gate = jnp.split(self._gate(outputs), 2, axis=-1)
+            outputs = self._drop(value * jax.nn.sigmoid(gate), dropout_key, 1)
+        outputs = inputs + outputs
+        return (self._layer_norm(outputs) if self._norm == "post" else outputs), state
+
+    def _drop(self, values: Array, key: Array | None, index: int) -> Array:
+        if key is None or self._dropout == 0.0:
+            return values
+        return hk.dropout(jax.random.fold_in(key, index), self._dropout, values)
+
+
+class SSMStack(SequenceCore):
+    """Linear input layer, residual SSM blocks, linear output layer.
+
+    Its state is a tuple with one complex64 [B, P] a block.
+    """
+
+    def __init__(
+        self,
+        output_size: int,
+        width: int,
+        num_layers: int,
+        state_size: int,
+        norm: Norm = "post",
+        glu: bool = True,
+        dropout: float = 0.0,
+        name: str | None = None,
+        **ssm_options: Any,
+    ):
+        """Initialises the stack.
+
+        Args:
+          output_size: features out.
+          width: features H between the blocks.
+          num_layers: number of blocks.
+          state_size: of each block's SSM.
+          norm: "post" or "pre"; a pre-norm stack ends with one more LayerNorm.
+          glu: gate the output of each SSM.
+          dropout: rate in [0, 1), in ``unroll`` with a key only.
+          name: module name.
+          **ssm_options: the other arguments of :class:`S5`.
+        """
+        super().__init__(name=name)
+        self._input = hk.Linear(width, name="input")
+        self._blocks = [
+            SSMBlock(
+                S5(width, state_size, name=f"s5_{i}", **ssm_options),
+                width,
+                norm=norm,
+                glu=glu,
+                dropout=dropout,
+                name=f"block_{i}",
+            )
+            for i in range(num_layers)
+        ]
+        self._final_norm = hk.LayerNorm(-1, True, True, name="norm") if norm == "pre" else None
+        self._output = hk.Linear(output_size, name="output")
+
+    def initial_state(self, batch_size: int | None) -> tuple[Array, ...]:
+        """One complex64 [B, P] a block."""
+        return tuple(block.initial_state(batch_size) for block in self._blocks)
+
+    def __call__(
+        self, inputs: Array, prev_state: tuple[Array, ...], is_first: Array | None = None
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """One step: [B, F] -> [B, output_size]."""
+        outputs, states = self._input(inputs), []
+        for block, state in zip(self._blocks, prev_state, strict=True):
+            outputs, state = block(outputs, state, is_first)
+            states.append(state)
+        return self._finish(outputs), tuple(states)
+
+    def unroll(
+        self,
+        inputs: Array,
+        state: tuple[Array, ...],
+        is_first: Array | None = None,
+        dropout_key: Array | None = None,
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """All steps: [B, T, F] -> [B, T, output_size], states [B, T, P] a block."""
+        outputs, states = self._input(inputs), []
+        for index, (block, initial) in enumerate(zip(self._blocks, state, strict=True)):
+            key = None if dropout_key is None else jax.random.fold_in(dropout_key, index)
+            outputs, block_states = block.unroll(outputs, initial, is_first, key)
+            states.append(block_states)
+        return self._finish(outputs), tuple(states)
+
+    def _finish(self, outputs: Array) -> Array:
+        if self._final_norm is not None:
+            outputs = self._final_norm(outputs)
+        return self._output(outputs)
