@@ -1,0 +1,84 @@
+"""The few distributions of the model, as functions of their logits.
+
+Plain functions and not distribution objects: the same logits are sampled, compared and stored in
+different places, and only arrays travel through scans and jit.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import rlax
+from jax import Array
+
+
+def symlog(x: Array) -> Array:
+    """sign(x) log(1 + |x|) (arXiv 2301.04104, equation 2)."""
+    return rlax.signed_logp1(x)
+
+
+def unimix(logits: Array, fraction: float) -> Array:
+    """Log-probabilities of (1 - fraction) softmax(logits) + fraction uniform, over the last axis.
+
+    No class ever has probability below fraction / classes, so KLs and log-likelihoods stay bounded.
+    """
+    log_probs = jax.nn.log_softmax(logits)
+    if fraction == 0.0:
+        return log_probs
+    return jnp.log((1.0 - fraction) * jnp.exp(log_probs) + fraction / logits.shape[-1])
+
+
+def sample_one_hot(key: Array, log_probs: Array) -> Array:
+    """One-hot samples with straight-through gradients to the probabilities, shape of ``log_probs``.
+
+    The value is exactly one-hot; the gradient is that of the probabilities (arXiv 2010.02193,
+    algorithm 1).
+    """
+    num_classes = log_probs.shape[-1]
+    sample = jax.nn.one_hot(jax.random.categorical(key, log_probs), num_classes)
+    probs = jnp.exp(log_probs)
+    return jax.lax.stop_gradient(sample) + (probs - jax.lax.stop_gradient(probs))
+
+
+def categorical_kl(p: Array, q: Array) -> Array:
+    """KL(p || q) of independent categoricals from log-probabilities [..., S, C], summed over S."""
+    return jnp.sum(jnp.exp(p) * (p - q), axis=(-2, -1))
+
+
+def categorical_entropy(log_probs: Array) -> Array:
+    """Entropy in nats from log-probabilities, over the last axis."""
+    return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
+
+
+def symlog_squared_error(prediction: Array, target: Array) -> Array:
+    """Squared distance of ``prediction`` to symlog(target), summed over the last axis."""
+    return jnp.sum(jnp.square(prediction - symlog(target)), axis=-1)
+
+
+def bernoulli_loss(logits: Array, target: Array) -> Array:
+    """-target log p - (1 - target) log(1 - p); soft targets in [0, 1] are allowed."""
+    return jax.nn.softplus(logits) - target * logits
+
+
+class SymlogTwoHot:
+    """A scalar as a categorical over bins of its symlog, regressed with a two-hot target.
+
+    Source: arXiv 2301.04104, equations 8 to 10. Values whose symlog leaves [-limit, limit] are
+    represented by the last bin.
+    """
+
+    def __init__(self, num_bins: int = 255, limit: float = 20.0):
+        self.num_bins = num_bins
+        self._pair = rlax.muzero_pair(num_bins, -limit, limit, rlax.SIGNED_LOGP1_PAIR)
+
+    def mean(self, logits: Array) -> Array:
+        """symexp of the expected bin: [..., bins] -> [...]."""
+        return self._pair.apply_inv(jax.nn.softmax(logits))
+
+    def loss(self, logits: Array, target: Array) -> Array:
+        """Cross-entropy to the two-hot target, in nats: [..., bins], [...] -> [...].
+
+        No gradient goes to ``target``.
+        """
+        two_hot = jax.lax.stop_gradient(self._pair.apply(target))
+        return -jnp.sum(two_hot * jax.nn.log_softmax(logits), axis=-1)
