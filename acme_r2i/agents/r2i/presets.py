@@ -1,0 +1,114 @@
+"""Named settings: each preset is a function of the task's name that returns a config.
+
+The task decides one thing, the reward scale: a reward far from size 1 falls inside one bin of
+the two-hot code, and what there is to learn from it fades (R2I's own code is on the symlog range
+[-20, 20] with 255 bins, 0.16 apart).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from acme_r2i.agents.r2i.config import (
+    BehaviourConfig,
+    MLPConfig,
+    OptimiserConfig,
+    R2IConfig,
+    ReplayConfig,
+    SSMConfig,
+    WorldModelConfig,
+)
+
+Preset = Callable[[str], R2IConfig]
+
+# POPGym pays +-1 / (paid steps of an episode) a step; this brings it to +-1.
+REWARD_SCALES = {
+    "popgym:RepeatPreviousEasy": 48.0,
+    "popgym:RepeatPreviousMedium": 72.0,
+    "popgym:RepeatPreviousHard": 92.0,
+}
+
+
+def cpu(task: str = "") -> R2IConfig:
+    """Small networks and short sequences: learns on two CPU cores in minutes."""
+    mlp = MLPConfig(2, 128)
+    return R2IConfig(
+        batch_size=16,
+        sequence_length=32,
+        train_ratio=64.0,
+        num_environments=8,
+        reward_scale=REWARD_SCALES.get(task, 1.0),
+        replay=ReplayConfig(capacity_env_steps=1_000_000, min_env_steps=1024, stride=8),
+        world_model=WorldModelConfig(
+            stoch=8,
+            classes=8,
+            deter=128,
+            core=SSMConfig(layers=2, width=128, state_size=64, n_blocks=8),
+            encoder=MLPConfig(1, 128),
+            decoder=MLPConfig(1, 128),
+            prior=MLPConfig(1, 128),
+            reward=mlp,
+            continue_prob=mlp,
+        ),
+        behaviour=BehaviourConfig(
+            imagination_starts=8, actor=mlp, critic=mlp, entropy_scale=3e-3
+        ),
+        model_optimiser=OptimiserConfig(1e-3, 1e-8, 1000.0),
+        ssm_learning_rate=1e-3,
+        actor_optimiser=OptimiserConfig(3e-4, 1e-5, 100.0),
+        critic_optimiser=OptimiserConfig(3e-4, 1e-5, 100.0),
+    )
+
+
+def tiny(task: str = "") -> R2IConfig:
+    """As small as it gets: for tests, not for learning."""
+    mlp = MLPConfig(1, 16)
+    return R2IConfig(
+        batch_size=4,
+        sequence_length=8,
+        train_ratio=8.0,
+        num_environments=2,
+        reward_scale=REWARD_SCALES.get(task, 1.0),
+        replay=ReplayConfig(capacity_env_steps=10_000, min_env_steps=64, stride=4),
+        world_model=WorldModelConfig(
+            stoch=4,
+            classes=4,
+            deter=16,
+            core=SSMConfig(layers=2, width=16, state_size=8, n_blocks=2),
+            encoder=mlp,
+            decoder=mlp,
+            prior=mlp,
+            reward=mlp,
+            continue_prob=mlp,
+            reward_bins=41,
+        ),
+        behaviour=BehaviourConfig(
+            horizon=4, imagination_starts=2, actor=mlp, critic=mlp, critic_bins=41
+        ),
+    )
+
+
+def popgym(task: str = "") -> R2IConfig:
+    """The paper's POPGym settings."""
+    return R2IConfig(
+        reward_scale=REWARD_SCALES.get(task, 1.0),
+        replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=8192, stride=256),
+    )
+
+
+def bsuite(task: str = "") -> R2IConfig:
+    """The paper's BSuite settings."""
+    return R2IConfig(
+        batch_size=16,
+        sequence_length=256,
+        train_ratio=1024.0,
+        num_environments=1,
+        reward_scale=REWARD_SCALES.get(task, 1.0),
+        replay=ReplayConfig(capacity_env_steps=5_000_000, min_env_steps=1024, stride=64),
+        world_model=WorldModelConfig(
+            deter=512, core=SSMConfig(discretisation="zoh", initial_state="zeros")
+        ),
+    )
+
+
+PRESETS: dict[str, Preset] = {"cpu": cpu, "tiny": tiny, "popgym": popgym, "bsuite": bsuite}

@@ -1,0 +1,324 @@
+"""One update of the whole agent, as a pure function of (state, batch)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from acme_r2i.agents.r2i import actor_critic
+from acme_r2i.agents.r2i import imagination as imagination_lib
+from acme_r2i.agents.r2i.actor_critic import ReturnRange
+from acme_r2i.agents.r2i.config import OptimiserConfig, R2IConfig
+from acme_r2i.agents.r2i.networks import R2INetworks
+from acme_r2i.agents.r2i.types import LatentState, Metrics, Params, PyTree, Row
+from acme_r2i.agents.r2i.world_model import Observed, model_features, world_model_losses
+from acme_r2i.networks import distributions
+from acme_r2i.networks.ssm import s5
+
+
+class OptimiserStates(NamedTuple):
+    """States of the three optimisers."""
+
+    model: optax.OptState
+    actor: optax.OptState
+    critic: optax.OptState
+
+
+class TrainingState(NamedTuple):
+    """All that changes with an update.
+
+    Attributes:
+      params: parameters, slow critic included.
+      optimisers: optimiser states.
+      return_range: moving percentiles of the imagined returns.
+      key: random key of the next update.
+      learner_steps: updates done, int32 [].
+    """
+
+    params: Params
+    optimisers: OptimiserStates
+    return_range: ReturnRange
+    key: Array
+    learner_steps: Array
+
+
+class Optimisers(NamedTuple):
+    """The three optimisers."""
+
+    model: optax.GradientTransformation
+    actor: optax.GradientTransformation
+    critic: optax.GradientTransformation
+
+
+def make_optimisers(config: R2IConfig) -> Optimisers:
+    """Adam for each network; SSM parameters with their own learning rate and no decay."""
+    return Optimisers(
+        _make_optimiser(config.model_optimiser, config.ssm_learning_rate),
+        _make_optimiser(config.actor_optimiser),
+        _make_optimiser(config.critic_optimiser),
+    )
+
+
+def init_training_state(key: Array, networks: R2INetworks, config: R2IConfig) -> TrainingState:
+    """Fresh parameters and optimisers."""
+    params_key, state_key = jax.random.split(key)
+    params = networks.init(params_key)
+    optimisers = make_optimisers(config)
+    return TrainingState(
+        params=params,
+        optimisers=OptimiserStates(
+            optimisers.model.init(params.world_model),
+            optimisers.actor.init(params.actor),
+            optimisers.critic.init(params.critic),
+        ),
+        return_range=actor_critic.initial_return_range(),
+        key=state_key,
+        learner_steps=jnp.zeros([], jnp.int32),
+    )
+
+
+def make_update(
+    networks: R2INetworks, config: R2IConfig
+) -> Callable[[TrainingState, Row], tuple[TrainingState, Metrics]]:
+    """Makes the update: world model, imagination, actor and critic, in this order.
+
+    The function it returns takes rows [B, T] and returns the next state and scalar metrics. It is
+    not jitted; jit it with the state donated.
+    """
+    optimisers = make_optimisers(config)
+
+    def update(state: TrainingState, rows: Row) -> tuple[TrainingState, Metrics]:
+        key, model_key, behaviour_key = jax.random.split(state.key, 3)
+        rows = rows._replace(reward=rows.reward * config.reward_scale)
+        params, states = state.params, state.optimisers
+
+        model_params, model_state, observed, model_metrics = _update_model(
+            networks, config, optimisers.model, params.world_model, states.model, model_key, rows
+        )
+        params = params._replace(world_model=model_params)
+        rollout, discount = _imagine(networks, config, params, behaviour_key, observed, rows)
+        gradients, return_range, behaviour_metrics = _behaviour_gradients(
+            networks, config, params, rollout, discount, state.return_range
+        )
+        actor, actor_state, actor_norm = _apply(
+            optimisers.actor, gradients[0], states.actor, params.actor
+        )
+        critic, critic_state, critic_norm = _apply(
+            optimisers.critic, gradients[1], states.critic, params.critic
+        )
+        slow_critic = optax.incremental_update(
+            critic, params.slow_critic, config.behaviour.slow_critic_fraction
+        )
+        next_state = TrainingState(
+            params=Params(model_params, actor, critic, slow_critic),
+            optimisers=OptimiserStates(model_state, actor_state, critic_state),
+            return_range=return_range,
+            key=key,
+            learner_steps=state.learner_steps + 1,
+        )
+        norms = {"actor/gradient_norm": actor_norm, "critic/gradient_norm": critic_norm}
+        return next_state, {**model_metrics, **behaviour_metrics, **norms}
+
+    return update
+
+
+def make_model_update(
+    networks: R2INetworks, config: R2IConfig
+) -> Callable[[TrainingState, Row], tuple[TrainingState, Metrics]]:
+    """Like :func:`make_update`, of the world model alone: actor and critic stay as they are."""
+    optimiser = make_optimisers(config).model
+
+    def update(state: TrainingState, rows: Row) -> tuple[TrainingState, Metrics]:
+        key, model_key = jax.random.split(state.key)
+        rows = rows._replace(reward=rows.reward * config.reward_scale)
+        model_params, model_state, _, metrics = _update_model(
+            networks,
+            config,
+            optimiser,
+            state.params.world_model,
+            state.optimisers.model,
+            model_key,
+            rows,
+        )
+        next_state = state._replace(
+            params=state.params._replace(world_model=model_params),
+            optimisers=state.optimisers._replace(model=model_state),
+            key=key,
+            learner_steps=state.learner_steps + 1,
+        )
+        return next_state, metrics
+
+    return update
+
+
+def _update_model(
+    networks: R2INetworks,
+    config: R2IConfig,
+    optimiser: optax.GradientTransformation,
+    params: PyTree,
+    optimiser_state: optax.OptState,
+    key: Array,
+    rows: Row,
+) -> tuple[PyTree, optax.OptState, Observed, Metrics]:
+    scales = config.world_model.loss_scales
+
+    def loss_fn(params: PyTree) -> tuple[Array, tuple[dict[str, Array], Observed]]:
+        losses, observed = world_model_losses(
+            networks.model, config.world_model, params, key, rows
+        )
+        total = sum(getattr(scales, name) * loss for name, loss in losses.items())
+        return total, (losses, observed)
+
+    gradient, (losses, observed) = jax.grad(loss_fn, has_aux=True)(params)
+    params, optimiser_state, norm = _apply(optimiser, gradient, optimiser_state, params)
+    metrics = {f"model/{name}_loss": loss for name, loss in losses.items()}
+    metrics["model/posterior_entropy"] = _latent_entropy(observed.posterior)
+    metrics["model/prior_entropy"] = _latent_entropy(observed.prior)
+    metrics["model/gradient_norm"] = norm
+    return params, optimiser_state, observed, metrics
+
+
+def _imagine(
+    networks: R2INetworks,
+    config: R2IConfig,
+    params: Params,
+    key: Array,
+    observed: Observed,
+    rows: Row,
+) -> tuple[imagination_lib.Rollout, Array]:
+    """A rollout from chosen posterior states, without gradient, and their own discount [N]."""
+    behaviour = config.behaviour
+    start_key, rollout_key = jax.random.split(key)
+    times = imagination_lib.sample_start_times(
+        start_key, *rows.is_first.shape, behaviour.imagination_starts
+    )
+    start = imagination_lib.gather_starts(jax.lax.stop_gradient(observed.latent), times)
+
+    def act(act_key: Array, latent: LatentState) -> Array:
+        features = actor_critic.policy_features(latent, behaviour.policy_inputs)
+        log_probs = networks.actor(params.actor, features)
+        return jax.random.categorical(act_key, log_probs).astype(jnp.int32)
+
+    rollout = imagination_lib.imagine(
+        lambda step_key, state: networks.model.imagine_step(params.world_model, step_key, state),
+        act,
+        rollout_key,
+        start,
+        behaviour.horizon,
+    )
+    return rollout, imagination_lib.gather_starts(rows.discount, times)
+
+
+def _behaviour_gradients(
+    networks: R2INetworks,
+    config: R2IConfig,
+    params: Params,
+    rollout: imagination_lib.Rollout,
+    start_discount: Array,
+    return_range: ReturnRange,
+) -> tuple[tuple[PyTree, PyTree], ReturnRange, Metrics]:
+    """Gradients of actor and critic on a rollout; the model is not differentiated through."""
+    behaviour = config.behaviour
+    reward_scalar = distributions.SymlogTwoHot(config.world_model.reward_bins)
+    value_scalar = distributions.SymlogTwoHot(behaviour.critic_bins)
+
+    predictions = networks.model.predict(
+        params.world_model, model_features(jax.tree.map(lambda x: x[1:], rollout.latent))
+    )
+    rewards = reward_scalar.mean(predictions.reward)
+    continues = jnp.concatenate(
+        [start_discount[None], jax.nn.sigmoid(predictions.continue_prob)]
+    )
+    features = actor_critic.policy_features(rollout.latent, behaviour.policy_inputs)
+    value_logits = networks.critic(params.critic, features)
+    slow_logits = networks.critic(params.slow_critic, features[:-1])
+    targets = actor_critic.lambda_returns(
+        rewards, continues, value_scalar.mean(value_logits), behaviour
+    )
+    return_range, scale = actor_critic.update_return_range(
+        return_range, targets.returns, behaviour
+    )
+
+    def actor_loss(actor_params: PyTree) -> tuple[Array, Array]:
+        log_probs = networks.actor(actor_params, features[:-1])
+        return actor_critic.actor_loss(log_probs, rollout.action, targets, scale, behaviour)
+
+    def critic_loss(critic_params: PyTree) -> Array:
+        logits = networks.critic(critic_params, features[:-1])
+        return actor_critic.critic_loss(logits, slow_logits, targets, behaviour)
+
+    (actor_value, entropy), actor_gradient = jax.value_and_grad(actor_loss, has_aux=True)(
+        params.actor
+    )
+    critic_value, critic_gradient = jax.value_and_grad(critic_loss)(params.critic)
+    metrics = {
+        "actor/loss": actor_value,
+        "actor/entropy": entropy,
+        "critic/loss": critic_value,
+        "imagination/return": jnp.mean(targets.returns),
+        "imagination/return_scale": scale,
+        "imagination/reward": jnp.mean(rewards),
+        "imagination/value": jnp.mean(targets.values),
+    }
+    return (actor_gradient, critic_gradient), return_range, metrics
+
+
+def _make_optimiser(
+    config: OptimiserConfig, ssm_learning_rate: float | None = None
+) -> optax.GradientTransformation:
+    """Clip the global norm, Adam, decay of matrices, learning rate of each group."""
+
+    def schedule(learning_rate: float) -> optax.Schedule | float:
+        if not config.warmup_learner_steps:
+            return learning_rate
+        return optax.linear_schedule(0.0, learning_rate, config.warmup_learner_steps)
+
+    rates = {"network": schedule(config.learning_rate)}
+    if ssm_learning_rate is not None:
+        rates["ssm"] = schedule(ssm_learning_rate)
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip),
+        optax.scale_by_adam(eps=config.eps),
+        *([optax.add_decayed_weights(config.weight_decay, _decayed)] if config.weight_decay else []),
+        optax.partition(
+            {group: optax.scale_by_learning_rate(rate) for group, rate in rates.items()},
+            _parameter_groups if ssm_learning_rate is not None else "network",
+        ),
+    )
+
+
+def _parameter_groups(params: PyTree) -> PyTree:
+    """"ssm" for the parameters of an SSM, "network" for all others."""
+    return {
+        module: {name: "ssm" if name in s5.PARAMETER_NAMES else "network" for name in leaves}
+        for module, leaves in params.items()
+    }
+
+
+def _decayed(params: PyTree) -> PyTree:
+    """Which parameters decay: matrices that are not an SSM's."""
+    return {
+        module: {name: x.ndim > 1 and name not in s5.PARAMETER_NAMES for name, x in leaves.items()}
+        for module, leaves in params.items()
+    }
+
+
+def _apply(
+    optimiser: optax.GradientTransformation,
+    gradient: PyTree,
+    state: optax.OptState,
+    params: PyTree,
+) -> tuple[PyTree, optax.OptState, Array]:
+    """New parameters, new optimiser state, and the gradient's norm before clipping."""
+    updates, state = optimiser.update(gradient, state, params)
+    return optax.apply_updates(params, updates), state, optax.global_norm(gradient)
+
+
+def _latent_entropy(log_probs: Any) -> Array:
+    """Mean entropy of z in nats, summed over its categoricals."""
+    return jnp.mean(jnp.sum(distributions.categorical_entropy(log_probs), axis=-1))
