@@ -1,0 +1,75 @@
+# Commands of this repository; `make help` lists them. The environment .venv is built when first
+# needed, and again when requirements.txt or pyproject.toml has changed.
+
+# What `make train` runs. Override on the command line, e.g.
+#   make train ENV=bsuite:memory_len/0 STEPS=20000 SEED=3 ARGS="--help"
+ENV = popgym:RepeatPreviousEasy
+PRESET = cpu
+STEPS = 100000
+SEED = 0
+# A fresh folder for every run: the command refuses one that already holds a run.
+WORKDIR = runs/$(subst /,_,$(subst :,_,$(ENV)))/seed$(SEED)-$(shell date +%Y%m%d-%H%M%S)
+ARGS =
+
+# `make test PYTEST_ARGS="-x tests/networks"`
+PYTEST_ARGS =
+
+VENV = .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+UV = $(shell command -v uv 2>/dev/null)
+# Reverb and TensorFlow 2.15 have builds for this Python only.
+PYTHON = $(shell for python in python3.11 python3 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	&& echo "$$python" && break; done)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help env train test test-slow lint lock clean
+
+help:  ## list these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+env: $(STAMP)  ## build the environment in .venv
+
+train: $(STAMP)  ## train R2I (ENV, PRESET, STEPS, SEED, WORKDIR, ARGS can be given)
+	$(BIN)/r2i train --env $(ENV) --preset $(PRESET) --env-steps $(STEPS) --seed $(SEED) \
+		--workdir "$(WORKDIR)" $(ARGS)
+
+test: $(STAMP)  ## run the quick tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: $(STAMP)  ## run the tests that take longer
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+lint: $(STAMP)  ## check the code with ruff
+	$(BIN)/ruff check .
+
+lock:  ## pin the whole closure of requirements.in in requirements.txt (needs uv)
+	$(if $(UV),,$(error make lock needs uv (https://docs.astral.sh/uv); the other commands do not))
+	$(UV) pip compile requirements.in --override requirements-overrides.txt \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--no-emit-index-url --no-emit-find-links --annotation-style line \
+		--custom-compile-command "make lock" --quiet --output-file requirements.txt
+
+clean:  ## remove the environment and caches; runs/ stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Built from nothing each time, so that nothing stale stays in it. `--no-deps`: requirements.txt is the
+# whole closure, and some packages' own pins contradict one another (see requirements-overrides.txt).
+$(STAMP): requirements.txt pyproject.toml
+	$(if $(PYTHON)$(UV),,$(error Python 3.11 is needed and was not found; \
+		install it, or name it with: make PYTHON=/path/to/python3.11))
+	@echo "Building $(VENV): about 130 packages, a few minutes and 3 GB of disk."
+	rm -rf $(VENV)
+ifneq ($(UV),)
+	$(UV) venv --quiet --python $(or $(PYTHON),3.11) $(VENV)
+	$(UV) pip sync --quiet --python $(BIN)/python requirements.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+else
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+endif
+	@touch $(STAMP)
