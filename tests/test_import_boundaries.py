@@ -1,0 +1,317 @@
+"""Who may import whom: the layers of the package, on its import graph and in a running process.
+
+The graph is read from the sources, so it holds for every module there is and every one to come.
+`if TYPE_CHECKING:` blocks are not part of it. A module belongs to the first layer it matches.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import fnmatch
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = "acme_r2i"
+
+ANYTHING = frozenset({"*"})
+# Acme and what comes with it.
+ACME_STACK = frozenset({"acme", "launchpad", "reverb", "sonnet", "tensorflow"})
+SIMULATORS = frozenset(
+    {"ale_py", "bsuite", "dm_control", "gym", "gymnasium", "memory_maze", "mujoco", "popgym"}
+)
+NETWORKS = frozenset({"chex", "haiku", "jax", "numpy", "rlax"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """What the modules of one layer may import. Patterns are fnmatch's, on dotted names.
+
+    Attributes:
+        name: what a failure calls it.
+        modules: patterns of the modules in it.
+        outside: third-party packages it may import.
+        inside: names of the layers it may import, beside itself.
+        lazily: third-party packages it may import within functions only.
+        never: packages it may not import anywhere; wins over `outside` and `lazily`.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    outside: frozenset[str]
+    inside: Collection[str] = ()
+    lazily: frozenset[str] = frozenset()
+    never: frozenset[str] = frozenset({"experiments"})
+
+
+LAYERS = (
+    Layer(
+        "package",
+        ("acme_r2i", "acme_r2i.agents", "acme_r2i.agents.r2i"),
+        outside=frozenset(),
+        inside=("networks", "pure half"),
+    ),
+    Layer(
+        "acme_compat",
+        ("acme_r2i.acme_compat",),
+        outside=frozenset({"jax"}),
+        lazily=frozenset({"reverb"}),
+    ),
+    Layer(
+        "networks",
+        ("acme_r2i.networks", "acme_r2i.networks.*"),
+        outside=NETWORKS,
+    ),
+    # Adapters for a family of simulators, imported by the other modules within functions only.
+    Layer(
+        "environment adapters",
+        ("acme_r2i.environments.from_*",),
+        outside=frozenset({"dm_env", "numpy"}) | SIMULATORS,
+        inside=("environments",),
+    ),
+    Layer(
+        "environments",
+        ("acme_r2i.environments", "acme_r2i.environments.*"),
+        outside=frozenset({"dm_env", "numpy"}),
+        inside=("environment adapters",),
+        lazily=ANYTHING,
+        never=ACME_STACK | {"experiments", "haiku", "jax"},
+    ),
+    Layer(
+        "replay",
+        ("acme_r2i.agents.r2i.replay*",),
+        outside=ANYTHING,
+        inside=("acme_compat", "networks", "pure half"),
+    ),
+    Layer(
+        "acting and learning",
+        ("acme_r2i.agents.r2i.acting*", "acme_r2i.agents.r2i.learning*"),
+        outside=ANYTHING,
+        inside=("acme_compat", "networks", "pure half", "replay"),
+        never=frozenset({"experiments", "reverb", "tensorflow"}),
+    ),
+    Layer(
+        "builder",
+        ("acme_r2i.agents.r2i.builder*",),
+        outside=ANYTHING,
+        inside=("acme_compat", "networks", "pure half", "replay", "acting and learning"),
+        never=frozenset({"experiments", "tensorflow"}),
+    ),
+    Layer(
+        "pure half",
+        ("acme_r2i.agents.r2i.*",),
+        outside=NETWORKS | {"dm_env", "optax"},
+        inside=("networks",),
+    ),
+    Layer(
+        "top",
+        ("acme_r2i.cli", "acme_r2i.launch*", "acme_r2i.reports*"),
+        outside=ANYTHING,
+        inside=ANYTHING,
+        never=ACME_STACK | {"experiments"},
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """One import: the full name of what is imported, its line, and whether it is in a function."""
+
+    name: str
+    line: int
+    lazy: bool
+
+
+def modules_of(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Dotted names, below the repository's root, of the Python files in a folder."""
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules_of(ROOT / PACKAGE)
+
+
+def imports_of(source: str, module: str, is_package: bool = False) -> Iterator[Import]:
+    """Every import of a module's source; `from package import module` names the module."""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+
+    def visit(node: ast.AST, lazy: bool) -> Iterator[Import]:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.orelse:
+                yield from visit(child, lazy)
+            return
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, node.lineno, lazy)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                full = f"{name}.{alias.name}"
+                yield Import(full if full in MODULES else name, node.lineno, lazy)
+        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, lazy or function)
+
+    yield from visit(ast.parse(source), False)
+
+
+def layer_of(module: str) -> Layer:
+    for layer in LAYERS:
+        if any(fnmatch.fnmatchcase(module, pattern) for pattern in layer.modules):
+            return layer
+    raise AssertionError(f"{module} belongs to no layer of tests/test_import_boundaries.py: add it")
+
+
+def violations(module: str, source: str, is_package: bool = False) -> list[str]:
+    """What a module imports against the rules of its layer."""
+    layer = layer_of(module)
+    wrong = []
+    for imported in imports_of(source, module, is_package):
+        top = imported.name.split(".")[0]
+        if top in sys.stdlib_module_names:
+            continue
+        if top == PACKAGE:
+            target = layer_of(imported.name).name
+            allowed = target == layer.name or target in layer.inside or ANYTHING <= {*layer.inside}
+        else:
+            packages = layer.outside | layer.lazily if imported.lazy else layer.outside
+            allowed = top not in layer.never and (top in packages or ANYTHING <= packages)
+        if not allowed:
+            where = "within a function " if imported.lazy else ""
+            wrong.append(f"line {imported.line}: {layer.name} {where}imports {imported.name}")
+    return wrong
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_keep_to_their_layer(module):
+    path = MODULES[module]
+    wrong = violations(module, path.read_text(), path.name == "__init__.py")
+    assert not wrong, f"{path.relative_to(ROOT)}: " + "; ".join(wrong)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.endswith("acme_compat")])
+def test_acme_is_adapted_before_it_is_imported(module):
+    """acme_compat comes first in every module that imports Acme while it is loaded."""
+    names = [i.name for i in imports_of(MODULES[module].read_text(), module) if not i.lazy]
+    acme = [index for index, name in enumerate(names) if name.split(".")[0] == "acme"]
+    if acme:
+        assert "acme_r2i.acme_compat" in names[: acme[0]], (
+            f"{module} imports acme before `import acme_r2i.acme_compat  # noqa: F401`"
+        )
+
+
+def test_nothing_imports_experiments():
+    for folder in (PACKAGE, "benchmarks", "tests"):
+        for module, path in modules_of(ROOT / folder).items():
+            names = {i.name.split(".")[0] for i in imports_of(path.read_text(), module)}
+            assert "experiments" not in names, f"{path.relative_to(ROOT)} imports experiments"
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "caught"),
+    [
+        ("acme_r2i.networks.heads", "import haiku as hk, jax.numpy as jnp, os", []),
+        ("acme_r2i.networks.heads", "import acme", ["acme"]),
+        ("acme_r2i.networks.heads", "def f():\n  from acme import specs", ["acme"]),
+        ("acme_r2i.networks.heads", "from acme_r2i.agents.r2i import types", ["types"]),
+        ("acme_r2i.networks.heads", "from ..agents.r2i.types import Row", ["types"]),
+        ("acme_r2i.networks.heads", "from . import encoders\nfrom .ssm import scan", []),
+        ("acme_r2i.networks.heads", "import optax", ["optax"]),
+        ("acme_r2i.environments.bsuite", "import bsuite", ["bsuite"]),
+        ("acme_r2i.environments.bsuite", "def f():\n  if g():\n    import bsuite", []),
+        ("acme_r2i.environments.bsuite", "def f():\n  import tensorflow", ["tensorflow"]),
+        ("acme_r2i.environments.bsuite", "import acme_r2i.launch.run", ["launch"]),
+        ("acme_r2i.agents.r2i.update", "import optax, rlax\nfrom dm_env import specs", []),
+        ("acme_r2i.agents.r2i.update", "from acme_r2i.agents.r2i import replay", ["replay"]),
+        ("acme_r2i.agents.r2i.update", "try:\n  import reverb\nexcept Any: pass", ["reverb"]),
+        ("acme_r2i.agents.r2i.update", "if TYPE_CHECKING:\n  import reverb", []),
+        ("acme_r2i.agents.r2i.learning", "import acme, jax", []),
+        ("acme_r2i.agents.r2i.learning", "import reverb", ["reverb"]),
+        ("acme_r2i.agents.r2i.builder", "import reverb", []),
+        ("acme_r2i.agents.r2i.builder", "def f():\n  import tensorflow", ["tensorflow"]),
+        ("acme_r2i.agents.r2i.replay", "import reverb, tensorflow", []),
+        ("acme_r2i.agents.r2i.replay", "import acme_r2i.cli", ["cli"]),
+        ("acme_r2i.launch.sweep", "from acme_r2i.agents.r2i import builder", []),
+        ("acme_r2i.launch.sweep", "import acme", ["acme"]),
+        ("acme_r2i.launch.sweep", "import experiments.popgym", ["experiments"]),
+        ("acme_r2i.agents.r2i", "from acme_r2i.agents.r2i.builder import R2IBuilder", ["builder"]),
+        ("acme_r2i.agents.r2i.replay", "import acme_r2i.agents.r2i.learning", ["learning"]),
+    ],
+)
+def test_the_rules_catch(module, source, caught):
+    """The table says what it means: allowed imports pass, the others are named."""
+    found = violations(module, source, is_package=False)
+    assert len(found) == len(caught), found
+    for violation, word in zip(found, caught, strict=True):
+        assert word in violation
+
+
+# Imports each module anew, on third-party packages that stay loaded, while `blocked` cannot be
+# imported; prints what failed as JSON.
+IMPORT_EACH = """
+import importlib, json, sys, traceback
+
+blocked, modules = json.loads(sys.argv[1])
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in blocked:
+            raise ModuleNotFoundError(f"{name} is blocked here", name=name)
+
+sys.meta_path.insert(0, Blocker())
+failed = {}
+for module in modules:
+    for name in [name for name in sys.modules if name.split(".")[0] == "acme_r2i"]:
+        del sys.modules[name]
+    try:
+        importlib.import_module(module)
+    except Exception:
+        failed[module] = traceback.format_exc()
+print(json.dumps(failed))
+"""
+
+
+def import_each(modules: list[str], blocked: frozenset[str]) -> dict[str, str]:
+    """Imports modules where some packages are blocked; returns tracebacks by module."""
+    finished = subprocess.run(
+        [sys.executable, "-c", IMPORT_EACH, json.dumps([sorted(blocked), modules])],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+@pytest.mark.parametrize(
+    ("layers", "blocked"),
+    [
+        (("package", "networks", "pure half"), ACME_STACK | SIMULATORS),
+        (("environments",), ACME_STACK | SIMULATORS | {"haiku", "jax"}),
+    ],
+)
+def test_pure_modules_import_without_acme_and_simulators(layers, blocked):
+    modules = [module for module in MODULES if layer_of(module).name in layers]
+    assert modules
+    failed = import_each(modules, blocked)
+    assert not failed, "\n".join(failed.values())
+
+
+@pytest.mark.skipif("acme_r2i.cli" not in MODULES, reason="there is no command yet")
+def test_the_command_is_imported_without_anything_heavy():
+    """A wrong argument is answered before the seconds that JAX and TensorFlow take to load."""
+    heavy = ACME_STACK | SIMULATORS | {"haiku", "jax", "matplotlib", "optax", "rlax"}
+    failed = import_each(["acme_r2i.cli"], heavy)
+    assert not failed, "\n".join(failed.values())
