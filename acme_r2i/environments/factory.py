@@ -1,0 +1,146 @@
+"""From ``"suite:task"`` to a ``dm_env.Environment``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any, Protocol, cast
+
+import dm_env
+import numpy as np
+
+from acme_r2i.environments import naming, reference
+from acme_r2i.environments.reference import TaskReference
+
+
+class Suite(Protocol):
+    """What the module of a suite offers. Importing the module imports no simulator."""
+
+    def tasks(self) -> list[str]:
+        """Returns every task's name, without the suite's."""
+
+    def resolve(self, task: str) -> str:
+        """Returns the task's full name (a suite may take short ones).
+
+        Raises:
+          ValueError: if the suite does not have the task.
+        """
+
+    def make(self, task: str, *, seed: int, **options: Any) -> dm_env.Environment:
+        """Builds a resolved task. The keyword arguments beside ``seed`` are the suite's options."""
+
+    def reward_magnitude(self, task: str) -> float | None:
+        """Returns what ``reward_magnitude`` says of a resolved task."""
+
+
+# A new suite is one line here.
+SUITES: dict[str, str] = {
+    "bsuite": "acme_r2i.environments.bsuite",
+    "popgym": "acme_r2i.environments.popgym",
+}
+
+
+def make_environment(name: str, *, seed: int = 0, **options: Any) -> dm_env.Environment:
+    """Builds an environment.
+
+    Observations and rewards are float32, discounts float32 (0 at a termination, 1 at a
+    truncation and everywhere else), discrete actions int32.
+
+    Args:
+      name: ``"suite:task"``, e.g. ``"popgym:RepeatPreviousEasy"`` or ``"bsuite:memory_len/0"``.
+      seed: governs all of the environment's randomness: the same seed and the same actions give
+        the same stream of episodes, which differ from each other. In 0 ... 2**32 - 1.
+      **options: the suite's own options.
+
+    Raises:
+      ValueError: on an unknown suite, task or option, or a seed out of range.
+      SimulatorMissingError: if the suite's simulator cannot be imported.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be an integer in [0, 2**32), got {seed!r}")
+    suite_name, suite, task = _parse(name)
+    allowed = [
+        parameter.name
+        for parameter in inspect.signature(suite.make).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name != "seed"
+    ]
+    for option in options:
+        if option not in allowed:
+            raise ValueError(
+                f"suite {suite_name} has no option {option!r}; its options: "
+                f"{', '.join(allowed) or 'none'}"
+            )
+    return suite.make(task, seed=int(seed), **options)
+
+
+def list_tasks(suite: str | None = None) -> list[str]:
+    """Returns the full names of all tasks, or of one suite's, in the suites' own order.
+
+    Raises:
+      ValueError: on an unknown suite.
+    """
+    suites = list(SUITES) if suite is None else [suite]
+    return [f"{each}:{task}" for each in suites for task in _suite(each).tasks()]
+
+
+def validate_name(name: str) -> str:
+    """Checks a task's name without importing its simulator.
+
+    Returns:
+      The full name: ``"bsuite:memory_len"`` becomes ``"bsuite:memory_len/0"``.
+
+    Raises:
+      ValueError: naming what was given and what is near it.
+    """
+    suite_name, _, task = _parse(name)
+    return f"{suite_name}:{task}"
+
+
+def task_reference(name: str) -> TaskReference:
+    """Returns the chance, solved and best returns of a task, with their source.
+
+    Raises:
+      ValueError: on an unknown name.
+    """
+    return reference.lookup(validate_name(name))
+
+
+def reward_magnitude(name: str) -> float | None:
+    """Returns the size of the reward for one right step, where it is far from 1; otherwise None.
+
+    POPGym pays a share of 1 a step (1/48 in RepeatPreviousEasy). Dividing rewards by this number
+    brings them to size 1.
+
+    Raises:
+      ValueError: on an unknown name.
+    """
+    _, suite, task = _parse(name)
+    return suite.reward_magnitude(task)
+
+
+def _suite(name: str) -> Suite:
+    if name not in SUITES:
+        hint = naming.did_you_mean(name, SUITES)
+        raise ValueError(f"unknown suite {name!r}{hint or '; suites: ' + ', '.join(SUITES)}")
+    return cast(Suite, importlib.import_module(SUITES[name]))
+
+
+def _parse(name: str) -> tuple[str, Suite, str]:
+    """Returns the suite's name, the suite, and the task's full name within it."""
+    if not isinstance(name, str):
+        raise ValueError(f"a task's name is a string 'suite:task', got {name!r}")
+    suite_name, _, task = name.partition(":")
+    if not (suite_name and task):
+        raise ValueError(f"a task's name is 'suite:task', got {name!r}{_hint_of_suite(name)}")
+    suite = _suite(suite_name)
+    return suite_name, suite, suite.resolve(task)
+
+
+def _hint_of_suite(task: str) -> str:
+    """Returns a hint for a task named without its suite."""
+    for suite in SUITES:
+        try:
+            return f"; did you mean {suite}:{_suite(suite).resolve(task)}?"
+        except ValueError:
+            continue
+    return f"; suites: {', '.join(SUITES)}"

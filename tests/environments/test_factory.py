@@ -1,0 +1,130 @@
+"""The names of tasks: what is accepted, what is refused and how, and what stays unimported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from acme_r2i import environments
+
+
+def test_every_suite_lists_tasks_that_validate():
+    for name in environments.list_tasks():
+        assert environments.validate_name(name) == name
+
+
+def test_list_tasks_of_one_suite():
+    assert len(environments.list_tasks("bsuite")) == 468
+    assert environments.list_tasks("bsuite")[0] == "bsuite:bandit/0"
+    assert "popgym:RepeatPreviousEasy" in environments.list_tasks("popgym")
+    assert environments.list_tasks() == [
+        *environments.list_tasks("bsuite"),
+        *environments.list_tasks("popgym"),
+    ]
+
+
+def test_an_experiment_is_short_for_its_first_setting():
+    assert environments.validate_name("bsuite:memory_len") == "bsuite:memory_len/0"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("popgim:RepeatPreviousEasy", "unknown suite 'popgim'; did you mean popgym?"),
+        ("xyz:RepeatPreviousEasy", "unknown suite 'xyz'; suites: bsuite, popgym"),
+        (
+            "popgym:RepeatPreviusEasy",
+            "unknown task popgym:RepeatPreviusEasy; did you mean popgym:RepeatPreviousEasy",
+        ),
+        ("popgym:repeatpreviouseasy", "did you mean popgym:RepeatPreviousEasy"),
+        ("popgym:Q", "unknown task popgym:Q; see list_tasks('popgym')"),
+        ("bsuite:memry_len", "unknown task bsuite:memry_len; did you mean bsuite:memory_len"),
+        ("bsuite:memry_len/9", "did you mean bsuite:memory_len/9"),
+        (
+            "bsuite:memory_len/23",
+            "unknown task bsuite:memory_len/23; memory_len has the settings 0 to 22",
+        ),
+        ("bsuite:memory_len/-1", "memory_len has the settings 0 to 22"),
+        ("bsuite:memory_len/01", "memory_len has the settings 0 to 22"),
+        ("bsuite:memory_len/", "memory_len has the settings 0 to 22"),
+        (
+            "RepeatPreviousEasy",
+            "a task's name is 'suite:task', got 'RepeatPreviousEasy'; "
+            "did you mean popgym:RepeatPreviousEasy?",
+        ),
+        ("memory_len/3", "did you mean bsuite:memory_len/3?"),
+        ("nonsense", "got 'nonsense'; suites: bsuite, popgym"),
+        ("popgym:", "a task's name is 'suite:task', got 'popgym:'"),
+        (":RepeatPreviousEasy", "a task's name is 'suite:task', got ':RepeatPreviousEasy'"),
+        ("", "a task's name is 'suite:task', got ''"),
+        (3, "a task's name is a string 'suite:task', got 3"),
+    ],
+)
+def test_a_wrong_name_is_refused_in_one_line_with_what_is_near(name, message):
+    for function in (
+        environments.validate_name,
+        environments.make_environment,
+        environments.task_reference,
+        environments.reward_magnitude,
+    ):
+        with pytest.raises(ValueError) as caught:
+            function(name)
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_list_tasks_refuses_an_unknown_suite():
+    with pytest.raises(ValueError, match="unknown suite 'bsuit'; did you mean bsuite"):
+        environments.list_tasks("bsuit")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.0, True, None, "0"])
+def test_a_seed_out_of_range_is_refused(seed):
+    with pytest.raises(ValueError, match="seed must be an integer in"):
+        environments.make_environment("bsuite:memory_len/0", seed=seed)
+
+
+def test_an_unknown_option_is_refused():
+    with pytest.raises(ValueError, match="suite popgym has no option 'frames'; its options: none"):
+        environments.make_environment("popgym:RepeatPreviousEasy", frames=4)
+
+
+def test_a_simulator_that_cannot_be_imported_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "popgym", None)
+    monkeypatch.setitem(sys.modules, "bsuite", None)
+    with pytest.raises(environments.SimulatorMissingError, match="pip install popgym==1.0.7"):
+        environments.make_environment("popgym:RepeatPreviousEasy")
+    with pytest.raises(environments.SimulatorMissingError, match="pip install bsuite==0.3.6"):
+        environments.make_environment("bsuite:memory_len/0")
+
+
+def _run_python(code: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return result.stdout + result.stderr
+
+
+def test_names_are_handled_without_importing_a_simulator():
+    output = _run_python(
+        "import sys\n"
+        "from acme_r2i import environments as e\n"
+        "for name in e.list_tasks(): e.validate_name(name); e.task_reference(name)\n"
+        "for name in e.list_tasks(): e.reward_magnitude(name)\n"
+        "loaded = {'bsuite', 'popgym', 'gymnasium', 'pandas', 'jax', 'acme'} & set(sys.modules)\n"
+        "print(sorted(loaded))"
+    )
+    assert output == "[]\n"
+
+
+def test_one_suite_does_not_import_the_other_and_none_prints():
+    program = (
+        "import sys\n"
+        "from acme_r2i import environments as e\n"
+        "e.make_environment('{}').reset()\n"
+        "print(sorted({{'bsuite', 'popgym'}} & set(sys.modules)))"
+    )
+    assert _run_python(program.format("popgym:RepeatPreviousEasy")) == "['popgym']\n"
+    assert _run_python(program.format("bsuite:memory_len/0")) == "['bsuite']\n"

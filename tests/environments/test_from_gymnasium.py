@@ -1,0 +1,149 @@
+"""gymnasium to dm_env: spaces to arrays, and the two ends of an episode."""
+
+from __future__ import annotations
+
+import dm_env
+import gymnasium
+import numpy as np
+import pytest
+from dm_env import specs
+from gymnasium import spaces
+
+from acme_r2i.environments.from_gymnasium import FromGymnasium
+
+
+class Script(gymnasium.Env):
+    """Plays a list of (reward, terminated, truncated); observations are drawn from the space."""
+
+    def __init__(self, observation_space, action_space, script=()):
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self._script = script
+        self.seeds = []
+        self.actions = []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.seeds.append(seed)
+        self.observation_space.seed(seed)
+        self._time = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        self.actions.append(action)
+        reward, terminated, truncated = self._script[self._time]
+        self._time += 1
+        return self.observation_space.sample(), reward, terminated, truncated, {}
+
+
+TWO = spaces.Discrete(2)
+
+
+@pytest.mark.parametrize(
+    ("end", "discount"),
+    [((True, False), 0.0), ((False, True), 1.0), ((True, True), 0.0)],
+)
+def test_a_termination_has_discount_0_and_a_truncation_1(end, discount):
+    environment = FromGymnasium(Script(TWO, TWO, [(0.25, False, False), (0.5, *end)]), seed=0)
+    steps = [environment.step(0) for _ in range(5)]
+    assert [step.step_type for step in steps] == [
+        dm_env.StepType.FIRST,
+        dm_env.StepType.MID,
+        dm_env.StepType.LAST,
+        dm_env.StepType.FIRST,
+        dm_env.StepType.MID,
+    ]
+    assert [step.reward for step in steps] == [None, 0.25, 0.5, None, 0.25]
+    assert [step.discount for step in steps] == [None, 1.0, discount, None, 1.0]
+
+
+def test_each_episode_has_its_own_seed_whatever_was_done_before():
+    def seeds(num_steps):
+        script = Script(TWO, TWO, [(0.0, False, False)] * 9)
+        environment = FromGymnasium(script, seed=5)
+        for _ in range(3):
+            environment.reset()
+            for _ in range(num_steps):
+                environment.step(0)
+        return script.seeds
+
+    assert seeds(0) == seeds(9)
+    assert len(set(seeds(0))) == 3
+
+
+@pytest.mark.parametrize(
+    ("space", "value", "vector"),
+    [
+        (spaces.Discrete(3), 1, [0, 1, 0]),
+        (spaces.Discrete(3, start=5), 5, [1, 0, 0]),
+        (spaces.MultiDiscrete([2, 3]), np.array([1, 2]), [0, 1, 0, 0, 1]),
+        (spaces.Box(-1.0, 1.0, (2, 2)), np.float32([[0, 1], [-1, 0.5]]), [0, 1, -1, 0.5]),
+        (spaces.Tuple((TWO, spaces.Box(0.0, 9.0, (1,)))), (1, np.float32([4.0])), [0, 1, 4]),
+        (spaces.Dict(a=TWO, b=TWO), {"a": 0, "b": 1}, [1, 0, 0, 1]),
+    ],
+)
+def test_observations_become_one_vector(space, value, vector):
+    script = Script(space, TWO)
+    script.reset = lambda *, seed=None, options=None: (value, {})
+    environment = FromGymnasium(script, seed=0)
+    observation = environment.reset().observation
+    np.testing.assert_array_equal(observation, np.float32(vector))
+    assert observation.dtype == np.float32
+    environment.observation_spec().validate(observation)
+
+
+def test_an_observation_does_not_change_when_the_environment_reuses_its_array():
+    buffer = np.zeros(2, np.float32)
+    script = Script(spaces.Box(-1.0, 1.0, (2,)), TWO)
+    script.reset = lambda *, seed=None, options=None: (buffer, {})
+    observation = FromGymnasium(script, seed=0).reset().observation
+    buffer[:] = 1.0
+    np.testing.assert_array_equal(observation, [0.0, 0.0])
+
+
+def test_bounds_are_stated_where_there_are_any():
+    def spec_of(space):
+        return FromGymnasium(Script(space, TWO), seed=0).observation_spec()
+
+    assert type(spec_of(spaces.Box(-np.inf, np.inf, (3,)))) is specs.Array
+    half = spec_of(spaces.Box(np.float32([-np.inf, 0.0]), np.float32([np.inf, 1.0])))
+    np.testing.assert_array_equal(half.minimum, [-np.inf, 0.0])
+    np.testing.assert_array_equal(half.maximum, [np.inf, 1.0])
+    rewards = FromGymnasium(Script(TWO, TWO), seed=0, reward_bounds=(-0.5, 0.25)).reward_spec()
+    assert (rewards.minimum, rewards.maximum) == (-0.5, 0.25)
+    assert type(FromGymnasium(Script(TWO, TWO), seed=0).reward_spec()) is specs.Array
+
+
+@pytest.mark.parametrize(
+    ("space", "given", "received", "wrong"),
+    [
+        (spaces.Discrete(3), np.int32(2), 2, 3),
+        (spaces.Discrete(3, start=5), np.int32(2), 7, -1),
+        (spaces.MultiDiscrete([2, 3]), np.int32([1, 2]), [1, 2], np.int32([2, 0])),
+        (spaces.MultiDiscrete([2, 3]), np.int32([0, 0]), [0, 0], np.int32([0])),
+    ],
+)
+def test_actions_reach_the_environment_in_its_own_terms(space, given, received, wrong):
+    script = Script(TWO, space, [(0.0, False, False)] * 3)
+    environment = FromGymnasium(script, seed=0)
+    environment.reset()
+    environment.action_spec().validate(np.asarray(given))
+    environment.step(given)
+    assert space.contains(script.actions[0])
+    np.testing.assert_array_equal(script.actions[0], received)
+    with pytest.raises(ValueError, match="action must be"):
+        environment.step(wrong)
+
+
+def test_a_continuous_action_keeps_its_bounds():
+    environment = FromGymnasium(Script(TWO, spaces.Box(-2.0, 2.0, (1,))), seed=0)
+    assert environment.action_spec() == specs.BoundedArray((1,), np.float32, [-2.0], [2.0])
+
+
+def test_other_spaces_are_refused_with_what_is_supported():
+    text = spaces.Text(4)
+    for observation_space in (text, spaces.Tuple((TWO, text)), spaces.Dict(a=text)):
+        with pytest.raises(ValueError, match="supported are Discrete, MultiDiscrete, Box, and"):
+            FromGymnasium(Script(observation_space, TWO), seed=0)
+    with pytest.raises(ValueError, match="action space Text.* is not supported; supported are"):
+        FromGymnasium(Script(TWO, text), seed=0)
