@@ -304,7 +304,7 @@ def import_each(modules: list[str], blocked: frozenset[str]) -> dict[str, str]:
 )
 def test_pure_modules_import_without_acme_and_simulators(layers, blocked):
     modules = [module for module in MODULES if layer_of(module).name in layers]
-    assert modules
+    assert modules, f"no module is in the layers {layers}"
     failed = import_each(modules, blocked)
     assert not failed, "\n".join(failed.values())
 
