@@ -69,7 +69,7 @@ class SymlogTwoHot:
 
     def __init__(self, num_bins: int = 255, limit: float = 20.0):
         self.num_bins = num_bins
-        self._pair = rlax.muzero_pair(num_bins, -limit, limit, rlax.SIGNED_LOGP1_PAIR)
+        self._pair = rlax.muzero_pair(-limit, limit, num_bins, rlax.SIGNED_LOGP1_PAIR)
 
     def mean(self, logits: Array) -> Array:
         """symexp of the expected bin: [..., bins] -> [...]."""

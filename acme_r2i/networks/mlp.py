@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from acme_r2i.networks.layer_norm import LayerNorm
+
 
 class MLP(hk.Module):
     """``num_layers`` x (Linear without bias, LayerNorm, SiLU), then an optional Linear.
@@ -36,7 +38,7 @@ class MLP(hk.Module):
         self._hidden = [
             hk.Linear(units, with_bias=False, name=f"linear_{i}") for i in range(num_layers)
         ]
-        self._norms = [hk.LayerNorm(-1, True, True, name=f"norm_{i}") for i in range(num_layers)]
+        self._norms = [LayerNorm(name=f"norm_{i}") for i in range(num_layers)]
         self._output = None
         if output_size is not None:
             w_init = (

@@ -235,10 +235,17 @@ def _behaviour_gradients(
         [start_discount[None], jax.nn.sigmoid(predictions.continue_prob)]
     )
     features = actor_critic.policy_features(rollout.latent, behaviour.policy_inputs)
-    value_logits = networks.critic(params.critic, features)
     slow_logits = networks.critic(params.slow_critic, features[:-1])
-    targets = actor_critic.lambda_returns(
-        rewards, continues, value_scalar.mean(value_logits), behaviour
+
+    def critic_loss(critic_params: PyTree) -> tuple[Array, actor_critic.Returns]:
+        # The same logits are the values that returns bootstrap from, and what is regressed.
+        logits = networks.critic(critic_params, features)
+        values = jax.lax.stop_gradient(value_scalar.mean(logits))
+        targets = actor_critic.lambda_returns(rewards, continues, values, behaviour)
+        return actor_critic.critic_loss(logits[:-1], slow_logits, targets, behaviour), targets
+
+    (critic_value, targets), critic_gradient = jax.value_and_grad(critic_loss, has_aux=True)(
+        params.critic
     )
     return_range, scale = actor_critic.update_return_range(
         return_range, targets.returns, behaviour
@@ -248,14 +255,9 @@ def _behaviour_gradients(
         log_probs = networks.actor(actor_params, features[:-1])
         return actor_critic.actor_loss(log_probs, rollout.action, targets, scale, behaviour)
 
-    def critic_loss(critic_params: PyTree) -> Array:
-        logits = networks.critic(critic_params, features[:-1])
-        return actor_critic.critic_loss(logits, slow_logits, targets, behaviour)
-
     (actor_value, entropy), actor_gradient = jax.value_and_grad(actor_loss, has_aux=True)(
         params.actor
     )
-    critic_value, critic_gradient = jax.value_and_grad(critic_loss)(params.critic)
     metrics = {
         "actor/loss": actor_value,
         "actor/entropy": entropy,

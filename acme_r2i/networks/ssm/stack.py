@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from acme_r2i.networks.layer_norm import LayerNorm
 from acme_r2i.networks.sequence_core import SequenceCore
 from acme_r2i.networks.ssm.s5 import S5
 
@@ -36,7 +37,7 @@ class SSMBlock(hk.Module):
         self._ssm = ssm
         self._norm = norm
         self._dropout = dropout
-        self._layer_norm = hk.LayerNorm(-1, True, True)
+        self._layer_norm = LayerNorm(name="norm")
         self._gate = hk.Linear(2 * width, name="glu") if glu else None
 
     def initial_state(self, batch_size: int | None) -> Array:
@@ -123,7 +124,7 @@ class SSMStack(SequenceCore):
             )
             for i in range(num_layers)
         ]
-        self._final_norm = hk.LayerNorm(-1, True, True, name="norm") if norm == "pre" else None
+        self._final_norm = LayerNorm(name="norm") if norm == "pre" else None
         self._output = hk.Linear(output_size, name="output")
 
     def initial_state(self, batch_size: int | None) -> tuple[Array, ...]:
