@@ -1,0 +1,164 @@
+"""The learner: batches in, parameters out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import acme_r2i.acme_compat  # noqa: F401
+
+import acme
+import jax
+import jax.numpy as jnp
+from acme.utils import counting, loggers
+from jax import Array
+
+from acme_r2i.agents.r2i.acting import POLICY_VARIABLES
+from acme_r2i.agents.r2i.config import R2IConfig
+from acme_r2i.agents.r2i.networks import R2INetworks
+from acme_r2i.agents.r2i.types import Metrics, PyTree, Row
+from acme_r2i.agents.r2i.update import TrainingState, init_training_state, make_update
+
+
+class R2ILearner(acme.Learner):
+    """Updates world model, actor and critic on batches of replayed rows.
+
+    ``step`` hands the update to JAX and does not wait for it. Only a log entry (every
+    ``log_period_seconds``) and whoever asks for results wait. The training state is donated to each
+    update, so nothing of it is ever handed out but copies. Actors may ask for variables from other
+    threads.
+    """
+
+    def __init__(
+        self,
+        networks: R2INetworks,
+        config: R2IConfig,
+        random_key: Array,
+        iterator: Iterator[Row],
+        *,
+        counter: counting.Counter | None = None,
+        logger: loggers.Logger | None = None,
+        log_period_seconds: float = 10.0,
+    ):
+        """Initialises the parameters.
+
+        Args:
+          networks: the agent's networks.
+          config: settings of the agent.
+          random_key: everything random about the learner comes from it.
+          iterator: batches of rows [B, T]; each step takes exactly one.
+          counter: counts steps and their wall time under the names ``steps`` and ``walltime``.
+          logger: receives the metrics, as means over the updates since the last entry, with the
+            counts; None for no log (see also ``take_metrics``).
+          log_period_seconds: time between two log entries.
+        """
+        self._iterator = iterator
+        self._counter = counter or counting.Counter(prefix="learner")
+        self._logger = logger
+        self._log_period_seconds = log_period_seconds
+        self._update = jax.jit(make_update(networks, config), donate_argnums=0)
+        if jnp.issubdtype(random_key.dtype, jax.dtypes.prng_key):
+            random_key = jax.random.key_data(random_key)  # plain numbers, so that it can be saved
+        self._state = init_training_state(random_key, networks, config)
+        self._learner_steps = 0
+        # Held from giving a state away to having the next one, so that no other thread copies from
+        # a state that has been donated.
+        self._lock = threading.Lock()
+        self._sums: Metrics | None = None
+        self._num_summed = 0
+        self._last_step: float | None = None
+        self._last_log = time.monotonic()
+
+    @property
+    def learner_steps(self) -> int:
+        """Updates done, those before a restored save included."""
+        return self._learner_steps
+
+    def step(self) -> None:
+        """Takes the next batch and updates once."""
+        rows = next(self._iterator)
+        with self._lock:
+            self._state, metrics = self._update(self._state, rows)
+            self._sums = metrics if self._sums is None else _add(self._sums, metrics)
+            self._num_summed += 1
+            self._learner_steps += 1
+        now = time.monotonic()
+        elapsed = 0.0 if self._last_step is None else now - self._last_step
+        self._last_step = now
+        counts = self._counter.increment(steps=1, walltime=elapsed)
+        if self._logger is not None and now - self._last_log >= self._log_period_seconds:
+            self._last_log = now
+            self._logger.write({**self.take_metrics(), **counts})
+
+    def take_metrics(self) -> dict[str, float]:
+        """Returns each metric's mean over the updates since it was last taken, and starts anew.
+
+        Waits for the latest update. Empty if there was none. Every entry of a logger takes the
+        metrics, too, so use one or the other.
+        """
+        with self._lock:
+            sums, number = self._sums, self._num_summed
+            self._sums, self._num_summed = None, 0
+        return {name: float(total) / number for name, total in jax.device_get(sums or {}).items()}
+
+    def get_variables(self, names: Sequence[str]) -> list[PyTree]:
+        """Returns copies of the named variables, on the CPU; later steps do not touch them.
+
+        Args:
+          names: each must be "policy": the ``PolicyParams`` that acting needs.
+
+        Raises:
+          ValueError: on another name.
+        """
+        for name in names:
+            if name != POLICY_VARIABLES:
+                raise ValueError(f"no variables {name!r}: {POLICY_VARIABLES!r} is what there is")
+        with self._lock:
+            copies = [_copy(self._state.params.policy) for _ in names]
+        # Without effect where the learner runs on the CPU itself.
+        return jax.device_put(copies, jax.devices("cpu")[0])
+
+    def save(self) -> TrainingState:
+        """Returns the whole state as NumPy arrays: what ``restore`` needs to continue exactly."""
+        with self._lock:
+            copy = _copy(self._state)
+        return jax.device_get(copy)
+
+    def restore(self, state: TrainingState) -> None:
+        """Continues from a saved state.
+
+        Raises:
+          ValueError: if it is not the state of an agent with the same settings.
+        """
+        _check_same_shapes(state, self._state)
+        # A copy, since JAX may use a NumPy array's own memory and the state's is donated.
+        state = _copy(jax.tree.map(jnp.asarray, state))
+        with self._lock:
+            self._state = state
+            self._learner_steps = int(state.learner_steps)
+
+
+@jax.jit
+def _copy(tree: PyTree) -> PyTree:
+    return jax.tree.map(jnp.copy, tree)
+
+
+@jax.jit
+def _add(sums: Metrics, metrics: Metrics) -> Metrics:
+    return jax.tree.map(jnp.add, sums, metrics)
+
+
+def _check_same_shapes(state: TrainingState, own: TrainingState) -> None:
+    given, wanted = jax.tree.structure(state), jax.tree.structure(own)
+    if given != wanted:
+        raise ValueError(
+            f"the saved state has another structure than this agent's: {given}, not {wanted}"
+        )
+    leaves = zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(own), strict=True)
+    for (path, leaf), own_leaf in leaves:
+        if (leaf.shape, leaf.dtype) != (own_leaf.shape, own_leaf.dtype):
+            raise ValueError(
+                f"the saved state's {jax.tree_util.keystr(path)} is {leaf.dtype}{leaf.shape}, this "
+                f"agent's is {own_leaf.dtype}{own_leaf.shape}"
+            )
