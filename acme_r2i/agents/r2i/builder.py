@@ -220,9 +220,24 @@ class R2IExperimentBuilder(builders.ActorLearnerBuilder):
     Give it to an ExperimentConfig as ``builder``, and :meth:`make_networks` as ``network_factory``.
     """
 
-    def __init__(self, builder: R2IBuilder):
-        """Wraps the builder that has the logic."""
-        self._builder = builder
+    def __init__(
+        self,
+        config: R2IConfig,
+        *,
+        table: str = replay.DEFAULT_TABLE,
+        timeout_seconds: float = replay.DEFAULT_TIMEOUT_SECONDS,
+        variable_update_period: int = 1,
+    ):
+        """Stores the settings; see R2IBuilder."""
+        # Inserts may block: where Acme acts and learns in one thread it lifts that itself, and
+        # takes the pace of learning from the width of the window that the limiter had.
+        self._builder = R2IBuilder(
+            config,
+            block_inserts=True,
+            table=table,
+            timeout_seconds=timeout_seconds,
+            variable_update_period=variable_update_period,
+        )
 
     def make_networks(self, environment_spec: specs.EnvironmentSpec) -> R2INetworks:
         """See R2IBuilder."""

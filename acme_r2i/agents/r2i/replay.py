@@ -242,7 +242,8 @@ class RowDataset(Iterator[Row]):
         options.threading.private_threadpool_size = 1
         options.threading.max_intra_op_parallelism = 1
         options.autotune.enabled = False
-        return batches.with_options(options).as_numpy_iterator()
+        with silenced_stderr():
+            return batches.with_options(options).as_numpy_iterator()
 
 
 def _to_row(sample: Any) -> Row:
