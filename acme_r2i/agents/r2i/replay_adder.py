@@ -7,12 +7,13 @@ is what the agent had at one time (see ``types.Row``), and every observation has
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
 import acme_r2i.acme_compat  # noqa: F401
 
-import dm_env
+import dm_env.specs
 import numpy as np
 from acme import adders
 from acme import types as acme_types
@@ -71,7 +72,7 @@ class RowAdder(adders.Adder):
         self._table = table
         self._timeout_seconds = timeout_seconds
         self._writer: reverb.TrajectoryWriter | None = None
-        self._signature: dict[str, Any] = {}
+        self._specs: dict[str, Any] = {}  # of a row's columns, as the table wants them
         self._rows = 0
         # The row whose action is not known yet: its observation and what arrived with it.
         self._open: dict[str, Any] | None = None
@@ -134,8 +135,8 @@ class RowAdder(adders.Adder):
 
     def _close_episode(self) -> None:
         row, self._open = self._open, None
-        spec = self._signature["action"]
-        self._write({**row, "action": np.zeros(spec.shape[1:], spec.dtype.as_numpy_dtype)})
+        spec = self._specs["action"]
+        self._write({**row, "action": np.zeros(spec.shape, spec.dtype)})
 
     def _arrived(
         self,
@@ -164,25 +165,28 @@ class RowAdder(adders.Adder):
             self._connect()
 
         def fit(spec: Any, leaf: Any) -> np.ndarray:
-            array = np.array(leaf, spec.dtype.as_numpy_dtype)
-            if array.shape != tuple(spec.shape[1:]):
+            array = np.array(leaf, spec.dtype)
+            if array.shape != spec.shape:
                 raise ValueError(
                     f"{column} of shape {array.shape} does not fit replay table {self._table!r}: "
-                    f"it was made for {tuple(spec.shape[1:])}"
+                    f"it was made for {spec.shape}"
                 )
             return array
 
-        return replay.map_tree(fit, self._signature[column], value)
+        return replay.map_tree(fit, self._specs[column], value)
 
     def _connect(self) -> None:
         info = replay.table_info(self._client, self._table, self._timeout_seconds)
-        self._signature = info.signature
-        length = self._signature["arrival"].shape[0]
+        length = info.signature["arrival"].shape[0]
         if length != self._sequence_length:
             raise ValueError(
                 f"replay table {self._table!r} holds sequences of {length} rows, not of "
                 f"{self._sequence_length}"
             )
+        self._specs = replay.map_tree(
+            lambda spec: dm_env.specs.Array(tuple(spec.shape[1:]), spec.dtype.as_numpy_dtype),
+            info.signature,
+        )
         self._writer = self._client.trajectory_writer(num_keep_alive_refs=self._sequence_length)
 
     def _write(self, row: dict[str, Any]) -> None:
@@ -197,7 +201,7 @@ class RowAdder(adders.Adder):
                 self._table,
                 priority=1.0,
                 trajectory=replay.map_tree(
-                    lambda _, column: column[-self._sequence_length :], self._signature, history
+                    lambda _, column: column[-self._sequence_length :], self._specs, history
                 ),
             )
             self._flush()
@@ -212,8 +216,8 @@ class RowAdder(adders.Adder):
         """
         import tree
 
-        for path, spec in tree.flatten_with_path(self._signature):
-            row_bytes = int(np.prod(spec.shape[1:])) * spec.dtype.size
+        for path, spec in tree.flatten_with_path(self._specs):
+            row_bytes = math.prod(spec.shape) * spec.dtype.itemsize
             most = max(1, _MAX_CHUNK_BYTES // max(1, row_bytes))
             divisors = (n for n in range(1, self._stride + 1) if self._stride % n == 0)
             length = max(n for n in divisors if n <= most)
