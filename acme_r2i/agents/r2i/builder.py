@@ -208,7 +208,9 @@ class R2IBuilder(builders.ActorLearnerBuilder):
             variable_source,
             acting.POLICY_VARIABLES,
             update_period=self._variable_update_period,
-            device="cpu",
+            # Where the learner is on the CPU, too, putting there what is there already would cost
+            # some 0.1 ms an array.
+            device=None if jax.default_backend() == "cpu" else "cpu",
         )
         client.update_and_wait()  # also after a restore, before the first action
         return client

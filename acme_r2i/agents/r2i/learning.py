@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import acme_r2i.acme_compat  # noqa: F401
 
@@ -17,17 +18,25 @@ from jax import Array
 from acme_r2i.agents.r2i.acting import POLICY_VARIABLES
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.networks import R2INetworks
-from acme_r2i.agents.r2i.types import Metrics, PyTree, Row
-from acme_r2i.agents.r2i.update import TrainingState, init_training_state, make_update
+from acme_r2i.agents.r2i.types import Metrics, Params, PyTree, Row
+from acme_r2i.agents.r2i.update import (
+    TrainingState,
+    compiler_options,
+    init_training_state,
+    make_update,
+)
 
 
 class R2ILearner(acme.Learner):
     """Updates world model, actor and critic on batches of replayed rows.
 
     ``step`` hands the update to JAX and does not wait for it. Only a log entry (every
-    ``log_period_seconds``) and whoever asks for results wait. The training state is donated to each
-    update, so nothing of it is ever handed out but copies. Actors may ask for variables from other
-    threads.
+    ``log_period_seconds``) and whoever asks for results wait. Actors may ask for variables from
+    other threads.
+
+    The training state is donated to each update, all but the parameters. So those can be handed out
+    as they are and stay what they were, without a copy: copying some 65 small arrays for every
+    fetch took a tenth of the time of a small update. It costs memory for the parameters once more.
     """
 
     def __init__(
@@ -57,7 +66,7 @@ class R2ILearner(acme.Learner):
         self._counter = counter or counting.Counter(prefix="learner")
         self._logger = logger
         self._log_period_seconds = log_period_seconds
-        self._update = jax.jit(make_update(networks, config), donate_argnums=0)
+        self._update = jit_update(networks, config)
         if jnp.issubdtype(random_key.dtype, jax.dtypes.prng_key):
             random_key = jax.random.key_data(random_key)  # plain numbers, so that it can be saved
         self._state = init_training_state(random_key, networks, config)
@@ -79,7 +88,10 @@ class R2ILearner(acme.Learner):
         """Takes the next batch and updates once."""
         rows = next(self._iterator)
         with self._lock:
-            self._state, metrics = self._update(self._state, rows)
+            params, rest, metrics = self._update(
+                self._state.params, self._state._replace(params=None), rows
+            )
+            self._state = rest._replace(params=params)
             self._sums = metrics if self._sums is None else _add(self._sums, metrics)
             self._num_summed += 1
             self._learner_steps += 1
@@ -103,7 +115,7 @@ class R2ILearner(acme.Learner):
         return {name: float(total) / number for name, total in jax.device_get(sums or {}).items()}
 
     def get_variables(self, names: Sequence[str]) -> list[PyTree]:
-        """Returns copies of the named variables, on the CPU; later steps do not touch them.
+        """Returns the named variables as JAX arrays, which later steps do not touch.
 
         Args:
           names: each must be "policy": the ``PolicyParams`` that acting needs.
@@ -114,10 +126,7 @@ class R2ILearner(acme.Learner):
         for name in names:
             if name != POLICY_VARIABLES:
                 raise ValueError(f"no variables {name!r}: {POLICY_VARIABLES!r} is what there is")
-        with self._lock:
-            copies = [_copy(self._state.params.policy) for _ in names]
-        # Without effect where the learner runs on the CPU itself.
-        return jax.device_put(copies, jax.devices("cpu")[0])
+        return [self._state.params.policy for _ in names]
 
     def save(self) -> TrainingState:
         """Returns the whole state as NumPy arrays: what ``restore`` needs to continue exactly."""
@@ -137,6 +146,22 @@ class R2ILearner(acme.Learner):
         with self._lock:
             self._state = state
             self._learner_steps = int(state.learner_steps)
+
+
+def jit_update(networks: R2INetworks, config: R2IConfig) -> Callable[..., Any]:
+    """Jits the update as (params, rest of the state, rows) -> (params, rest, metrics).
+
+    The rest is a TrainingState whose ``params`` is None; it is donated.
+    """
+    update = make_update(networks, config)
+
+    def split_update(
+        params: Params, rest: TrainingState, rows: Row
+    ) -> tuple[Params, TrainingState, Metrics]:
+        state, metrics = update(rest._replace(params=params), rows)
+        return state.params, state._replace(params=None), metrics
+
+    return jax.jit(split_update, donate_argnums=1, compiler_options=compiler_options())
 
 
 @jax.jit
