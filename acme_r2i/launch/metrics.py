@@ -1,0 +1,144 @@
+"""What a run reports of itself: the names in metrics.jsonl, and where the numbers come from."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+
+EPISODES_IN_MEAN = 100
+
+# The keys of a line of metrics.jsonl. These stay; others may join them. Every line has those up to
+# "speed/learner_steps_per_second", with null where there is nothing yet (no episode has ended, no
+# time has passed). The others are means over the updates since the line before, and are absent from
+# a line before which there was no update.
+METRICS = {
+    "env_steps": "actions taken, over all environments together",
+    "episodes": "episodes that have ended",
+    "learner_steps": "updates done",
+    "wall_seconds": "seconds since the run was started, loading and compiling included",
+    "episode/mean_return_last_100": "mean return of the last 100 episodes, or of all if fewer",
+    "episode/mean_length_last_100": "mean number of actions in them",
+    "speed/env_steps_per_second": "of about the last half minute",
+    "speed/learner_steps_per_second": "of about the last half minute",
+    "model/observation_loss": "squared error of the symlog of observations, summed over them",
+    "model/reward_loss": "nats",
+    "model/continue_prob_loss": "nats",
+    "model/dynamics_loss": "nats, not below the free nats",
+    "model/representation_loss": "nats, not below the free nats",
+    "model/posterior_entropy": "of z given observation, in nats",
+    "model/prior_entropy": "of z given h, in nats",
+    "model/gradient_norm": "before clipping",
+    "actor/loss": "policy gradient and entropy bonus",
+    "actor/entropy": "of the policy in imagination, in nats",
+    "actor/gradient_norm": "before clipping",
+    "critic/loss": "nats",
+    "critic/gradient_norm": "before clipping",
+    "imagination/return": "mean lambda-return, in scaled rewards",
+    "imagination/return_scale": "what advantages are divided by",
+    "imagination/reward": "mean predicted reward, scaled",
+    "imagination/value": "mean value of the imagined states, in scaled rewards",
+}
+
+
+@dataclasses.dataclass
+class Counts:
+    """How far a run has come.
+
+    Attributes:
+      env_steps: actions taken, over all environments together.
+      episodes: episodes that have ended.
+      learner_steps: updates done.
+    """
+
+    env_steps: int = 0
+    episodes: int = 0
+    learner_steps: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """An episode that has ended.
+
+    Attributes:
+      env_steps: the run's environment steps when it ended.
+      number: which of the run's episodes it is, from 1.
+      episode_return: sum of the environment's own rewards.
+      length: number of actions.
+    """
+
+    env_steps: int
+    number: int
+    episode_return: float
+    length: int
+
+
+class RecentEpisodes:
+    """The last 100 episodes."""
+
+    def __init__(self):
+        self._episodes: collections.deque[Episode] = collections.deque(maxlen=EPISODES_IN_MEAN)
+
+    def add(self, episode: Episode) -> None:
+        """Takes an episode that has ended."""
+        self._episodes.append(episode)
+
+    @property
+    def number(self) -> int:
+        """How many there are, up to 100."""
+        return len(self._episodes)
+
+    @property
+    def mean_return(self) -> float | None:
+        """Mean return; None before the first episode has ended."""
+        return _mean([episode.episode_return for episode in self._episodes])
+
+    @property
+    def mean_length(self) -> float | None:
+        """Mean number of actions; None before the first episode has ended."""
+        return _mean([episode.length for episode in self._episodes])
+
+
+class Speed:
+    """Steps per second over a sliding window of time."""
+
+    def __init__(
+        self, window_seconds: float = 30.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Starts measuring at the first ``mark``."""
+        self._window_seconds = window_seconds
+        self._clock = clock
+        self._marks: collections.deque[tuple[float, int, int]] = collections.deque()
+
+    def mark(self, counts: Counts) -> None:
+        """Notes where the run is now. At most a few times a second, so that marks stay few."""
+        now = self._clock()
+        self._marks.append((now, counts.env_steps, counts.learner_steps))
+        while len(self._marks) > 2 and now - self._marks[1][0] >= self._window_seconds:
+            self._marks.popleft()
+
+    def restart(self) -> None:
+        """Forgets the past, after something that will not happen again, like compiling."""
+        self._marks.clear()
+
+    @property
+    def env_steps_per_second(self) -> float | None:
+        """None if no time has passed between marks."""
+        return self._rate(1)
+
+    @property
+    def learner_steps_per_second(self) -> float | None:
+        """None if no time has passed between marks."""
+        return self._rate(2)
+
+    def _rate(self, index: int) -> float | None:
+        if not self._marks or self._marks[-1][0] <= self._marks[0][0]:
+            return None
+        first, last = self._marks[0], self._marks[-1]
+        return (last[index] - first[index]) / (last[0] - first[0])
+
+
+def _mean(values: list[float]) -> float | None:
+    return statistics.fmean(values) if values else None

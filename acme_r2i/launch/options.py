@@ -1,0 +1,144 @@
+"""What is to be trained, checked before anything is imported that takes time to import."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from acme_r2i.agents.r2i.config import R2IConfig
+from acme_r2i.agents.r2i.presets import PRESETS
+from acme_r2i.launch import overrides, run_folder
+from acme_r2i.launch.errors import UsageError
+
+DEFAULT_PRESET = "cpu"
+DEFAULT_ENV_STEPS = 100_000
+DEFAULT_LOG_EVERY_ENV_STEPS = 1000
+
+# The command's options beside the fields of the configuration.
+OPTION_NAMES = (
+    "env",
+    "preset",
+    "env-steps",
+    "seed",
+    "workdir",
+    "log-every",
+    "help",
+    "help-fields",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """A run.
+
+    Attributes:
+      env: the task's full name, "suite:task".
+      preset: name of the settings.
+      config: the settings, overrides included.
+      overrides: value of each field that was set by hand, by dotted path.
+      env_steps: actions to take, over all environments together.
+      seed: of parameters, actions and environments.
+      workdir: folder of the run.
+      log_every_env_steps: a line of metrics is due every so many environment steps.
+    """
+
+    env: str
+    preset: str
+    config: R2IConfig
+    overrides: dict[str, Any]
+    env_steps: int
+    seed: int
+    workdir: pathlib.Path
+    log_every_env_steps: int = DEFAULT_LOG_EVERY_ENV_STEPS
+
+
+def make_options(
+    *,
+    env: str | None,
+    preset: str = DEFAULT_PRESET,
+    env_steps: str = str(DEFAULT_ENV_STEPS),
+    seed: str = "0",
+    workdir: str | None = None,
+    log_every: str = str(DEFAULT_LOG_EVERY_ENV_STEPS),
+    fields: Sequence[str] = (),
+) -> TrainOptions:
+    """Checks what was typed and makes options of it. Nothing is written.
+
+    Args:
+      env: the task's name.
+      preset: name of a preset.
+      env_steps: a whole number.
+      seed: a whole number.
+      workdir: folder of the run; None chooses one under runs/ that names task, seed and time.
+      log_every: a whole number.
+      fields: assignments of fields, e.g. ["--batch_size", "8"].
+
+    Raises:
+      UsageError: naming what is wrong, what is allowed, and what is near an unknown name.
+    """
+    config, values = make_config(preset, task_name(env), fields)
+    options = TrainOptions(
+        env=task_name(env),
+        preset=preset,
+        config=config,
+        overrides=values,
+        env_steps=overrides.convert("--env-steps", env_steps, int),
+        seed=overrides.convert("--seed", seed, int),
+        workdir=pathlib.Path(workdir or default_workdir(task_name(env), seed)),
+        log_every_env_steps=overrides.convert("--log-every", log_every, int),
+    )
+    minimum = config.replay.min_env_steps
+    _require("--env-steps", options.env_steps, "it must be above 0", options.env_steps > 0)
+    _require(
+        "--env-steps",
+        options.env_steps,
+        f"it must be at least replay.min_env_steps={minimum}, before which nothing is learned",
+        options.env_steps >= minimum,
+    )
+    _require("--seed", options.seed, "it must be in [0, 2**32)", 0 <= options.seed < 2**32)
+    log_every_env_steps = options.log_every_env_steps
+    _require("--log-every", log_every_env_steps, "it must be above 0", log_every_env_steps > 0)
+    run_folder.check_is_free(options.workdir)
+    return options
+
+
+def make_config(
+    preset: str, task: str, fields: Sequence[str] = ()
+) -> tuple[R2IConfig, dict[str, Any]]:
+    """Returns a preset's settings for a task with some fields set, and the values of these."""
+    if preset not in PRESETS:
+        close = overrides.nearest(preset, PRESETS)
+        hint = f"did you mean {', '.join(close)}?" if close else f"presets: {', '.join(PRESETS)}"
+        raise UsageError(f"unknown preset {preset!r}; {hint}")
+    assignments = overrides.parse_assignments(fields)
+    return overrides.apply_overrides(PRESETS[preset](task), assignments, options=OPTION_NAMES)
+
+
+def task_name(env: str | None) -> str:
+    """Returns a task's full name, without importing its simulator.
+
+    Raises:
+      UsageError: if there is no such task, naming those near.
+    """
+    if not env:
+        raise UsageError("--env is needed, e.g. --env popgym:RepeatPreviousEasy")
+    from acme_r2i import environments  # imports NumPy
+
+    try:
+        return environments.validate_name(env)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def default_workdir(task: str, seed: str) -> str:
+    """A folder under runs/ of a task, a seed and a moment."""
+    return f"runs/{re.sub('[^A-Za-z0-9_]', '_', task)}/seed{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _require(name: str, value: Any, allowed: str, holds: bool) -> None:
+    if not holds:
+        raise UsageError(f"{name}={value} is not allowed: {allowed}")

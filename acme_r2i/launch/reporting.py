@@ -1,0 +1,152 @@
+"""Writes and shows what a run does: the metrics, the episodes, the progress and the summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from acme_r2i import environments
+from acme_r2i.launch import progress as progress_lib
+from acme_r2i.launch.metrics import EPISODES_IN_MEAN, Counts, Episode, RecentEpisodes, Speed
+from acme_r2i.launch.options import TrainOptions
+from acme_r2i.launch.run_folder import RunFolder
+
+# A line of metrics comes after this time at the latest, however slow the steps are.
+LOG_EVERY_SECONDS = 30.0
+# How often the speed is measured and the progress offered to the display.
+MARK_EVERY_SECONDS = 0.25
+
+
+class MetricsSource(Protocol):
+    """What a reporter needs of a learner."""
+
+    def take_metrics(self) -> dict[str, float]:
+        """Returns means over the updates since this was last called; {} if there was none."""
+
+
+class Reporter:
+    """Takes what the run loop tells, and writes and shows it in time."""
+
+    def __init__(
+        self,
+        options: TrainOptions,
+        folder: RunFolder,
+        learner: MetricsSource,
+        *,
+        began: float,
+        progress: progress_lib.Progress | None = None,
+    ):
+        """Makes the reporter of a run.
+
+        Args:
+          options: of the run.
+          folder: takes the files.
+          learner: has the metrics of updates.
+          began: when the run began, on the monotonic clock.
+          progress: shows the progress; by default on standard output.
+        """
+        self._options = options
+        self._folder = folder
+        self._learner = learner
+        self._began = began
+        self._progress = progress or progress_lib.make_progress()
+        self._recent = RecentEpisodes()
+        self._speed = Speed()
+        self._new_episodes: list[Episode] = []
+        self._learner_metrics: Mapping[str, float] = {}
+        self._logged_env_steps = 0
+        self._logged_at = self._marked_at = time.monotonic()
+
+    def add_episode(self, episode: Episode) -> None:
+        """Takes an episode that has ended."""
+        self._recent.add(episode)
+        self._new_episodes.append(episode)
+
+    def add_step(self, counts: Counts) -> None:
+        """Takes how far the run is."""
+        now = time.monotonic()
+        first_update = counts.learner_steps == 1 and not self._learner_metrics
+        if first_update:
+            # It was compiled, and the time for that says nothing of the updates to come.
+            self._speed.restart()
+        if first_update or now - self._marked_at >= MARK_EVERY_SECONDS:
+            self._marked_at = now
+            self._speed.mark(counts)
+            self._progress.show(self._describe(counts))
+        self._write_episodes()
+        every = self._options.log_every_env_steps
+        if (
+            first_update
+            or counts.env_steps // every > self._logged_env_steps // every
+            or now - self._logged_at >= LOG_EVERY_SECONDS
+        ):
+            self._log(counts)
+
+    def finish(self, counts: Counts, *, interrupted: bool) -> dict[str, Any]:
+        """Writes the last lines and the summary, and returns the summary."""
+        self._write_episodes()
+        self._speed.mark(counts)
+        self._log(counts)
+        self._progress.show(self._describe(counts), last=True)
+        reference = environments.task_reference(self._options.env)
+        mean_return = self._recent.mean_return
+        solved = None
+        if reference.solved_return is not None:
+            full = self._recent.number >= EPISODES_IN_MEAN
+            solved = full and mean_return >= reference.solved_return
+        summary = {
+            "env": self._options.env,
+            "preset": self._options.preset,
+            "seed": self._options.seed,
+            "env_steps": counts.env_steps,
+            "episodes": counts.episodes,
+            "learner_steps": counts.learner_steps,
+            "wall_seconds": round(time.monotonic() - self._began, 3),
+            "mean_return_last_100_episodes": mean_return,
+            "chance_return": reference.chance_return,
+            "solved_return": reference.solved_return,
+            "solved": solved,
+            "interrupted": interrupted,
+        }
+        self._folder.write_summary(summary)
+        return summary
+
+    def close(self) -> None:
+        """Gives the terminal back."""
+        self._progress.close()
+
+    def _write_episodes(self) -> None:
+        if self._new_episodes:
+            self._folder.add_episodes(
+                (each.env_steps, each.number, each.episode_return, each.length)
+                for each in self._new_episodes
+            )
+            self._new_episodes.clear()
+
+    def _log(self, counts: Counts) -> None:
+        self._logged_env_steps, self._logged_at = counts.env_steps, time.monotonic()
+        metrics = self._learner.take_metrics()
+        self._learner_metrics = metrics or self._learner_metrics
+        self._folder.add_metrics(
+            {
+                "env_steps": counts.env_steps,
+                "episodes": counts.episodes,
+                "learner_steps": counts.learner_steps,
+                "wall_seconds": round(time.monotonic() - self._began, 3),
+                "episode/mean_return_last_100": self._recent.mean_return,
+                "episode/mean_length_last_100": self._recent.mean_length,
+                "speed/env_steps_per_second": self._speed.env_steps_per_second,
+                "speed/learner_steps_per_second": self._speed.learner_steps_per_second,
+                **metrics,
+            }
+        )
+
+    def _describe(self, counts: Counts) -> str:
+        return progress_lib.describe(
+            counts,
+            self._options.env_steps,
+            mean_return=self._recent.mean_return,
+            metrics=self._learner_metrics,
+            env_steps_per_second=self._speed.env_steps_per_second,
+        )

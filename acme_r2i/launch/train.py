@@ -1,0 +1,181 @@
+"""`r2i train`: one run, from the options to the summary.
+
+Two runs with the same options differ only in which sequences Reverb draws: its selectors have no
+seed. Parameters, environments, the random numbers of acting and updates, and the order of steps are
+the same in both. So until the first update they are the same runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import dm_env
+import numpy as np
+
+from acme_r2i import __version__, environments
+from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.metrics import EPISODES_IN_MEAN
+from acme_r2i.launch.options import TrainOptions
+from acme_r2i.launch.reporting import Reporter
+from acme_r2i.launch.run_folder import RunFolder
+from acme_r2i.launch.run_loop import RunLoop
+from acme_r2i.launch.stopping import StopSignals
+
+if TYPE_CHECKING:
+    from acme_r2i.launch.agent import Blueprint
+
+_RECORDED_VERSIONS = (
+    "jax",
+    "jaxlib",
+    "dm-haiku",
+    "optax",
+    "rlax",
+    "numpy",
+    "dm-acme",
+    "dm-reverb",
+    "tensorflow",
+    "bsuite",
+    "popgym",
+)
+
+
+def train(options: TrainOptions) -> int:
+    """Trains; returns the exit code: 0, or 130 or 143 if SIGINT or SIGTERM ended the run.
+
+    Raises:
+      UsageError: if the run cannot be; then nothing has been written.
+    """
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        envs = _make_environments(options)
+        for environment in envs:
+            stack.callback(environment.close)
+        agent_lib = _import_agent()
+        blueprint = agent_lib.make_blueprint(options.config, envs[0], options.env_steps)
+        device = agent_lib.describe_device()
+        folder = RunFolder(options.workdir, describe_run(options, device))
+        stack.callback(folder.close)
+        print(_introduction(options, blueprint, device), flush=True)
+
+        stop = stack.enter_context(StopSignals())
+        agent = stack.enter_context(agent_lib.Agent(blueprint, options.seed))
+        reporter = Reporter(options, folder, agent.learner, began=began)
+        stack.callback(reporter.close)
+        loop = RunLoop(
+            envs,
+            agent.actor,
+            agent.learner,
+            blueprint.schedule,
+            on_episode=reporter.add_episode,
+            on_step=reporter.add_step,
+            should_stop=lambda: stop.received is not None,
+        )
+        counts = loop.run(options.env_steps)
+        interrupted = counts.env_steps < options.env_steps or (
+            counts.learner_steps < blueprint.schedule.due(options.env_steps)
+        )
+        summary = reporter.finish(counts, interrupted=interrupted)
+        reporter.close()
+        print(_conclusion(summary, options), flush=True)
+        return stop.exit_code if interrupted else 0
+
+
+def describe_run(options: TrainOptions, device: str) -> dict[str, Any]:
+    """What config.json says: all it takes to do the run again, and what it ran on."""
+    return {
+        "env": options.env,
+        "preset": options.preset,
+        "overrides": options.overrides,
+        "seed": options.seed,
+        "env_steps": options.env_steps,
+        "log_every_env_steps": options.log_every_env_steps,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "device": device,
+        "cpu_cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "versions": {
+            "acme_r2i": __version__,
+            "python": platform.python_version(),
+            **_installed_versions(),
+        },
+        "config": dataclasses.asdict(options.config),
+    }
+
+
+def environment_seeds(seed: int, number: int) -> list[int]:
+    """Derives a seed for each environment; unrelated ones, also for neighbouring seeds of a run."""
+    return [int(each) for each in np.random.SeedSequence(seed).generate_state(number, np.uint32)]
+
+
+def _introduction(options: TrainOptions, blueprint: Blueprint, device: str) -> str:
+    config, schedule = options.config, blueprint.schedule
+    counts = blueprint.parameter_counts()
+    parameters = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.items())
+    lines = {
+        "task": f"{options.env}, preset {options.preset}, seed {options.seed}",
+        "fields": ", ".join(f"{name}={value}" for name, value in options.overrides.items()),
+        "device": f"{device}, {os.cpu_count()} CPU cores",
+        "parameters": f"{sum(counts.values()):,} ({parameters})",
+        "returns": _reference(environments.task_reference(options.env)),
+        "plan": f"{options.env_steps:,} env steps in {config.num_environments} environments; from "
+        f"{schedule.first_env_steps:,} on {schedule.due(options.env_steps):,} updates of "
+        f"{config.batch_size} x {config.sequence_length} rows; the first is compiled, "
+        "which takes a while",
+        "folder": str(options.workdir),
+    }
+    return "\n".join(f"{name:<12}{text}" for name, text in lines.items() if text)
+
+
+def _conclusion(summary: Mapping[str, Any], options: TrainOptions) -> str:
+    begin = "stopped" if summary["interrupted"] else "done"
+    if summary["mean_return_last_100_episodes"] is None:
+        return f"{begin}: no episode has ended; files in {options.workdir}"
+    number = min(EPISODES_IN_MEAN, summary["episodes"])
+    reference = environments.task_reference(options.env)
+    solved = {True: ": solved", False: ": not solved", None: ""}[summary["solved"]]
+    return (
+        f"{begin}: mean return of the last {number} episodes "
+        f"{summary['mean_return_last_100_episodes']:.3f} ({_reference(reference)}){solved}; files "
+        f"in {options.workdir}"
+    )
+
+
+def _reference(reference: environments.TaskReference) -> str:
+    known = {
+        "chance": reference.chance_return,
+        "solved from": reference.solved_return,
+        "best": reference.max_return,
+    }
+    texts = [f"{name} {value:.4g}" for name, value in known.items() if value is not None]
+    return ", ".join(texts) or "no reference returns known"
+
+
+def _installed_versions() -> dict[str, str]:
+    versions = {}
+    for name in _RECORDED_VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _make_environments(options: TrainOptions) -> list[dm_env.Environment]:
+    seeds = environment_seeds(options.seed, options.config.num_environments)
+    try:
+        return [environments.make_environment(options.env, seed=seed) for seed in seeds]
+    except environments.SimulatorMissingError as error:
+        raise UsageError(str(error)) from None
+
+
+def _import_agent() -> Any:
+    # Read by TensorFlow when it is loaded: nothing but errors.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from acme_r2i.launch import agent
+
+    return agent
