@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ exit code: 0 when the run is done, 2 if it cannot be, 130 after Ctrl-C, 143 afte
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and takes no abbreviations: they might be meant for fields."""
+    """Says what is wrong in one line, and takes no abbreviations, which may be meant for fields."""
 
     def __init__(self, **arguments: Any):
         super().__init__(
@@ -71,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: what was typed after `r2i`; None takes it from the process.
     """
     try:
-        return _run(sys.argv[1:] if arguments is None else list(arguments))
+        code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+        return code
     except UsageError as error:
         print(f"r2i: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -79,6 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except SystemExit as leaving:  # --help and --version
         return int(leaving.code or 0)
+    except BrokenPipeError:  # as in `r2i train --help-fields | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _run(arguments: list[str]) -> int:
@@ -144,7 +150,8 @@ def _help(text: str) -> str:
 
 def _train(typed: argparse.Namespace, fields: list[str]) -> int:
     if typed.help_fields:
-        _print_fields(typed.preset, fields)
+        task = options.task_name(typed.env) if typed.env else ""
+        _print_fields(options.make_config(typed.preset, task, fields)[0])
         return 0
     checked = options.make_options(
         env=typed.env,
@@ -160,8 +167,7 @@ def _train(typed: argparse.Namespace, fields: list[str]) -> int:
     return train(checked)
 
 
-def _print_fields(preset: str, fields: list[str]) -> None:
-    config, _ = options.make_config(preset, "", fields)
+def _print_fields(config: Any) -> None:
     for field in overrides.list_fields(config):
         value = ",".join(map(str, field.value)) if isinstance(field.value, tuple) else field.value
         print(f"--{field.name} {value}")

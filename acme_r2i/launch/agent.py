@@ -132,7 +132,8 @@ class Agent:
         # Readers and writers first: what is left of them when the server goes would complain.
         del self.actor, self.learner
         gc.collect()
-        self._server.stop()
+        with replay.silenced_stderr():  # a server announces that it stops
+            self._server.stop()
 
 
 def describe_device() -> str:

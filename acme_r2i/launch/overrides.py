@@ -101,7 +101,7 @@ def apply_overrides(
 
 
 def convert(name: str, text: str, kind: Any) -> Any:
-    """Reads a value of a type: int, float, bool, str, a tuple of these (a,b) or one of them or None.
+    """Reads a value of a type: int, float, bool, str, a tuple of these (a,b), or any or None.
 
     Raises:
       UsageError: naming what was being read, and what it takes.
@@ -131,9 +131,10 @@ def _similarity(a: str, b: str) -> float:
 
 
 def _unknown(name: str, fields: Mapping[str, Field], options: Iterable[str]) -> str:
-    within = [field for field in fields if field.startswith(f"{name}.")]
+    within = [field.removeprefix(f"{name}.") for field in fields if field.startswith(f"{name}.")]
     if within:
-        return f"--{name} is a group of fields: --{', --'.join(within)}"
+        parts = dict.fromkeys(field.partition(".")[0] for field in within)
+        return f"--{name} is a group of fields, --{name}.X with X one of {', '.join(parts)}"
     close = nearest(name, [*fields, *options])
     if close:
         return f"unknown field --{name}; did you mean --{', --'.join(close)}?"

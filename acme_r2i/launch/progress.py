@@ -1,4 +1,4 @@
-"""How a run is coming along, for whoever watches: a live line in a terminal, or a line now and then."""
+"""How a run is coming along: a live line in a terminal, or a line now and then elsewhere."""
 
 from __future__ import annotations
 

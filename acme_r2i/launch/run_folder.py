@@ -39,9 +39,10 @@ def check_is_free(path: pathlib.Path) -> None:
     if path.is_dir():
         found = [name for name in FILES if (path / name).exists()]
         if found:
+            run = _describe_run(path) or f"it has {found[0]}"
             raise UsageError(
-                f"--workdir {path} already holds a run ({_describe_run(path) or found[0]}), which is "
-                "never overwritten: give another folder, or move or delete that one"
+                f"--workdir {path} holds a run already ({run}), and a run is never overwritten: "
+                "give another folder, or move or delete that one"
             )
     parent = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
     if not parent.is_dir():

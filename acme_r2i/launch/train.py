@@ -124,10 +124,10 @@ def _introduction(options: TrainOptions, blueprint: Blueprint, device: str) -> s
         "device": f"{device}, {os.cpu_count()} CPU cores",
         "parameters": f"{sum(counts.values()):,} ({parameters})",
         "returns": _reference(environments.task_reference(options.env)),
-        "plan": f"{options.env_steps:,} env steps in {config.num_environments} environments; from "
-        f"{schedule.first_env_steps:,} on {schedule.due(options.env_steps):,} updates of "
-        f"{config.batch_size} x {config.sequence_length} rows; the first is compiled, "
-        "which takes a while",
+        "plan": f"{options.env_steps:,} env steps in {config.num_environments} environments",
+        "": f"{schedule.due(options.env_steps):,} updates of {config.batch_size} x "
+        f"{config.sequence_length} rows, from env step {schedule.first_env_steps:,} on "
+        "(the first takes a while to compile)",
         "folder": str(options.workdir),
     }
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items() if text)
