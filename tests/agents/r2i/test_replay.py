@@ -476,9 +476,10 @@ def test_importing_replay_imports_neither_tensorflow_nor_reverb():
     assert finished.stdout.strip() == "[]"
 
 
-def test_starting_a_server_prints_nothing_unless_it_fails(capfd):
+def test_server_and_dataset_print_nothing_unless_they_fail(capfd):
     replayed = Replay(make_config())
-    assert replayed.server.port > 0
+    play(Episodes([20]), replayed.adder(), 1)
+    next(replayed.dataset())
     assert capfd.readouterr().err == ""
     with pytest.raises(RuntimeError), replay.silenced_stderr():
         print("what went wrong", file=sys.stderr, flush=True)
