@@ -36,13 +36,23 @@ class BernoulliHead(hk.Module):
 
 
 class LatentHead(hk.Module):
-    """Features -> logits of the stochastic latent: [..., F] -> [..., S, C]."""
+    """Features -> logits of the stochastic latent: [..., F] -> [..., S, C].
+
+    ``output_scale`` is the scale of the initial output weights' variance: the larger it is, the
+    more certain the latent is from the start.
+    """
 
     def __init__(
-        self, num_layers: int, units: int, stoch: int, classes: int, name: str | None = None
+        self,
+        num_layers: int,
+        units: int,
+        stoch: int,
+        classes: int,
+        output_scale: float = 1.0,
+        name: str | None = None,
     ):
         super().__init__(name=name)
-        self._mlp = MLP(num_layers, units, stoch * classes)
+        self._mlp = MLP(num_layers, units, stoch * classes, output_scale)
         self._shape = (stoch, classes)
 
     def __call__(self, features: Array) -> Array:

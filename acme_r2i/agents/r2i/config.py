@@ -129,6 +129,9 @@ class WorldModelConfig:
       stoch: number of categoricals in z.
       classes: classes of each.
       unimix: fraction of the uniform mixture in posterior and prior.
+      posterior_scale: how much larger than usual the posterior's logits are at initialisation.
+        With 1 z begins as noise; with 5 or more as an almost deterministic code of the
+        observation, which what is remembered later can be read from.
       deter: size of h.
       core: the sequence model.
       encoder: MLP on the observation.
@@ -145,6 +148,7 @@ class WorldModelConfig:
     stoch: int = 32
     classes: int = 32
     unimix: float = 0.01
+    posterior_scale: float = 1.0
     deter: int = 1024
     core: SSMConfig = SSMConfig()
     encoder: MLPConfig = MLPConfig(1, 512)
@@ -158,7 +162,7 @@ class WorldModelConfig:
     loss_scales: LossScales = LossScales()
 
     def __post_init__(self):
-        _require_positive(self, "stoch", "deter", "action_clip")
+        _require_positive(self, "stoch", "deter", "action_clip", "posterior_scale")
         _require(self, "classes", "it must be at least 2", self.classes >= 2)
         _require(self, "reward_bins", "it must be an odd number of at least 3", self.reward_bins >= 3 and self.reward_bins % 2 == 1)
         _require_fraction(self, "unimix")

@@ -81,7 +81,9 @@ class WorldModel(hk.Module):
         self._num_actions = num_actions
         c = config
         self._encoder = VectorEncoder(c.encoder.layers, c.encoder.units, name="encoder")
-        self._posterior = LatentHead(0, 0, c.stoch, c.classes, name="posterior")
+        self._posterior = LatentHead(
+            0, 0, c.stoch, c.classes, output_scale=c.posterior_scale**2, name="posterior"
+        )
         self.core = SSMStack(
             c.deter,
             width=c.core.width,
