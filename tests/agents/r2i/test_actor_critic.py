@@ -1,0 +1,220 @@
+"""Actor and critic against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from acme_r2i.agents.r2i import actor_critic
+from acme_r2i.agents.r2i.actor_critic import ReturnRange, Returns
+from acme_r2i.agents.r2i.config import BehaviourConfig
+from acme_r2i.agents.r2i.types import LatentState
+
+
+def column(*values):
+    """One trajectory, [T, 1]."""
+    return jnp.array(values, jnp.float32)[:, None]
+
+
+HALVES = BehaviourConfig(discount=0.5, lambda_=0.5)
+
+
+# What actor and critic see.
+
+LATENT = LatentState(
+    stoch=jnp.array([[[0.0, 1.0], [1.0, 0.0]]]),
+    deter=jnp.array([[7.0, 8.0, 9.0]]),
+    hidden=(jnp.array([[1 + 2j, 3 + 4j]]), jnp.array([[5 - 6j]])),
+)
+Z, H, X = [0, 1, 1, 0], [7, 8, 9], [1, 3, 2, 4, 5, -6]
+
+
+@pytest.mark.parametrize(
+    ("policy_inputs", "expected"),
+    [("output_state", Z + H), ("hidden_state", Z + X), ("full_state", Z + H + X)],
+)
+def test_policy_features(policy_inputs, expected):
+    features = actor_critic.policy_features(LATENT, policy_inputs)
+    assert features.dtype == jnp.float32
+    np.testing.assert_array_equal(features, [expected])
+
+
+def test_policy_features_of_any_leading_axes():
+    latent = jax.tree.map(lambda x: jnp.broadcast_to(x, (2, 3, *x.shape)), LATENT)
+    features = actor_critic.policy_features(latent, "full_state")
+    np.testing.assert_array_equal(features[1, 2], [Z + H + X])
+
+
+# Returns.
+
+
+def test_lambda_returns_by_hand():
+    # G_2 = v_2 = 8; G_1 = 2 + 0.5 x 8 = 6; G_0 = 1 + 0.5 (0.5 x 4 + 0.5 x 6) = 3.5.
+    targets = actor_critic.lambda_returns(
+        column(1, 2), column(1, 1, 1), column(10, 4, 8), HALVES
+    )
+    np.testing.assert_allclose(targets.returns, column(3.5, 6))
+    np.testing.assert_allclose(targets.values, column(10, 4))
+    np.testing.assert_allclose(targets.weights, column(1, 1))
+
+
+def test_lambda_returns_end_where_the_episode_does():
+    # c_1 = 0: nothing after r_1 counts for s_0, and s_1 is behind the end of the episode.
+    targets = actor_critic.lambda_returns(
+        column(1, 2), column(1, 0, 1), column(10, 4, 8), HALVES
+    )
+    np.testing.assert_allclose(targets.returns, column(1, 6))
+    np.testing.assert_allclose(targets.weights, column(1, 0))
+
+
+def test_weights_are_products_of_the_continues_before():
+    targets = actor_critic.lambda_returns(
+        column(0, 0, 0), column(0.5, 0.5, 0.25, 0.1), column(1, 1, 1, 1), HALVES
+    )
+    np.testing.assert_allclose(targets.weights, column(0.5, 0.25, 0.0625))
+    # A start on a terminal row: nothing of its rollout counts.
+    terminal = actor_critic.lambda_returns(
+        column(1, 1), column(0, 1, 1), column(1, 1, 1), HALVES
+    )
+    np.testing.assert_array_equal(terminal.weights, 0)
+
+
+@pytest.mark.parametrize("lambda_", [0.0, 1.0])
+def test_lambda_returns_reduce_to_one_step_and_to_monte_carlo(lambda_):
+    rewards, values = column(1, 2, 3), column(9, 4, 8, 16)
+    config = BehaviourConfig(discount=0.5, lambda_=lambda_)
+    returns = actor_critic.lambda_returns(rewards, jnp.ones((4, 1)), values, config).returns
+    one_step = column(1 + 2, 2 + 4, 3 + 8)
+    monte_carlo = column(1 + 1 + 0.75 + 2, 2 + 1.5 + 4, 3 + 8)
+    np.testing.assert_allclose(returns, monte_carlo if lambda_ else one_step)
+
+
+def test_trajectories_do_not_mix():
+    random = np.random.default_rng(0)
+    rewards, continues, values = (
+        random.random((length, 3)).astype(np.float32) for length in (4, 5, 5)
+    )
+    together = actor_critic.lambda_returns(rewards, continues, values, HALVES)
+    for n in range(3):
+        alone = actor_critic.lambda_returns(
+            rewards[:, n : n + 1], continues[:, n : n + 1], values[:, n : n + 1], HALVES
+        )
+        for all_of_them, one in zip(together, alone, strict=True):
+            np.testing.assert_allclose(all_of_them[:, n], one[:, 0], rtol=1e-6)
+
+
+# Normalisation of returns.
+
+
+def test_return_range_is_a_moving_average_of_percentiles():
+    config = BehaviourConfig(return_decay=0.75, return_percentiles=(10.0, 90.0), return_floor=1.0)
+    returns = jnp.arange(101.0).reshape(1, 101)
+    state, scale = actor_critic.update_return_range(
+        actor_critic.initial_return_range(), returns, config
+    )
+    np.testing.assert_allclose(state, (2.5, 22.5), rtol=1e-5)
+    assert scale == pytest.approx(20.0, rel=1e-5)
+    state, scale = actor_critic.update_return_range(state, -returns, config)
+    np.testing.assert_allclose(state, (0.75 * 2.5 - 22.5, 0.75 * 22.5 - 2.5), rtol=1e-5)
+    assert scale == pytest.approx(35.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("floor", [0.5, 3.0])
+def test_small_ranges_are_not_blown_up(floor):
+    config = BehaviourConfig(return_floor=floor)
+    state = ReturnRange(jnp.float32(0.1), jnp.float32(0.2))
+    _, scale = actor_critic.update_return_range(state, jnp.full((2, 2), 0.15), config)
+    assert scale == pytest.approx(floor)
+
+
+# Losses.
+
+
+def two_action_case(entropy_scale: float):
+    """Two states of one trajectory, and a function of the logits of a two-action policy."""
+    config = BehaviourConfig(entropy_scale=entropy_scale)
+    targets = Returns(returns=column(3, 1), values=column(1, 2), weights=column(1, 0.5))
+    actions = jnp.array([[0], [1]])
+
+    def loss(logits, targets=targets, scale=2.0):
+        return actor_critic.actor_loss(
+            jax.nn.log_softmax(logits), actions, targets, scale, config
+        )
+
+    return loss, targets
+
+
+LOGITS = jnp.array([[[math.log(3.0), 0.0]], [[0.0, 0.0]]])
+PROBS = np.array([[[0.75, 0.25]], [[0.5, 0.5]]])
+
+
+def test_reinforce_by_hand():
+    loss, _ = two_action_case(entropy_scale=0.0)
+    # Advantages (3 - 1) / 2 = 1 and (1 - 2) / 2 = -0.5, weights 1 and 0.5, two states.
+    value, _ = loss(LOGITS)
+    assert value == pytest.approx(
+        -0.5 * (1.0 * math.log(0.75) - 0.5 * 0.5 * math.log(0.5)), rel=1e-5
+    )
+    # d log p_a / d logits = one_hot(a) - p.
+    gradient = jax.grad(lambda x: loss(x)[0])(LOGITS)
+    np.testing.assert_allclose(
+        gradient, [[[-0.5 * 0.25, 0.5 * 0.25]], [[-0.125 * 0.5, 0.125 * 0.5]]], rtol=1e-5
+    )
+
+
+def test_entropy_bonus_by_hand():
+    without, _ = two_action_case(entropy_scale=0.0)
+    with_bonus, _ = two_action_case(entropy_scale=0.1)
+    entropies = -np.sum(PROBS * np.log(PROBS), axis=-1)
+    mean = 0.5 * (1.0 * entropies[0, 0] + 0.5 * entropies[1, 0])
+    value, entropy = with_bonus(LOGITS)
+    assert entropy == pytest.approx(mean, rel=1e-5)
+    assert value - without(LOGITS)[0] == pytest.approx(-0.1 * mean, rel=1e-4)
+    # dH / d logits = -p (log p + H); the weights and the mean over two states as above.
+    expected = -PROBS * (np.log(PROBS) + entropies[..., None]) * [[[1.0]], [[0.5]]] / 2
+    gradient = jax.grad(lambda x: with_bonus(x)[0] - without(x)[0])(LOGITS)
+    np.testing.assert_allclose(gradient, -0.1 * expected, rtol=1e-4, atol=1e-7)
+
+
+def test_the_actor_loss_gives_its_targets_and_scale_no_gradient():
+    loss, targets = two_action_case(entropy_scale=0.1)
+    gradients = jax.grad(lambda t, s: loss(LOGITS, t, s)[0], argnums=(0, 1))(
+        targets, jnp.float32(2.0)
+    )
+    for gradient in jax.tree.leaves(gradients):
+        np.testing.assert_array_equal(gradient, 0)
+
+
+# Three bins at -20, 0, 20 on the symlog scale: a target t > 0 is log(1 + t) / 20 in the last.
+BINS = BehaviourConfig(critic_bins=3, slow_critic_scale=0.5)
+
+
+def critic_case():
+    logits = jnp.array([[[0.0, 1.0, 2.0]], [[1.0, 0.0, 0.0]]])
+    slow_logits = jnp.array([[[-1e9, 0.0, -1e9]], [[-1e9, -1e9, 0.0]]])
+    targets = Returns(column(math.exp(5) - 1, 0), column(0, 0), column(1, 0.25))
+    return logits, slow_logits, targets
+
+
+def test_critic_loss_by_hand():
+    logits, slow_logits, targets = critic_case()
+    log_probs = np.asarray(jax.nn.log_softmax(logits))[:, 0]
+    # log(1 + t) is 5, a quarter of a bin; then 0. The slow critic says bin 0, then bin 20.
+    first = -(0.75 * log_probs[0, 1] + 0.25 * log_probs[0, 2]) - 0.5 * log_probs[0, 1]
+    second = -log_probs[1, 1] - 0.5 * log_probs[1, 2]
+    loss = actor_critic.critic_loss(logits, slow_logits, targets, BINS)
+    assert loss == pytest.approx((first + 0.25 * second) / 2, rel=1e-4)
+
+
+def test_the_critic_loss_gives_targets_and_slow_critic_no_gradient():
+    logits, slow_logits, targets = critic_case()
+    gradients = jax.grad(actor_critic.critic_loss, argnums=(0, 1, 2))(
+        logits, slow_logits, targets, BINS
+    )
+    assert np.all(np.abs(gradients[0]) > 0)
+    for gradient in jax.tree.leaves(gradients[1:]):
+        np.testing.assert_array_equal(gradient, 0)
