@@ -59,9 +59,12 @@ class UpdateSchedule:
     def make(
         cls, *, first_env_steps: int, train_ratio: float, batch_size: int, sequence_length: int
     ) -> UpdateSchedule:
-        """Makes the schedule of a train ratio, in replayed rows per environment step."""
-        ratio = fractions.Fraction(train_ratio) / (batch_size * sequence_length)
-        return cls(first_env_steps, ratio)
+        """Makes the schedule of a train ratio, in replayed rows per environment step.
+
+        The ratio is the simplest fraction that the float stands for: 0.1 is 1/10.
+        """
+        ratio = fractions.Fraction(train_ratio).limit_denominator(10**6)
+        return cls(first_env_steps, ratio / (batch_size * sequence_length))
 
     def due(self, env_steps: int) -> int:
         """Updates that are to be done, in all, when so many environment steps have been taken."""

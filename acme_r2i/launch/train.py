@@ -29,7 +29,8 @@ from acme_r2i.launch.run_loop import RunLoop
 from acme_r2i.launch.stopping import StopSignals
 
 if TYPE_CHECKING:
-    from acme_r2i.launch.agent import Blueprint
+    from acme_r2i.launch.agent import Agent
+    from acme_r2i.launch.blueprint import Blueprint
 
 _RECORDED_VERSIONS = (
     "jax",
@@ -57,34 +58,22 @@ def train(options: TrainOptions) -> int:
         envs = _make_environments(options)
         for environment in envs:
             stack.callback(environment.close)
-        agent_lib = _import_agent()
-        blueprint = agent_lib.make_blueprint(options.config, envs[0], options.env_steps)
-        device = agent_lib.describe_device()
+        _silence_tensorflow()
+        from acme_r2i.launch import blueprint as blueprint_lib  # imports JAX
+
+        blueprint = blueprint_lib.make_blueprint(options.config, envs[0], options.env_steps)
+        device = blueprint_lib.describe_device()
         folder = RunFolder(options.workdir, describe_run(options, device))
         stack.callback(folder.close)
         print(_introduction(options, blueprint, device), flush=True)
 
         stop = stack.enter_context(StopSignals())
-        agent = stack.enter_context(agent_lib.Agent(blueprint, options.seed))
-        reporter = Reporter(options, folder, agent.learner, began=began)
-        stack.callback(reporter.close)
-        loop = RunLoop(
-            envs,
-            agent.actor,
-            agent.learner,
-            blueprint.schedule,
-            on_episode=reporter.add_episode,
-            on_step=reporter.add_step,
-            should_stop=lambda: stop.received is not None,
-        )
-        counts = loop.run(options.env_steps)
-        interrupted = counts.env_steps < options.env_steps or (
-            counts.learner_steps < blueprint.schedule.due(options.env_steps)
-        )
-        summary = reporter.finish(counts, interrupted=interrupted)
-        reporter.close()
+        from acme_r2i.launch.agent import Agent  # imports Acme and TensorFlow
+
+        with Agent(blueprint, options.seed) as agent:
+            summary = _run(options, blueprint, envs, agent, folder, stop, began)
         print(_conclusion(summary, options), flush=True)
-        return stop.exit_code if interrupted else 0
+        return stop.exit_code if summary["interrupted"] else 0
 
 
 def describe_run(options: TrainOptions, device: str) -> dict[str, Any]:
@@ -112,6 +101,33 @@ def describe_run(options: TrainOptions, device: str) -> dict[str, Any]:
 def environment_seeds(seed: int, number: int) -> list[int]:
     """Derives a seed for each environment; unrelated ones, also for neighbouring seeds of a run."""
     return [int(each) for each in np.random.SeedSequence(seed).generate_state(number, np.uint32)]
+
+
+def _run(
+    options: TrainOptions,
+    blueprint: Blueprint,
+    envs: list[dm_env.Environment],
+    agent: Agent,
+    folder: RunFolder,
+    stop: StopSignals,
+    began: float,
+) -> dict[str, Any]:
+    """Runs the loop and returns the summary. What refers to the agent is gone afterwards."""
+    reporter = Reporter(options, folder, agent.learner, began=began)
+    loop = RunLoop(
+        envs,
+        agent.actor,
+        agent.learner,
+        blueprint.schedule,
+        on_episode=reporter.add_episode,
+        on_step=reporter.add_step,
+        should_stop=lambda: stop.received is not None,
+    )
+    with contextlib.closing(reporter):
+        counts = loop.run(options.env_steps)
+        updates_due = blueprint.schedule.due(options.env_steps)
+        whole = counts.env_steps == options.env_steps and counts.learner_steps == updates_due
+        return reporter.finish(counts, interrupted=not whole)
 
 
 def _introduction(options: TrainOptions, blueprint: Blueprint, device: str) -> str:
@@ -173,9 +189,11 @@ def _make_environments(options: TrainOptions) -> list[dm_env.Environment]:
         raise UsageError(str(error)) from None
 
 
-def _import_agent() -> Any:
-    # Read by TensorFlow when it is loaded: nothing but errors.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from acme_r2i.launch import agent
+def _silence_tensorflow() -> None:
+    """Hides TensorFlow's start-up complaints unless the user wants some level, as acme_compat does.
 
-    return agent
+    It has to be done before TensorFlow is loaded, and rlax loads it where it is installed, through
+    TensorFlow Probability. JAX sets "1" itself, so that is nobody's wish.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

@@ -1,0 +1,94 @@
+"""What is built for a run, checked before it is built and before Acme and TensorFlow are imported.
+
+This module imports JAX.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import dm_env
+import jax
+
+from acme_r2i.agents.r2i import replay
+from acme_r2i.agents.r2i.config import R2IConfig
+from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
+from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.run_loop import UpdateSchedule
+
+
+class EnvironmentSpec(NamedTuple):
+    """What the agent knows of an environment; the fields of ``acme.specs.EnvironmentSpec``."""
+
+    observations: Any
+    actions: Any
+    rewards: Any
+    discounts: Any
+
+
+class Blueprint(NamedTuple):
+    """An agent that can be built: all that can be refused has been checked.
+
+    Attributes:
+      config: its settings.
+      spec: of the environment.
+      networks: pure functions.
+      schedule: when updates are due.
+    """
+
+    config: R2IConfig
+    spec: EnvironmentSpec
+    networks: R2INetworks
+    schedule: UpdateSchedule
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Numbers of parameters: world_model, actor, critic. Nothing is computed for it."""
+        params = jax.eval_shape(self.networks.init, jax.random.key(0))
+        groups = params._asdict()
+        del groups["slow_critic"]  # a copy of the critic
+        return {
+            name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(group))
+            for name, group in groups.items()
+        }
+
+
+def make_blueprint(
+    config: R2IConfig, environment: dm_env.Environment, env_steps: int
+) -> Blueprint:
+    """Checks whether the agent suits the environment and the length of the run.
+
+    Raises:
+      UsageError: if it does not.
+    """
+    spec = EnvironmentSpec(
+        observations=environment.observation_spec(),
+        actions=environment.action_spec(),
+        rewards=environment.reward_spec(),
+        discounts=environment.discount_spec(),
+    )
+    try:
+        first_env_steps = replay.table_sizes(config).min_rows
+        networks = make_networks(config, spec.observations, spec.actions)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if env_steps < first_env_steps:
+        raise UsageError(
+            f"--env-steps={env_steps} is not allowed: it must be at least {first_env_steps}, which "
+            f"is when each of {config.num_environments} environments has a sequence of "
+            f"{config.sequence_length} rows to learn from"
+        )
+    schedule = UpdateSchedule.make(
+        first_env_steps=first_env_steps,
+        train_ratio=config.train_ratio,
+        batch_size=config.batch_size,
+        sequence_length=config.sequence_length,
+    )
+    return Blueprint(config, spec, networks, schedule)
+
+
+def describe_device() -> str:
+    """The device that learning runs on, e.g. "cpu" or "gpu (NVIDIA A100)"."""
+    device = jax.devices()[0]
+    kind = device.device_kind
+    return device.platform if kind == device.platform else f"{device.platform} ({kind})"

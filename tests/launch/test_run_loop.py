@@ -1,0 +1,154 @@
+"""The loop: the order of turns, the train ratio, and where a run ends."""
+
+from __future__ import annotations
+
+import dm_env
+import numpy as np
+import pytest
+from dm_env import specs
+
+from acme_r2i.launch.metrics import Counts
+from acme_r2i.launch.run_loop import RunLoop, UpdateSchedule
+
+
+class Countdown(dm_env.Environment):
+    """Episodes of a given length that pay 1 a step; observation: steps in the episode so far."""
+
+    def __init__(self, length):
+        self.length, self.time = length, None
+        self.taken = []
+
+    def reset(self):
+        self.time = 0
+        return dm_env.restart(np.float32(0))
+
+    def step(self, action):
+        assert self.time is not None, "stepped after the end of an episode"
+        self.taken.append(int(action))
+        self.time += 1
+        if self.time < self.length:
+            return dm_env.transition(1.0, np.float32(self.time))
+        self.time = None
+        return dm_env.termination(1.0, np.float32(self.length))
+
+    def observation_spec(self):
+        return specs.Array((), np.float32)
+
+    def action_spec(self):
+        return specs.DiscreteArray(1000)
+
+
+class Recorder:
+    """Actor and learner that write down what they are asked; its actions number the calls."""
+
+    def __init__(self, number):
+        self.calls, self.number, self.acted = [], number, 0
+
+    def observe_first(self, index, timestep):
+        assert timestep.first()
+        self.calls.append(("first", index))
+
+    def select_actions(self):
+        self.acted += 1
+        self.calls.append(("act",))
+        return np.full(self.number, self.acted)
+
+    def observe(self, index, action, next_timestep):
+        self.calls.append(("observe", index, int(action), next_timestep.last()))
+
+    def update(self, wait=False):
+        self.calls.append(("fetch", wait))
+
+    def step(self):
+        self.calls.append(("learn",))
+
+
+def make_loop(lengths=(3, 5), schedule=None, **callbacks):
+    recorder = Recorder(len(lengths))
+    schedule = schedule or make_schedule()
+    environments = [Countdown(length) for length in lengths]
+    return RunLoop(environments, recorder, recorder, schedule, **callbacks), recorder
+
+
+def make_schedule(first=4, train_ratio=4.0, batch_size=2, sequence_length=4):
+    return UpdateSchedule.make(
+        first_env_steps=first,
+        train_ratio=train_ratio,
+        batch_size=batch_size,
+        sequence_length=sequence_length,
+    )
+
+
+def test_updates_due_keep_the_train_ratio_for_ever():
+    """Exactly floor((env_steps - first) * ratio / rows of an update), without a burst at first."""
+    schedule = make_schedule(first=1024, train_ratio=64, batch_size=16, sequence_length=32)
+    assert [schedule.due(n) for n in (0, 1023, 1024, 1031, 1032)] == [0, 0, 0, 0, 1]
+    assert schedule.due(100_000) == (100_000 - 1024) // 8
+    assert schedule.due(1024 + 8 * 10**15) == 10**15
+    # More than one update a step, less than one, and ratios that no float holds.
+    assert make_schedule(0, 1024, 16, 16).due(10) == 40
+    assert make_schedule(0, 0.5, 16, 32).due(10_000) == 9
+    thirds, tenths = make_schedule(0, 1 / 3, 1, 2), make_schedule(0, 0.1, 1, 2)
+    assert [thirds.due(n) for n in (6 * 10**9 - 1, 6 * 10**9)] == [10**9 - 1, 10**9]
+    assert [tenths.due(n) for n in (2 * 10**10 - 1, 2 * 10**10)] == [10**9 - 1, 10**9]
+
+
+def test_the_order_of_turns():
+    """Both environments act, then the updates due are done, then the actor has the parameters."""
+    loop, recorder = make_loop(lengths=(2, 9))
+    loop.run(8)
+    turn = [("act",), ("observe", 0, 1, False), ("observe", 1, 1, False)]
+    assert recorder.calls[:5] == [("first", 0), ("first", 1), *turn]
+    # Environment 0 ends its first episode in the second turn, and begins the next at once; the
+    # count of updates begins after these 4 steps.
+    ending = [("act",), ("observe", 0, 2, True), ("first", 0), ("observe", 1, 2, False)]
+    assert recorder.calls[5:9] == ending
+    learning = [("learn",), ("fetch", True)]
+    assert recorder.calls[9:14] == [
+        *(("act",), ("observe", 0, 3, False), ("observe", 1, 3, False)),
+        *learning,
+    ]
+
+
+@pytest.mark.parametrize("env_steps", [1, 2, 4, 5, 30, 31])
+@pytest.mark.parametrize("train_ratio", [4.0, 0.7, 24.0])
+def test_a_run_takes_exactly_its_steps_and_does_exactly_its_updates(env_steps, train_ratio):
+    schedule = make_schedule(train_ratio=train_ratio)
+    seen = []
+    loop, recorder = make_loop(
+        schedule=schedule, on_step=lambda c: seen.append((c.env_steps, c.learner_steps))
+    )
+    counts = loop.run(env_steps)
+    assert counts.env_steps == sum(call[0] == "observe" for call in recorder.calls) == env_steps
+    assert counts.learner_steps == recorder.calls.count(("learn",)) == schedule.due(env_steps)
+    assert seen == sorted(seen) and seen[-1] == (env_steps, counts.learner_steps)
+    assert all(learned <= schedule.due(taken) for taken, learned in seen)
+
+
+def test_episodes_are_told_with_their_returns_in_the_order_of_their_ends():
+    episodes = []
+    loop, _ = make_loop(lengths=(3, 5), on_episode=episodes.append)
+    counts = loop.run(21)
+    told = [(e.env_steps, e.number, e.episode_return, e.length) for e in episodes]
+    # Environment 0 acts first: its k-th action is the run's (2k-1)-th, environment 1's the 2k-th.
+    assert told == [
+        *((5, 1, 3.0, 3), (10, 2, 5.0, 5), (11, 3, 3.0, 3)),
+        *((17, 4, 3.0, 3), (20, 5, 5.0, 5)),
+    ]
+    assert counts == Counts(21, 5, make_schedule().due(21))
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 7])
+def test_a_run_ends_between_steps_when_told_to(stop_after):
+    asked = []
+
+    def should_stop():
+        asked.append(None)
+        return len(asked) > stop_after
+
+    loop, recorder = make_loop(should_stop=should_stop)
+    counts = loop.run(1000)
+    assert counts.env_steps < 1000
+    assert counts.env_steps == sum(call[0] == "observe" for call in recorder.calls)
+    assert counts.env_steps % 2 == 0  # whole batched steps
+    assert counts.learner_steps == recorder.calls.count(("learn",))

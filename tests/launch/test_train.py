@@ -1,0 +1,238 @@
+"""Whole runs, as a user has them: one to its end and one that Ctrl-C ends, in one process.
+
+The process is shared because loading and compiling take most of a short run. The task's episodes
+have 4 steps; the preset learns once in 4 environment steps, from step 64 on.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from acme_r2i import environments
+from acme_r2i.agents.r2i.presets import PRESETS
+from acme_r2i.launch import run_folder
+from acme_r2i.launch.metrics import METRICS
+from acme_r2i.launch.train import environment_seeds
+
+ROOT = pathlib.Path(__file__).parents[2]
+TASK, SEED, ENV_STEPS = "bsuite:memory_len/2", 3, 451
+CONFIG = PRESETS["tiny"](TASK)
+FIRST = CONFIG.replay.min_env_steps
+ROWS_OF_AN_UPDATE = CONFIG.batch_size * CONFIG.sequence_length
+
+PROGRAM = """
+import json, signal, sys
+from acme_r2i import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
+whole, interrupted = json.loads(sys.argv[1])
+assert cli.main(whole) == 0
+sys.exit(cli.main(interrupted))
+"""
+
+
+@dataclasses.dataclass
+class Run:
+    """What a run has left."""
+
+    folder: pathlib.Path
+    exit_code: int
+    output: str
+    error: str
+
+    def json(self, name):
+        return json.loads((self.folder / name).read_text())
+
+    @property
+    def metrics(self):
+        text = (self.folder / "metrics.jsonl").read_text()
+        assert text.endswith("\n")
+        return [json.loads(line) for line in text.splitlines()]
+
+    @property
+    def episodes(self):
+        text = (self.folder / "episodes.csv").read_text()
+        assert text.endswith("\n")
+        return [
+            (int(row["env_steps"]), int(row["episode"]), float(row["return"]), int(row["length"]))
+            for row in csv.DictReader(text.splitlines())
+        ]
+
+
+def arguments(workdir, env_steps):
+    return [
+        *("train", "--env", TASK, "--preset", "tiny", "--seed", str(SEED)),
+        *("--env-steps", str(env_steps), "--workdir", str(workdir), "--log-every", "100"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory):
+    """Both runs' folders, and what the process that did them left."""
+    here = tmp_path_factory.mktemp("runs")
+    whole, endless = here / "whole", here / "endless"
+    both = json.dumps([arguments(whole, ENV_STEPS), arguments(endless, 10**7)])
+    with open(here / "out", "w") as out, open(here / "err", "w") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, both],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=here,
+            stdout=out,
+            stderr=err,
+        )
+        try:
+            # The third line of metrics: well within learning.
+            lines = endless / "metrics.jsonl"
+            while process.poll() is None:
+                if lines.exists() and lines.read_bytes().count(b"\n") >= 3:
+                    break
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            code = process.wait(timeout=60)
+        finally:
+            process.kill()
+    return Run(here, code, (here / "out").read_text(), (here / "err").read_text())
+
+
+@pytest.fixture
+def whole(process):
+    return dataclasses.replace(process, folder=process.folder / "whole")
+
+
+@pytest.fixture
+def endless(process):
+    return dataclasses.replace(process, folder=process.folder / "endless")
+
+
+def test_exit_code_and_output(process):
+    assert process.exit_code == 130, process.error
+    assert process.error == "\nr2i: SIGINT: ending the run; once more kills it\n"
+    for text in (
+        f"task        {TASK}, preset tiny, seed {SEED}\n",
+        "device      cpu",
+        "returns     chance 0, solved from 0.9, best 1\n",
+        f"{ENV_STEPS} env steps in 2 environments",
+        f"{(ENV_STEPS - FIRST) // 4} updates of 4 x 8 rows, from env step 64 on",
+        f"env steps {ENV_STEPS}/{ENV_STEPS} (100%) | episodes 112 | return ",
+        "done: mean return of the last 100 episodes ",
+        "stopped: mean return of the last ",
+    ):
+        assert text in process.output
+    # Acme, Reverb and TensorFlow have said nothing.
+    beginnings = ("task", "device", "parameters", "returns", "plan", " ", "folder", "env steps")
+    for line in process.output.splitlines():
+        assert line.startswith((*beginnings, "done:", "stopped:")), line
+
+
+def test_the_folder_holds_the_files_and_nothing_else(whole, endless):
+    for run in (whole, endless):
+        assert sorted(os.listdir(run.folder)) == sorted(run_folder.FILES)
+
+
+def test_config(whole):
+    config = whole.json("config.json")
+    assert config["config"] == json.loads(json.dumps(dataclasses.asdict(CONFIG)))
+    assert (config["env"], config["preset"], config["seed"]) == (TASK, "tiny", SEED)
+    assert config["env_steps"] == ENV_STEPS and config["overrides"] == {}
+    assert {"python", "acme_r2i", "jax", "dm-reverb"} <= set(config["versions"])
+
+
+def test_summary(whole):
+    summary, episodes = whole.json("summary.json"), whole.episodes
+    last = [episode[2] for episode in episodes[-100:]]
+    wall_seconds = summary.pop("wall_seconds")
+    assert wall_seconds == pytest.approx(whole.metrics[-1]["wall_seconds"], abs=1.0)
+    mean_return = summary.pop("mean_return_last_100_episodes")
+    assert mean_return == pytest.approx(sum(last) / 100)
+    assert summary == {
+        "env": TASK,
+        "preset": "tiny",
+        "seed": SEED,
+        "env_steps": ENV_STEPS,
+        "episodes": len(episodes),
+        "learner_steps": (ENV_STEPS - FIRST) // 4,
+        "chance_return": 0.0,
+        "solved_return": 0.9,
+        "solved": mean_return >= 0.9,
+        "interrupted": False,
+    }
+
+
+def test_the_train_ratio_is_kept_all_along(whole, endless):
+    for run in (whole, endless):
+        for line in run.metrics[:-1]:
+            due = max(0.0, line["env_steps"] - FIRST) * CONFIG.train_ratio / ROWS_OF_AN_UPDATE
+            # A line may come before the last updates of its step are done.
+            assert math.floor(due) - 1 <= line["learner_steps"] <= math.floor(due)
+    last = whole.metrics[-1]
+    assert last["env_steps"] == ENV_STEPS
+    assert last["learner_steps"] == math.floor(
+        (ENV_STEPS - FIRST) * CONFIG.train_ratio / ROWS_OF_AN_UPDATE
+    )
+
+
+def test_metrics_are_those_documented(whole):
+    lines = whole.metrics
+    always = set(list(METRICS)[: list(METRICS).index("speed/learner_steps_per_second") + 1])
+    for line in lines:
+        assert set(line) in (always, set(METRICS))
+        assert all(value is None or math.isfinite(value) for value in line.values())
+    # A line at the first update, then one in every 100 steps and one at the end.
+    first = FIRST + ROWS_OF_AN_UPDATE // CONFIG.train_ratio
+    assert [line["env_steps"] for line in lines] == [first, 100, 200, 300, 400, ENV_STEPS]
+    assert all(set(line) == set(METRICS) for line in lines)
+    times = [line["wall_seconds"] for line in lines]
+    assert times == sorted(times) and times[0] > 0
+    assert lines[-1]["episode/mean_length_last_100"] == 4.0
+    assert lines[-1]["speed/env_steps_per_second"] is not None
+
+
+def test_episodes(whole):
+    episodes = whole.episodes
+    # Two environments in turns: each pair of episodes ends with the last two of eight actions.
+    assert [episode[0] for episode in episodes] == [
+        step for end in range(8, ENV_STEPS + 1, 8) for step in (end - 1, end)
+    ]
+    assert [episode[1] for episode in episodes] == list(range(1, len(episodes) + 1))
+    assert {episode[2] for episode in episodes} == {-1.0, 1.0}
+    assert {episode[3] for episode in episodes} == {4}
+    last = whole.metrics[-1]
+    assert last["episodes"] == len(episodes)
+    mean = sum(episode[2] for episode in episodes[-100:]) / 100
+    assert last["episode/mean_return_last_100"] == pytest.approx(mean)
+
+
+def test_ctrl_c_leaves_the_files_whole(endless):
+    summary, metrics, episodes = endless.json("summary.json"), endless.metrics, endless.episodes
+    assert summary["interrupted"] is True
+    assert 200 <= summary["env_steps"] < 10**7
+    assert metrics[-1]["env_steps"] == summary["env_steps"]
+    assert metrics[-1]["learner_steps"] == summary["learner_steps"] > 0
+    assert len(episodes) == metrics[-1]["episodes"] == summary["episodes"]
+    assert endless.json("config.json")["env_steps"] == 10**7
+
+
+def test_the_same_seed_begins_with_the_same_episodes(whole, endless):
+    """Up to the first update; afterwards Reverb's draws make the difference."""
+    before = [episode for episode in whole.episodes if episode[0] <= FIRST]
+    assert len(before) == FIRST // 4
+    assert endless.episodes[: len(before)] == before
+
+
+def test_environment_seeds():
+    seeds = environment_seeds(0, 8)
+    assert len({*seeds, *environment_seeds(1, 8)}) == 16
+    assert environment_seeds(0, 3) == seeds[:3]
+    for seed in (0, 2**32 - 1):
+        for each in environment_seeds(seed, 2):
+            environments.make_environment(TASK, seed=each)

@@ -1,0 +1,247 @@
+"""The command: help, and how it answers what cannot be. Runs are in tests/launch/test_train.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import acme_r2i
+from acme_r2i import cli
+from acme_r2i.agents.r2i import presets
+from acme_r2i.launch import options, overrides
+
+ROOT = pathlib.Path(__file__).parents[1]
+TASK = ("--env", "bsuite:memory_len/0")
+TINY = (*TASK, "--preset", "tiny", "--env-steps", "100")
+
+# What is wrong -> the line on stderr, whole or its beginning (where it ends in "...").
+WRONG = {
+    ("trian",): "argument COMMAND: invalid choice: 'trian' (choose from 'train')",
+    ("--seed=3",): "unexpected argument '--seed=3'; see r2i --help",
+    ("train",): "--env is needed, e.g. --env popgym:RepeatPreviousEasy",
+    ("train", "--env"): "argument --env: expected one argument",
+    ("train", "--env", "popgim:RepeatPreviousEasy"): (
+        "unknown suite 'popgim'; did you mean popgym?"
+    ),
+    ("train", "--env", "popgym:RepeatPreviusEasy"): (
+        "unknown task popgym:RepeatPreviusEasy; did you mean popgym:RepeatPreviousEasy, ..."
+    ),
+    ("train", "--env", "bsuite:memory_len/99"): (
+        "unknown task bsuite:memory_len/99; memory_len has the settings 0 to 22"
+    ),
+    ("train", "--env", "RepeatPreviousEasy"): (
+        "a task's name is 'suite:task', got 'RepeatPreviousEasy'; "
+        "did you mean popgym:RepeatPreviousEasy?"
+    ),
+    ("train", *TASK, "--preset", "popgim"): "unknown preset 'popgim'; did you mean popgym?",
+    ("train", *TASK, "--preset", "x"): (
+        f"unknown preset 'x'; presets: {', '.join(presets.PRESETS)}"
+    ),
+    ("train", *TASK, "--horizon", "3"): (
+        "unknown field --horizon; did you mean --behaviour.horizon?"
+    ),
+    ("train", *TASK, "--world_model.core.layrs", "3"): (
+        "unknown field --world_model.core.layrs; did you mean --world_model.core.layers, ..."
+    ),
+    ("train", *TASK, "--envsteps", "3"): "unknown field --envsteps; did you mean --env-steps, ...",
+    ("train", *TASK, "--xyzzy", "3"): (
+        "unknown field --xyzzy; `r2i train --help-fields` lists them"
+    ),
+    ("train", *TASK, "--replay", "3"): (
+        "--replay is a group of fields, --replay.X with X one of capacity_env_steps, "
+        "min_env_steps, stride"
+    ),
+    ("train", *TASK, "--batch_size", "eight"): "--batch_size takes a whole number, got 'eight'",
+    ("train", *TASK, "--batch_size", "0"): (
+        "--batch_size=0 is not allowed: it must be above 0"
+    ),
+    ("train", *TASK, "--batch_size", "--seed", "0"): "--batch_size needs a value",
+    ("train", *TASK, "stray"): "unexpected argument 'stray'",
+    ("train", *TASK, "--behaviour.policy_inputs", "state"): (
+        "--behaviour.policy_inputs='state' is not allowed: it must be one of output_state, "
+        "hidden_state, full_state"
+    ),
+    ("train", *TASK, "--world_model.core.dropout", "1"): (
+        "--world_model.core.dropout=1.0 is not allowed: it must be in [0, 1)"
+    ),
+    ("train", *TASK, "--env-steps", "many"): "--env-steps takes a whole number, got 'many'",
+    ("train", *TASK, "--env-steps", "0"): "--env-steps=0 is not allowed: it must be above 0",
+    ("train", *TASK, "--env-steps", "-5"): "--env-steps=-5 is not allowed: it must be above 0",
+    ("train", *TASK, "--env-steps", "1023"): (
+        "--env-steps=1023 is not allowed: it must be at least replay.min_env_steps=1024, before "
+        "which nothing is learned"
+    ),
+    ("train", *TASK, "--seed", "-1"): "--seed=-1 is not allowed: it must be in [0, 2**32)",
+    ("train", *TASK, "--seed", str(2**32)): (
+        "--seed=4294967296 is not allowed: it must be in [0, 2**32)"
+    ),
+    ("train", *TASK, "--log-every", "0"): "--log-every=0 is not allowed: it must be above 0",
+    ("train", *TASK, "--workdir", "a file"): "--workdir a file cannot be made: ...",
+    ("train", *TASK, "--workdir", "a file/below"): "--workdir a file/below cannot be made: ...",
+    ("train", *TASK, "--workdir", "a run"): (
+        "--workdir a run holds a run already (bsuite:catch/0, preset cpu, seed 7, ended), and a "
+        "run is never overwritten: give another folder, or move or delete that one"
+    ),
+}
+
+# These come to light only once a simulator or JAX has been imported.
+WRONG_LATER = {
+    ("train", *TINY, "--replay.stride", "9"): (
+        "replay.stride=9 is not allowed: it must be at most sequence_length=8, ..."
+    ),
+    ("train", *TINY, "--num_environments", "50"): (
+        "--env-steps=100 is not allowed: it must be at least 400, ..."
+    ),
+    ("train", "--env", "popgym:PositionOnlyPendulumEasy"): "action spec BoundedArray(...",
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working directory with a file, a finished run, and what is in them."""
+    (tmp_path / "a file").write_text("mine")
+    (tmp_path / "a run").mkdir()
+    run = {"env": "bsuite:catch/0", "preset": "cpu", "seed": 7}
+    (tmp_path / "a run" / "config.json").write_text(json.dumps(run))
+    (tmp_path / "a run" / "summary.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_refused(arguments, message, here, capsys):
+    before = contents(here)
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    line = captured.err.removesuffix("\n")
+    if message.endswith("..."):
+        assert line.startswith(f"r2i: error: {message.removesuffix('...')}")
+    else:
+        assert line == f"r2i: error: {message}"
+    assert contents(here) == before
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG.items())
+def test_wrong_inputs_are_refused(arguments, message, here, capsys):
+    assert_refused(arguments, message, here, capsys)
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_LATER.items())
+def test_what_does_not_fit_the_environment_is_refused(arguments, message, here, capsys):
+    assert_refused(arguments, message, here, capsys)
+
+
+def test_a_missing_simulator_is_named(here, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "popgym", None)
+    monkeypatch.setitem(sys.modules, "popgym.envs", None)
+    message = "suite popgym cannot be imported (pip install popgym==1.0.7): ..."
+    assert_refused(["train", "--env", "popgym:RepeatPreviousEasy"], message, here, capsys)
+
+
+# Imports of what takes seconds fail: so does the program, if it needs one to say what is wrong.
+WITHOUT_HEAVY_IMPORTS = """
+import json, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {
+            "acme", "bsuite", "chex", "gym", "gymnasium", "haiku", "jax", "jaxlib", "matplotlib",
+            "optax", "popgym", "reverb", "rich", "rlax", "tensorflow", "tyro",
+        }:
+            raise RuntimeError(f"imported {name}")
+
+sys.meta_path.insert(0, Blocker())
+from acme_r2i import cli
+
+for expected, arguments in json.load(sys.stdin):
+    code = cli.main(arguments)
+    assert code == expected, (code, arguments)
+"""
+
+
+def test_answers_that_need_nothing_heavy(here):
+    answered = [(2, list(arguments)) for arguments in WRONG]
+    for arguments in ([], ["--help"], ["--version"], ["train", "--help"]):
+        answered.append((0, arguments))
+    answered.append((0, ["train", "--help-fields", "--env", "popgym:RepeatFirstEasy"]))
+    finished = subprocess.run(
+        [sys.executable, "-c", WITHOUT_HEAVY_IMPORTS],
+        input=json.dumps(answered),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+def run(arguments, capsys):
+    assert cli.main(arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return captured.out
+
+
+def test_help(capsys):
+    for arguments in ([], ["--help"], ["-h"]):
+        text = run(arguments, capsys)
+        assert "usage: r2i" in text and "train the agent on a task" in text
+    text = run(["train", "--help"], capsys)
+    for name, preset in presets.PRESETS.items():
+        assert f"\n  {name} " in text and preset.__doc__.splitlines()[0] in text
+    for name in options.OPTION_NAMES:
+        assert f"--{name}" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_help_fields_shows_the_values_of_the_preset(capsys):
+    text = run(["train", "--help-fields", "--preset", "tiny", "--batch_size", "5"], capsys)
+    fields = overrides.list_fields(presets.PRESETS["tiny"](""))
+    shown = [line.split() for line in text.splitlines() if line.startswith("--")]
+    assert [words[0] for words in shown] == [f"--{field.name}" for field in fields]
+    assert ["--batch_size", "5"] in shown
+    assert ["--world_model.core.state_size", "8"] in shown
+
+
+def test_version(capsys):
+    assert run(["--version"], capsys) == f"r2i {acme_r2i.__version__}\n"
+
+
+def test_what_is_typed_becomes_options(here, monkeypatch):
+    asked = []
+    monkeypatch.setattr("acme_r2i.launch.train.train", lambda options: asked.append(options) or 7)
+    typed = ["train", *TINY, "--seed", "5", "--workdir", "out", "--behaviour.horizon", "3"]
+    assert cli.main(typed) == 7
+    assert cli.main(["train", "--env", "bsuite:memory_len"]) == 7
+    first, second = asked
+    assert (first.env, first.preset, first.env_steps, first.seed, first.workdir) == (
+        *("bsuite:memory_len/0", "tiny", 100, 5, pathlib.Path("out")),
+    )
+    assert first.overrides == {"behaviour.horizon": 3} and first.config.behaviour.horizon == 3
+    assert (second.env, second.preset, second.env_steps, second.seed) == (
+        *("bsuite:memory_len/0", "cpu", 100_000, 0),
+    )
+    assert second.config == presets.PRESETS["cpu"]("bsuite:memory_len/0")
+    assert second.workdir.parent == pathlib.Path("runs/bsuite_memory_len_0")
+    assert sorted(os.listdir(here)) == ["a file", "a run"]
+
+
+def test_ctrl_c_while_loading(here, monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("acme_r2i.launch.train.train", interrupted)
+    assert cli.main(["train", *TINY]) == 130
+    assert capsys.readouterr().err == ""
