@@ -59,3 +59,12 @@ def test_scalar_head_predicts_zero_at_first():
     logits = apply(init(jax.random.key(0), INPUTS), INPUTS)
     np.testing.assert_array_equal(logits, 0)
     np.testing.assert_allclose(SymlogTwoHot(9).mean(logits), 0, atol=1e-6)
+
+
+def test_the_first_output_weights_have_the_scale_asked_for():
+    def output_weights(scale):
+        init, _ = transform(lambda: LatentHead(0, 0, 3, 2, output_scale=scale, name="head"))
+        return init(jax.random.key(0), INPUTS)["head/~/mlp/~/output"]["w"]
+
+    # The scale is that of the variance.
+    np.testing.assert_allclose(output_weights(9.0), 3 * output_weights(1.0), rtol=1e-5)

@@ -43,6 +43,7 @@ REFUSED = [
     (WorldModelConfig, "stoch", 0, "above 0"),
     (WorldModelConfig, "classes", 1, "at least 2"),
     (WorldModelConfig, "unimix", 1.1, "[0, 1]"),
+    (WorldModelConfig, "posterior_scale", 0.0, "above 0"),
     (WorldModelConfig, "deter", 0, "above 0"),
     (WorldModelConfig, "reward_bins", 254, "odd"),
     (WorldModelConfig, "reward_bins", 1, "at least 3"),

@@ -1,0 +1,445 @@
+"""The world model: one function in two forms, resets that are walls, and where losses reach.
+
+The contract is the end of R2I's list of faults: for random sequences, resets anywhere and a
+non-zero learned initial state, `observe` is the fold of `observe_step` in outputs, hidden states
+and gradients.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from dm_env import specs
+
+from acme_r2i.agents.r2i import presets
+from acme_r2i.agents.r2i.config import LossScales, MLPConfig, SSMConfig, WorldModelConfig
+from acme_r2i.agents.r2i.networks import make_networks
+from acme_r2i.agents.r2i.types import ActorState, Row
+from acme_r2i.agents.r2i.world_model import model_features, world_model_losses
+from acme_r2i.networks import distributions
+
+BATCH, LENGTH, FEATURES, ACTIONS, STATE_SIZE = 2, 7, 3, 3, 4
+CORES = {
+    "bilinear": dict(discretisation="bilinear"),
+    "zoh": dict(discretisation="zoh"),
+    "bilinear, conj_sym": dict(discretisation="bilinear", conj_sym=True),
+    "zoh, conj_sym": dict(discretisation="zoh", conj_sym=True),
+}
+# A row of resets for each of the two sequences.
+RESETS = {
+    "none": ([], []),
+    "first": ([0], []),
+    "last": ([LENGTH - 1], [0, LENGTH - 1]),
+    "middle": ([3], [1]),
+    "adjacent": ([2, 3], [0, 1, 2]),
+    "all": (range(LENGTH), [5]),
+}
+
+
+def make_config(**core) -> WorldModelConfig:
+    mlp = MLPConfig(1, 8)
+    return WorldModelConfig(
+        stoch=2,
+        classes=3,
+        deter=5,
+        core=SSMConfig(layers=2, width=6, state_size=STATE_SIZE, n_blocks=1, **core),
+        encoder=mlp,
+        decoder=mlp,
+        prior=mlp,
+        reward=mlp,
+        continue_prob=mlp,
+        reward_bins=5,
+    )
+
+
+def make_model(config: WorldModelConfig):
+    """The world model's functions, and random parameters of a stable system."""
+    whole = dataclasses.replace(presets.tiny(), world_model=config)
+    networks = make_networks(
+        whole, specs.Array((FEATURES,), np.float32), specs.DiscreteArray(ACTIONS)
+    )
+    shapes = jax.eval_shape(networks.init, jax.random.key(0)).world_model
+    params = random_like(shapes, 0)
+    for module in params.values():
+        if "Lambda_re" in module:
+            module["Lambda_re"] = -np.abs(module["Lambda_re"])
+            module["log_step"] -= 1
+    return networks.model, params
+
+
+def random_like(shapes, seed: int):
+    """Random values for a tree of shapes, float32 or complex64; integers are actions."""
+    random = np.random.default_rng(seed)
+
+    def draw(leaf):
+        if np.issubdtype(leaf.dtype, np.integer):
+            return random.integers(0, ACTIONS, leaf.shape).astype(leaf.dtype)
+        values = random.normal(size=leaf.shape)
+        if np.issubdtype(leaf.dtype, np.complexfloating):
+            values = values + 1j * random.normal(size=leaf.shape)
+        return values.astype(leaf.dtype)
+
+    return jax.tree.map(draw, shapes)
+
+
+def flags(sequences) -> np.ndarray:
+    is_first = np.zeros((BATCH, LENGTH), bool)
+    for row, times in zip(is_first, sequences, strict=True):
+        row[list(times)] = True
+    return is_first
+
+
+def random_sequence(seed: int):
+    """Observations and actions."""
+    random = np.random.default_rng(seed)
+    observation = random.normal(size=(BATCH, LENGTH, FEATURES)).astype(np.float32)
+    return observation, random.integers(0, ACTIONS, (BATCH, LENGTH)).astype(np.int32)
+
+
+def soft(latent) -> jax.Array:
+    """A smooth function of every element of z, h and x, each with another weight."""
+    total = 0.0
+    for leaf in jax.tree.leaves(latent):
+        weights = jnp.cos(jnp.arange(leaf.size, dtype=jnp.float32)).reshape(leaf.shape)
+        total += jnp.sum(weights * jnp.tanh(leaf.real))
+        if jnp.iscomplexobj(leaf):
+            total += jnp.sum(weights * jnp.sin(leaf.imag))
+    return total
+
+
+class Model:
+    """A model's two forms, each giving latents and their gradients, compiled."""
+
+    def __init__(self, config: WorldModelConfig):
+        self.config = config
+        self.functions, self.params = make_model(config)
+        shapes = jax.eval_shape(
+            lambda params: self.functions.initial_state(params, BATCH), self.params
+        )
+        self.state: ActorState = random_like(shapes, 1)
+        self.observe = jax.jit(jax.grad(self._observe, argnums=(0, 1), has_aux=True))
+        self.fold = jax.jit(jax.grad(self._fold, argnums=(0, 1), has_aux=True))
+
+    def _observe(self, params, latent, previous_action, key, observation, action, is_first):
+        observed = self.functions.observe(
+            params, key, observation, action, is_first, ActorState(latent, previous_action)
+        )
+        return soft(observed.latent), observed
+
+    def _fold(self, params, latent, previous_action, key, observation, action, is_first):
+        def step(state, element):
+            key, observation, action, is_first = element
+            latent = self.functions.observe_step(params, key, observation, is_first, state)
+            return ActorState(latent, action), latent
+
+        swap = lambda x: jnp.swapaxes(x, 0, 1)  # noqa: E731
+        elements = jax.random.split(key, LENGTH), swap(observation), swap(action), swap(is_first)
+        _, latents = jax.lax.scan(step, ActorState(latent, previous_action), elements)
+        latents = jax.tree.map(swap, latents)
+        return soft(latents), latents
+
+    def run(self, form, observation, action, is_first, state=None):
+        """((gradients by params and by the latent carried in), what the form returns)."""
+        latent, previous_action = state or self.state
+        key = jax.random.key(7)
+        return form(
+            self.params, latent, previous_action, key, observation, action, is_first
+        )
+
+    def latent(self, observation, action, is_first, state=None):
+        """The posterior states of `observe`."""
+        return self.run(self.observe, observation, action, is_first, state)[1].latent
+
+
+@pytest.fixture(scope="module", params=list(CORES))
+def model(request):
+    return Model(make_config(**CORES[request.param]))
+
+
+@pytest.fixture(scope="module")
+def any_model():
+    """For what does not depend on the core's options."""
+    return Model(make_config())
+
+
+def assert_close(actual, expected, rtol=1e-4):
+    """Every leaf to a relative tolerance of its largest element."""
+    actual, expected = (jax.tree.leaves_with_path(tree) for tree in (actual, expected))
+    for (path, a), (_, e) in zip(actual, expected, strict=True):
+        atol = rtol * np.abs(e).max()
+        np.testing.assert_allclose(a, e, rtol=0, atol=atol, err_msg=jax.tree_util.keystr(path))
+
+
+def assert_same_after(latent, other, time, sequence=0):
+    """Bit for bit the same from `time` on, and everywhere different in h before it."""
+    for a, b in zip(jax.tree.leaves(latent), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(a[sequence, time:], b[sequence, time:])
+    assert np.all(np.asarray(latent.deter != other.deter)[sequence, :time].any(-1))
+
+
+# The two forms.
+
+CASES = [pytest.param(flags(times), id=name) for name, times in RESETS.items()] + [
+    pytest.param(np.random.default_rng(seed).random((BATCH, LENGTH)) < 0.4, id=f"random {seed}")
+    for seed in range(4)
+]
+
+
+@pytest.mark.parametrize("is_first", CASES)
+def test_observe_is_the_fold_of_observe_step(model, is_first):
+    """Outputs, hidden states, and gradients by parameters and by the state carried in."""
+    sequence = random_sequence(0)
+    gradients, observed = model.run(model.observe, *sequence, is_first)
+    expected_gradients, latent = model.run(model.fold, *sequence, is_first)
+    np.testing.assert_array_equal(observed.latent.stoch.argmax(-1), latent.stoch.argmax(-1))
+    assert_close(observed.latent, latent)
+    assert_close(gradients, expected_gradients)
+    learned = [m["initial_state"] for m in gradients[0].values() if "initial_state" in m]
+    assert len(learned) == 2
+    assert all(np.any(gradient) == is_first.any() for gradient in learned)
+
+
+def test_two_chunks_with_the_carried_state_are_one(any_model):
+    """With z certain, so that the keys (which differ) decide nothing."""
+    certain = dataclasses.replace(any_model.config, unimix=0.0)
+    functions, _ = make_model(certain)
+    params = jax.tree.map(np.copy, any_model.params)
+    params["world_model/~/posterior/~/mlp/~/output"]["w"] *= 1e4
+    observe = jax.jit(
+        lambda *args: functions.observe(params, jax.random.key(0), *args).latent
+    )
+    head, tail = random_sequence(0), random_sequence(1)
+    whole = [np.concatenate(parts, axis=1) for parts in zip(head, tail, strict=True)]
+    is_first = np.random.default_rng(3).random((BATCH, 2 * LENGTH)) < 0.2
+    expected = observe(*whole, is_first, any_model.state)
+    first = observe(*head, is_first[:, :LENGTH], any_model.state)
+    carried = ActorState(jax.tree.map(lambda x: x[:, -1], first), head[1][:, -1])
+    second = observe(*tail, is_first[:, LENGTH:], carried)
+    joined = jax.tree.map(lambda a, b: np.concatenate([a, b], axis=1), first, second)
+    assert_close(joined, expected)
+
+
+def test_a_step_of_imagination_is_a_step_of_observation_but_for_z(any_model):
+    """The same h and x; z is drawn from the prior given h."""
+    model = any_model
+
+    @jax.jit
+    def steps(state):
+        key = jax.random.key(3)
+        imagined = model.functions.imagine_step(model.params, key, state)
+        observed = model.functions.observe_step(
+            model.params, key, jnp.zeros((BATCH, FEATURES)), jnp.zeros(BATCH, bool), state
+        )
+        prior = model.functions.observe(
+            model.params,
+            key,
+            jnp.zeros((BATCH, 1, FEATURES)),
+            jnp.zeros((BATCH, 1), jnp.int32),
+            jnp.zeros((BATCH, 1), bool),
+            state,
+        ).prior[:, 0]
+        return imagined, observed, distributions.sample_one_hot(key, prior)
+
+    imagined, observed, from_prior = steps(model.state)
+    np.testing.assert_array_equal(imagined.stoch.argmax(-1), from_prior.argmax(-1))
+    assert_close(imagined._replace(stoch=observed.stoch), observed)
+
+
+# Resets.
+
+
+@pytest.mark.parametrize("time", [1, 3, LENGTH - 1])
+def test_nothing_before_a_reset_changes_anything_after_it(model, time):
+    """Observations, actions and the carried state, exactly."""
+    is_first = flags([[time], []])
+    observation, action = random_sequence(0)
+    other_observation, other_action = random_sequence(1)
+    before = np.arange(LENGTH) < time
+    other_state = random_like(model.state, 5)
+    latent = model.latent(observation, action, is_first)
+    perturbed = model.latent(
+        np.where(before[:, None], other_observation, observation),
+        np.where(before, other_action, action),
+        is_first,
+        other_state,
+    )
+    assert_same_after(latent, perturbed, time)
+
+
+def test_fault_1_a_reset_does_not_take_effect_a_step_early(model):
+    sequence = random_sequence(0)
+    without = model.latent(*sequence, flags([[], []]))
+    latent = model.latent(*sequence, flags([[3], []]))
+    for a, b in zip(jax.tree.leaves(latent), jax.tree.leaves(without), strict=True):
+        np.testing.assert_allclose(a[0, :3], b[0, :3], rtol=1e-5, atol=1e-6)
+    assert np.all(np.any(latent.deter[0, 3:] != without.deter[0, 3:], axis=-1))
+
+
+def test_fault_2_the_initial_state_is_added_once(model):
+    """Of the first layer, which is linear in it: x_t moves by Lambda_bar^(t + 1) x_init."""
+    sequence, none = random_sequence(0), flags([[], []])
+    first, *others = model.state.latent.hidden
+    emptied = model.state._replace(
+        latent=model.state.latent._replace(hidden=(np.zeros_like(first), *others))
+    )
+    difference = (
+        model.latent(*sequence, none).hidden[0]
+        - model.latent(*sequence, none, emptied).hidden[0]
+    )
+    ssm = next(module for name, module in model.params.items() if name.endswith("s5_0"))
+    Lambda = ssm["Lambda_re"] + 1j * ssm["Lambda_im"].astype(complex)
+    z = Lambda * np.exp(ssm["log_step"])
+    zoh = model.config.core.discretisation == "zoh"
+    Lambda_bar = np.exp(z) if zoh else (1 + z / 2) / (1 - z / 2)
+    expected = Lambda_bar ** np.arange(1, LENGTH + 1)[:, None] * first[:, None]
+    np.testing.assert_allclose(difference, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_fault_3_the_previous_z_does_not_leak_into_a_first_step(model):
+    """h of a first step has seen nothing: it is one and the same, wherever the step is."""
+    is_first = flags([[0, 2, 3, 6], [1, 5]])
+    deter = np.asarray(model.latent(*random_sequence(0), is_first).deter)
+    firsts = deter[is_first]
+    np.testing.assert_allclose(firsts, np.tile(firsts[0], (len(firsts), 1)), rtol=1e-5, atol=1e-6)
+    others = deter[~is_first]
+    assert np.all(np.abs(others - firsts[0]).max(-1) > 1e-3)
+    # The step form says the same.
+    _, folded = model.run(model.fold, *random_sequence(0), is_first)
+    np.testing.assert_allclose(folded.deter[is_first][0], firsts[0], rtol=1e-4, atol=1e-5)
+
+
+# Losses.
+
+NAMES = tuple(field.name for field in dataclasses.fields(LossScales))
+
+
+@pytest.fixture(scope="module")
+def losses():
+    """rows -> (gradient of every loss by the parameters, losses, observed, decoded, predictions).
+
+    Without free nats, so that KLs are what they are.
+    """
+    config = dataclasses.replace(make_config(), free_nats=0.0)
+    model, params = make_model(config)
+
+    def values(params, rows):
+        result, observed = world_model_losses(model, config, params, jax.random.key(1), rows)
+        features = model_features(observed.latent)
+        heads = model.decode(params, features), model.predict(params, features)
+        return result, (result, observed, *heads)
+
+    jacobian = jax.jit(jax.jacrev(values, has_aux=True))
+    return lambda rows: jacobian(params, rows)
+
+
+def random_rows(seed: int, is_first) -> Row:
+    random = np.random.default_rng(seed)
+    observation, action = random_sequence(seed)
+    return Row(
+        observation=observation,
+        action=action,
+        reward=random.normal(size=(BATCH, LENGTH)).astype(np.float32),
+        discount=(random.random((BATCH, LENGTH)) < 0.7).astype(np.float32),
+        is_first=is_first,
+        is_last=np.zeros((BATCH, LENGTH), bool),
+    )
+
+
+def reached(gradient) -> set[str]:
+    """Parts of the model that have a gradient different from zero."""
+    return {
+        name.split("/~/")[1]
+        for name, module in gradient.items()
+        if any(np.any(leaf) for leaf in module.values())
+    }
+
+
+def test_losses_have_the_names_of_their_scales(losses):
+    gradients, (values, *_) = losses(random_rows(0, flags([[3], [0]])))
+    assert set(values) == set(gradients) == set(NAMES)
+
+
+def test_losses_by_hand(losses):
+    rows = random_rows(0, flags([[3], [0]]))
+    _, (values, observed, decoded, predictions) = losses(rows)
+    target = np.sign(rows.observation) * np.log1p(np.abs(rows.observation))
+    squares = np.sum((np.asarray(decoded) - target) ** 2, axis=-1)
+    assert values["observation"] == pytest.approx(squares.mean(), rel=1e-5)
+
+    # The reward's five bins are 10 apart: on [0, 10] the upper one's share is symlog(r) / 10.
+    symlog = np.sign(rows.reward) * np.log1p(np.abs(rows.reward))
+    two_hot = np.maximum(0, 1 - np.abs(symlog[..., None] - np.linspace(-20, 20, 5)) / 10)
+    cross = -np.sum(two_hot * np.asarray(jax.nn.log_softmax(predictions.reward)), axis=-1)
+    assert values["reward"] == pytest.approx(cross.mean(), rel=1e-4)
+
+    continues = 1 / (1 + np.exp(-np.asarray(predictions.continue_prob, np.float64)))
+    likelihood = np.where(rows.discount == 1, continues, 1 - continues)
+    assert values["continue_prob"] == pytest.approx(-np.log(likelihood).mean(), rel=1e-4)
+
+    p, q = np.asarray(observed.posterior), np.asarray(observed.prior)
+    kl = np.sum(np.exp(p) * (p - q), axis=(-2, -1)).mean()
+    assert values["dynamics"] == pytest.approx(kl, rel=1e-4)
+    assert values["representation"] == pytest.approx(kl, rel=1e-4)
+
+
+def test_a_sequence_starts_from_the_initial_state_wherever_it_was_cut(losses):
+    rows = random_rows(0, flags([[3], []]))
+    marked = rows._replace(is_first=flags([[0, 3], [0]]))
+    for a, b in zip(
+        jax.tree.leaves(losses(rows)), jax.tree.leaves(losses(marked)), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_representation_loss_reaches_the_posterior_only(losses):
+    """Exact zeros for the prior, the core and all heads: the prior is frozen, h is not seen."""
+    gradients, _ = losses(random_rows(0, flags([[3], [0]])))
+    assert reached(gradients["representation"]) == {"encoder", "posterior"}
+
+
+def test_the_dynamics_loss_reaches_the_posterior_through_earlier_z_only(losses):
+    """Where every step is a first one no z comes in, and the encoder's gradient is exactly 0."""
+    gradients, _ = losses(random_rows(0, flags([range(LENGTH), range(LENGTH)])))
+    assert reached(gradients["dynamics"]) == {"core", "prior"}
+    gradients, _ = losses(random_rows(0, flags([[], []])))
+    assert reached(gradients["dynamics"]) == {"core", "prior", "encoder", "posterior"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "head"),
+    [("observation", "decoder"), ("reward", "reward"), ("continue_prob", "continue_prob")],
+)
+def test_a_prediction_loss_reaches_its_own_head_and_not_the_prior(losses, loss, head):
+    gradients, _ = losses(random_rows(0, flags([[3], []])))
+    assert reached(gradients[loss]) == {"encoder", "posterior", "core", head}
+
+
+def test_free_nats_stop_the_gradient_of_small_divergences(any_model):
+    free = 1e3
+    config = dataclasses.replace(any_model.config, free_nats=free)
+    rows = random_rows(0, flags([[3], []]))
+
+    @jax.jit
+    @jax.value_and_grad
+    def divergences(params, rows):
+        values, _ = world_model_losses(
+            any_model.functions, config, params, jax.random.key(1), rows
+        )
+        return values["dynamics"] + values["representation"]
+
+    value, gradient = divergences(any_model.params, rows)
+    assert value == pytest.approx(2 * free, rel=1e-6)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient))
+
+
+def test_no_class_is_less_likely_than_the_uniform_mixture_makes_it(losses):
+    """So that divergences are bounded: here at most 2 log(300) nats."""
+    _, (_, observed, *_) = losses(random_rows(0, flags([[], []])))
+    for log_probs in (observed.posterior, observed.prior):
+        np.testing.assert_allclose(np.exp(log_probs).sum(-1), 1, rtol=1e-5)
+        assert np.all(log_probs >= math.log(0.01 / 3) - 1e-4)
