@@ -140,6 +140,7 @@ def two_action_case(entropy_scale: float):
     targets = Returns(returns=column(3, 1), values=column(1, 2), weights=column(1, 0.5))
     actions = jnp.array([[0], [1]])
 
+    @jax.jit
     def loss(logits, targets=targets, scale=2.0):
         return actor_critic.actor_loss(
             jax.nn.log_softmax(logits), actions, targets, scale, config
@@ -160,7 +161,7 @@ def test_reinforce_by_hand():
         -0.5 * (1.0 * math.log(0.75) - 0.5 * 0.5 * math.log(0.5)), rel=1e-5
     )
     # d log p_a / d logits = one_hot(a) - p.
-    gradient = jax.grad(lambda x: loss(x)[0])(LOGITS)
+    gradient = jax.jit(jax.grad(lambda x: loss(x)[0]))(LOGITS)
     np.testing.assert_allclose(
         gradient, [[[-0.5 * 0.25, 0.5 * 0.25]], [[-0.125 * 0.5, 0.125 * 0.5]]], rtol=1e-5
     )
@@ -176,13 +177,13 @@ def test_entropy_bonus_by_hand():
     assert value - without(LOGITS)[0] == pytest.approx(-0.1 * mean, rel=1e-4)
     # dH / d logits = -p (log p + H); the weights and the mean over two states as above.
     expected = -PROBS * (np.log(PROBS) + entropies[..., None]) * [[[1.0]], [[0.5]]] / 2
-    gradient = jax.grad(lambda x: with_bonus(x)[0] - without(x)[0])(LOGITS)
+    gradient = jax.jit(jax.grad(lambda x: with_bonus(x)[0] - without(x)[0]))(LOGITS)
     np.testing.assert_allclose(gradient, -0.1 * expected, rtol=1e-4, atol=1e-7)
 
 
 def test_the_actor_loss_gives_its_targets_and_scale_no_gradient():
     loss, targets = two_action_case(entropy_scale=0.1)
-    gradients = jax.grad(lambda t, s: loss(LOGITS, t, s)[0], argnums=(0, 1))(
+    gradients = jax.jit(jax.grad(lambda t, s: loss(LOGITS, t, s)[0], argnums=(0, 1)))(
         targets, jnp.float32(2.0)
     )
     for gradient in jax.tree.leaves(gradients):
@@ -191,6 +192,7 @@ def test_the_actor_loss_gives_its_targets_and_scale_no_gradient():
 
 # Three bins at -20, 0, 20 on the symlog scale: a target t > 0 is log(1 + t) / 20 in the last.
 BINS = BehaviourConfig(critic_bins=3, slow_critic_scale=0.5)
+CRITIC_LOSS = jax.jit(lambda *args: actor_critic.critic_loss(*args, BINS))
 
 
 def critic_case():
@@ -206,15 +208,13 @@ def test_critic_loss_by_hand():
     # log(1 + t) is 5, a quarter of a bin; then 0. The slow critic says bin 0, then bin 20.
     first = -(0.75 * log_probs[0, 1] + 0.25 * log_probs[0, 2]) - 0.5 * log_probs[0, 1]
     second = -log_probs[1, 1] - 0.5 * log_probs[1, 2]
-    loss = actor_critic.critic_loss(logits, slow_logits, targets, BINS)
+    loss = CRITIC_LOSS(logits, slow_logits, targets)
     assert loss == pytest.approx((first + 0.25 * second) / 2, rel=1e-4)
 
 
 def test_the_critic_loss_gives_targets_and_slow_critic_no_gradient():
     logits, slow_logits, targets = critic_case()
-    gradients = jax.grad(actor_critic.critic_loss, argnums=(0, 1, 2))(
-        logits, slow_logits, targets, BINS
-    )
+    gradients = jax.jit(jax.grad(CRITIC_LOSS, argnums=(0, 1, 2)))(logits, slow_logits, targets)
     assert np.all(np.abs(gradients[0]) > 0)
     for gradient in jax.tree.leaves(gradients[1:]):
         np.testing.assert_array_equal(gradient, 0)

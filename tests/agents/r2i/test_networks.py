@@ -105,20 +105,6 @@ def test_the_initial_actor_state_is_zeros_of_the_models_own_shapes(networks):
         np.testing.assert_array_equal(leaf, 0)
 
 
-def test_the_first_policy_is_uniform_and_the_first_critic_the_slow_critic(networks):
-    params = jax.jit(networks.init)(jax.random.key(0))
-    size = params.critic["critic/~/mlp/~/linear_0"]["w"].shape[0]
-    features = np.random.default_rng(0).normal(size=(2, size)).astype(np.float32)
-    np.testing.assert_allclose(
-        networks.actor(params.actor, features), np.log(1 / ACTIONS), rtol=1e-5
-    )
-    np.testing.assert_array_equal(networks.critic(params.critic, features), 0)
-    for fast, slow in zip(
-        jax.tree.leaves(params.critic), jax.tree.leaves(params.slow_critic), strict=True
-    ):
-        np.testing.assert_array_equal(fast, slow)
-
-
 @pytest.mark.parametrize("policy_inputs", ["output_state", "hidden_state", "full_state"])
 def test_actor_and_critic_have_the_size_of_what_they_see(policy_inputs):
     behaviour = dataclasses.replace(CONFIG.behaviour, policy_inputs=policy_inputs)
