@@ -130,14 +130,14 @@ def describe(
         f"return {_number(mean_return)}",
         f"updates {counts.learner_steps:,}",
     ]
-    losses = [f"{name} {_number(metrics[key])}" for key, name in _SHOWN.items() if key in metrics]
-    if losses:
-        parts.append(f"losses: {', '.join(losses)}")
     if env_steps_per_second:
         parts.append(f"{env_steps_per_second:.0f} steps/s")
         if counts.learner_steps:
             seconds = (total_env_steps - counts.env_steps) / env_steps_per_second
             parts.append(f"{duration(seconds)} left")
+    losses = [f"{name} {_number(metrics[key])}" for key, name in _SHOWN.items() if key in metrics]
+    if losses:
+        parts.append(f"losses: {', '.join(losses)}")
     return " | ".join(parts)
 
 

@@ -30,7 +30,7 @@ def test_describe_a_run_under_way():
     )
     assert text == (
         "env steps 25,000/100,000 (25%) | episodes 490 | return 0.42 | updates 2,997 | "
-        "losses: reward 1.23, actor -0.02, critic 1.23e+04 | 100 steps/s | 12:30 left"
+        "100 steps/s | 12:30 left | losses: reward 1.23, actor -0.02, critic 1.23e+04"
     )
 
 
