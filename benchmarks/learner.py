@@ -64,7 +64,10 @@ def measure_update(
 ) -> dict[str, float]:
     """Times of initialisation, first update, steady update, and of the world model's part."""
     begin = time.perf_counter()
-    state = jax.jit(lambda key: init_training_state(key, networks, config))(jax.random.key(0))
+    state = jax.jit(
+        lambda key: init_training_state(key, networks, config),
+        compiler_options=compiler_options(runs_once=True),
+    )(jax.random.key(0))
     jax.block_until_ready(state)
     results = {"init_seconds": time.perf_counter() - begin}
 
@@ -130,7 +133,7 @@ def main() -> None:
         "device": jax.devices()[0].device_kind,
         "machine": f"{platform.machine()}, jax {jax.__version__}",
         "batch x length": f"{config.batch_size} x {config.sequence_length}",
-        "imagination starts x horizon": f"{config.batch_size * starts} x {config.behaviour.horizon}",
+        "imagination starts, horizon": f"{config.batch_size * starts}, {config.behaviour.horizon}",
         "observation, actions": f"{args.observation_size}, {args.num_actions}",
         "z, h": f"{model.stoch} x {model.classes}, {model.deter}",
         "SSM layers, width, state": f"{core.layers}, {core.width}, {core.state_size}",

@@ -50,7 +50,7 @@ def read_run(folder: pathlib.Path) -> Run:
 def table(runs: list[Run]) -> str:
     """The runs as a Markdown table."""
     lines = [
-        "| seed | env steps | updates | minutes | return, last 100 episodes | steps to 0.7 | to 0.9 |",
+        "| seed | env steps | updates | minutes | last 100 episodes | steps to 0.7 | to 0.9 |",
         "|---|---|---|---|---|---|---|",
     ]
     for run in runs:

@@ -192,9 +192,7 @@ def make_trial(task: Any, config: R2IConfig, capacity: int, model_only: bool) ->
             episode.hidden,
         )
         finished = (jnp.sum(last), jnp.sum(jnp.where(last, score, 0.0)) * task.return_scale)
-        episode = Episode(
-            hidden, jnp.where(last, 0, episode.time + 1), jnp.where(last, 0.0, score)
-        )
+        episode = Episode(hidden, jnp.where(last, 0, episode.time + 1), jnp.where(last, 0.0, score))
         return Loop(loop.training, actor, episode, action, replay, key), finished
 
     def sample(replay: Row, key: Array, rows_written: Array) -> Row:
@@ -212,9 +210,7 @@ def make_trial(task: Any, config: R2IConfig, capacity: int, model_only: bool) ->
     def advance(loop: Loop, start: Array, iterations: int) -> tuple[Loop, Progress]:
         def iteration(loop: Loop, i: Array) -> tuple[Loop, tuple]:
             first_row = config.sequence_length * 4 + i * steps_per_update
-            loop, finished = jax.lax.scan(
-                env_step, loop, first_row + jnp.arange(steps_per_update)
-            )
+            loop, finished = jax.lax.scan(env_step, loop, first_row + jnp.arange(steps_per_update))
             key, sample_key = jax.random.split(loop.key)
             rows = sample(loop.replay, sample_key, first_row + steps_per_update)
             training, metrics = update(loop.training, rows)
@@ -244,7 +240,7 @@ def override(config: Any, path: str, value: Any) -> Any:
 
 
 def make_task(text: str) -> Any:
-    """"repeat_previous:k:decks" or "memory_len:steps"."""
+    """ "repeat_previous:k:decks" or "memory_len:steps"."""
     name, *numbers = text.split(":")
     kinds = {"repeat_previous": RepeatPrevious, "memory_len": MemoryLength}
     if name not in kinds:
@@ -286,7 +282,9 @@ def main() -> None:
     init = jax.jit(jax.vmap(lambda v, seed: trial(v)[0](jax.random.key(seed))))
     advance = jax.jit(
         jax.vmap(
-            lambda v, loop, start: functools.partial(trial(v)[1], iterations=args.every)(loop, start),
+            lambda v, loop, start: functools.partial(trial(v)[1], iterations=args.every)(
+                loop, start
+            ),
             in_axes=(0, 0, None),
         ),
         donate_argnums=1,

@@ -20,6 +20,7 @@ def flatten_observation(observation: Any, ranks: Any) -> Array:
       observation: tree of arrays, each with the same leading axes before its own.
       ranks: the same tree with the rank that each array has without the leading axes.
     """
+
     def flatten(x: Array, rank: int) -> Array:
         x = jnp.asarray(x, jnp.float32)
         return x.reshape(*x.shape[: x.ndim - rank], -1)

@@ -42,7 +42,8 @@ class MLP(hk.Module):
         self._output = None
         if output_size is not None:
             w_init = (
-                jnp.zeros if output_scale == 0.0
+                jnp.zeros
+                if output_scale == 0.0
                 else hk.initializers.VarianceScaling(output_scale, "fan_avg", "uniform")
             )
             self._output = hk.Linear(output_size, w_init=w_init, name="output")

@@ -35,7 +35,7 @@ class SequenceCore(hk.RNNCore):
     def unroll(
         self, inputs: Array, state: State, is_first: Array | None = None
     ) -> tuple[Array, State]:
-        """All steps: inputs [B, T, F], is_first bool [B, T] -> outputs [B, T, H], states [B, T, ...].
+        """All steps: inputs [B, T, F], is_first bool [B, T] -> outputs, states, each [B, T, ...].
 
         ``state`` is the one before the first step, leading axis [B]. The states returned are those
         after each step, so any of them can be carried on from.

@@ -1,1 +1,1 @@
-"""Recall to Imagine. The pure half is jax and haiku only; import Acme's half by its module names."""
+"""Recall to Imagine. The pure half needs no Acme; import Acme's half by its module names."""

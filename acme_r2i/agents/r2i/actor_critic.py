@@ -63,9 +63,7 @@ def update_return_range(
     """Moves the percentiles towards those of ``returns``; also the scale to divide by."""
     low, high = jnp.percentile(returns, jnp.asarray(config.return_percentiles))
     keep = config.return_decay
-    state = ReturnRange(
-        keep * state.low + (1 - keep) * low, keep * state.high + (1 - keep) * high
-    )
+    state = ReturnRange(keep * state.low + (1 - keep) * low, keep * state.high + (1 - keep) * high)
     return state, jnp.maximum(config.return_floor, state.high - state.low)
 
 

@@ -32,7 +32,9 @@ def _require_fraction(config: Any, *fields: str) -> None:
 
 
 def _require_choice(config: Any, field: str, *choices: str) -> None:
-    _require(config, field, f"it must be one of {', '.join(choices)}", getattr(config, field) in choices)
+    _require(
+        config, field, f"it must be one of {', '.join(choices)}", getattr(config, field) in choices
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +99,9 @@ class SSMConfig:
             + (" and its blocks of even size, with conj_sym" if self.conj_sym else ""),
             self.state_size % parts == 0,
         )
-        _require(self, "dt_max", f"it must be at least dt_min={self.dt_min}", self.dt_max >= self.dt_min)
+        _require(
+            self, "dt_max", f"it must be at least dt_min={self.dt_min}", self.dt_max >= self.dt_min
+        )
         _require_choice(self, "discretisation", "bilinear", "zoh")
         _require_choice(self, "C_init", "lecun_normal", "truncated_normal", "complex_normal")
         _require_choice(self, "initial_state", "learned", "zeros")
@@ -164,7 +168,12 @@ class WorldModelConfig:
     def __post_init__(self):
         _require_positive(self, "stoch", "deter", "action_clip", "posterior_scale")
         _require(self, "classes", "it must be at least 2", self.classes >= 2)
-        _require(self, "reward_bins", "it must be an odd number of at least 3", self.reward_bins >= 3 and self.reward_bins % 2 == 1)
+        _require(
+            self,
+            "reward_bins",
+            "it must be an odd number of at least 3",
+            self.reward_bins >= 3 and self.reward_bins % 2 == 1,
+        )
         _require_fraction(self, "unimix")
         _require_non_negative(self, "free_nats")
 
@@ -218,11 +227,23 @@ class BehaviourConfig:
             "it must be above 0, or None for all",
             self.imagination_starts is None or self.imagination_starts > 0,
         )
-        _require(self, "critic_bins", "it must be an odd number of at least 3", self.critic_bins >= 3 and self.critic_bins % 2 == 1)
-        _require_fraction(self, "discount", "lambda_", "unimix", "return_decay", "slow_critic_fraction")
+        _require(
+            self,
+            "critic_bins",
+            "it must be an odd number of at least 3",
+            self.critic_bins >= 3 and self.critic_bins % 2 == 1,
+        )
+        _require_fraction(
+            self, "discount", "lambda_", "unimix", "return_decay", "slow_critic_fraction"
+        )
         _require_non_negative(self, "entropy_scale", "slow_critic_scale")
         low, high = self.return_percentiles
-        _require(self, "return_percentiles", "they must satisfy 0 <= low < high <= 100", 0 <= low < high <= 100)
+        _require(
+            self,
+            "return_percentiles",
+            "they must satisfy 0 <= low < high <= 100",
+            0 <= low < high <= 100,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -308,7 +329,12 @@ class R2IConfig:
 
     def __post_init__(self):
         _require_positive(
-            self, "batch_size", "train_ratio", "num_environments", "reward_scale", "ssm_learning_rate"
+            self,
+            "batch_size",
+            "train_ratio",
+            "num_environments",
+            "reward_scale",
+            "ssm_learning_rate",
         )
         _require(self, "sequence_length", "it must be at least 2", self.sequence_length >= 2)
         starts = self.behaviour.imagination_starts

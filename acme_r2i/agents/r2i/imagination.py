@@ -64,7 +64,9 @@ def sample_start_times(key: Array, batch_size: int, length: int, starts: int | N
     if starts is None or starts == length:
         return jnp.broadcast_to(jnp.arange(length), (batch_size, length))
     if starts > length:
-        raise ValueError(f"imagination_starts={starts} is more than the {length} rows of a sequence")
+        raise ValueError(
+            f"imagination_starts={starts} is more than the {length} rows of a sequence"
+        )
     offsets = jax.random.uniform(key, (batch_size, starts))
     times = (jnp.arange(starts) + offsets) * (length / starts)
     return jnp.minimum(times.astype(jnp.int32), length - 1)

@@ -69,7 +69,11 @@ class R2ILearner(acme.Learner):
         self._update = jit_update(networks, config)
         if jnp.issubdtype(random_key.dtype, jax.dtypes.prng_key):
             random_key = jax.random.key_data(random_key)  # plain numbers, so that it can be saved
-        self._state = init_training_state(random_key, networks, config)
+        initialise = jax.jit(
+            lambda key: init_training_state(key, networks, config),
+            compiler_options=compiler_options(runs_once=True),
+        )
+        self._state = initialise(random_key)
         self._learner_steps = 0
         # Held from giving a state away to having the next one, so that no other thread copies from
         # a state that has been donated.

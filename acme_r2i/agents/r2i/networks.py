@@ -159,7 +159,9 @@ def _without_haiku_key(apply: Callable) -> Callable:
 def _check_specs(observation_spec: Any, action_spec: Any) -> None:
     leaves = jax.tree.leaves(observation_spec)
     if not leaves:
-        raise ValueError(f"observation spec {observation_spec!r} has no arrays; at least one is needed")
+        raise ValueError(
+            f"observation spec {observation_spec!r} has no arrays; at least one is needed"
+        )
     for spec in leaves:
         if not isinstance(spec, dm_env.specs.Array) or not np.issubdtype(spec.dtype, np.number):
             raise ValueError(f"observation {spec!r} is not supported: arrays of numbers are")

@@ -69,9 +69,7 @@ def cpu(task: str = "") -> R2IConfig:
             continue_prob=mlp,
             loss_scales=LossScales(observation=10.0),
         ),
-        behaviour=BehaviourConfig(
-            imagination_starts=4, actor=mlp, critic=mlp, entropy_scale=3e-3
-        ),
+        behaviour=BehaviourConfig(imagination_starts=4, actor=mlp, critic=mlp, entropy_scale=3e-3),
         model_optimiser=OptimiserConfig(1e-3, 1e-8, 1000.0),
         ssm_learning_rate=1e-3,
         actor_optimiser=OptimiserConfig(3e-4, 1e-5, 100.0),

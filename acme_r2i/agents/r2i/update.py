@@ -128,17 +128,18 @@ def make_update(
     return update
 
 
-def compiler_options() -> dict[str, int] | None:
-    """How to compile an update for the default device: ``jax.jit(update, compiler_options=...)``.
+def compiler_options(runs_once: bool = False) -> dict[str, int] | None:
+    """How to compile for the default device: ``jax.jit(update, compiler_options=...)``.
 
-    On a CPU, at LLVM's first optimisation level: it compiles in little more than half the time,
-    and runs as fast, since the time is in matrix products that are not compiled but called.
+    On a CPU, an update at LLVM's first optimisation level: it compiles in little more than half
+    the time, and runs as fast, since the time is in matrix products that are not compiled but
+    called. What ``runs_once`` (initialisation) is not optimised at all.
     """
     if jax.default_backend() != "cpu" or "xla_backend_optimization_level" in os.environ.get(
         "XLA_FLAGS", ""
     ):
         return None
-    return {"xla_backend_optimization_level": 1}
+    return {"xla_backend_optimization_level": 0 if runs_once else 1}
 
 
 def make_model_update(
@@ -182,9 +183,7 @@ def _update_model(
     scales = config.world_model.loss_scales
 
     def loss_fn(params: PyTree) -> tuple[Array, tuple[dict[str, Array], Observed]]:
-        losses, observed = world_model_losses(
-            networks.model, config.world_model, params, key, rows
-        )
+        losses, observed = world_model_losses(networks.model, config.world_model, params, key, rows)
         total = sum(getattr(scales, name) * loss for name, loss in losses.items())
         return total, (losses, observed)
 
@@ -245,9 +244,7 @@ def _behaviour_gradients(
         params.world_model, model_features(jax.tree.map(lambda x: x[1:], rollout.latent))
     )
     rewards = reward_scalar.mean(predictions.reward)
-    continues = jnp.concatenate(
-        [start_discount[None], jax.nn.sigmoid(predictions.continue_prob)]
-    )
+    continues = jnp.concatenate([start_discount[None], jax.nn.sigmoid(predictions.continue_prob)])
     features = actor_critic.policy_features(rollout.latent, behaviour.policy_inputs)
     slow_logits = networks.critic(params.slow_critic, features[:-1])
 
@@ -261,9 +258,7 @@ def _behaviour_gradients(
     (critic_value, targets), critic_gradient = jax.value_and_grad(critic_loss, has_aux=True)(
         params.critic
     )
-    return_range, scale = actor_critic.update_return_range(
-        return_range, targets.returns, behaviour
-    )
+    return_range, scale = actor_critic.update_return_range(return_range, targets.returns, behaviour)
 
     def actor_loss(actor_params: PyTree) -> tuple[Array, Array]:
         log_probs = networks.actor(actor_params, features[:-1])
@@ -302,7 +297,11 @@ def _make_optimiser(
         optax.chain(
             optax.clip_by_global_norm(config.clip),
             optax.scale_by_adam(eps=config.eps),
-            *([optax.add_decayed_weights(config.weight_decay, decay)] if config.weight_decay else []),
+            *(
+                [optax.add_decayed_weights(config.weight_decay, decay)]
+                if config.weight_decay
+                else []
+            ),
             optax.partition(
                 {name: optax.scale_by_learning_rate(rate) for name, rate in rates.items()},
                 lambda groups: {name: name for name in groups},

@@ -131,7 +131,9 @@ class S5(hk.Module):
         num_states, shape = self.num_states, [self.num_states]
         Lambda_re = hk.get_parameter("Lambda_re", shape, init=_constant(self._Lambda.real))
         Lambda_im = hk.get_parameter("Lambda_im", shape, init=_constant(self._Lambda.imag))
-        log_step = hk.get_parameter("log_step", shape, init=hk.initializers.RandomUniform(*self._log_dt))
+        log_step = hk.get_parameter(
+            "log_step", shape, init=hk.initializers.RandomUniform(*self._log_dt)
+        )
         if self._clip_eigs:
             Lambda_re = jnp.minimum(Lambda_re, -1e-4)
         Lambda = jax.lax.complex(Lambda_re, Lambda_im)

@@ -75,9 +75,7 @@ def linear_recurrence_step(
     return Lambda_bar * jnp.where(is_first, reset_state, state) + inputs
 
 
-def _compose(
-    earlier: tuple[Array, Array], later: tuple[Array, Array]
-) -> tuple[Array, Array]:
+def _compose(earlier: tuple[Array, Array], later: tuple[Array, Array]) -> tuple[Array, Array]:
     """The affine map ``later`` after the affine map ``earlier``."""
     (A_i, b_i), (A_j, b_j) = earlier, later
     return A_j * A_i, A_j * b_i + b_j

@@ -64,9 +64,7 @@ def hippo_blocks(
         )
     block = state_size // n_blocks
     if conj_sym and block % 2:
-        raise ValueError(
-            f"conj_sym needs blocks of even size, got state_size/n_blocks={block}"
-        )
+        raise ValueError(f"conj_sym needs blocks of even size, got state_size/n_blocks={block}")
     Lambda, V = diagonalise_hippo(block)
     if conj_sym:
         Lambda, V = Lambda[block // 2 :], V[:, block // 2 :]
