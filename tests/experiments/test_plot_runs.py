@@ -1,0 +1,68 @@
+"""Curves and tables are what the files say."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from experiments import plot_runs
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two finished runs whose returns rise by 0.01 an episode, and one unfinished folder."""
+    for seed in (0, 1):
+        run = tmp_path / f"seed_{seed}"
+        run.mkdir()
+        with (run / "episodes.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["env_steps", "episode", "return", "length"])
+            writer.writerows([50 * (i + 1), i + 1, 0.01 * i, 50] for i in range(200))
+        summary = {
+            "env": "popgym:RepeatPreviousEasy",
+            "preset": "cpu",
+            "seed": seed,
+            "env_steps": 10_000,
+            "learner_steps": 1_250,
+            "wall_seconds": 90.0,
+            "mean_return_last_100_episodes": 1.495,
+            "chance_return": -0.5,
+            "solved_return": 0.9,
+        }
+        (run / "summary.json").write_text(json.dumps(summary))
+    (tmp_path / "unfinished").mkdir()
+    return tmp_path
+
+
+def test_the_curve_is_the_mean_of_the_last_hundred(folder):
+    steps, curve = plot_runs.read_run(folder / "seed_0").curve
+    np.testing.assert_array_equal(steps[:2], [50, 100])
+    np.testing.assert_allclose(curve[:3], [0.0, 0.005, 0.01])
+    np.testing.assert_allclose(curve[99], np.mean(0.01 * np.arange(100)))
+    np.testing.assert_allclose(curve[199], np.mean(0.01 * np.arange(100, 200)))
+
+
+def test_the_table_says_when_a_level_was_reached_over_a_full_window(folder):
+    runs = [plot_runs.read_run(folder / "seed_0")]
+    # The mean over episodes i-99..i is 0.01 (i - 49.5): 0.7 at i = 120 (0.705), 0.9 at i = 140.
+    expected = "| 0 | 10,000 | 1,250 | 1.5 | 1.495 | 6,050 | 7,050 |"
+    assert plot_runs.table(runs).splitlines()[2] == expected
+
+
+def test_the_command_draws_finished_runs_only(folder, monkeypatch, capsys):
+    figure = folder / "figures" / "curve.png"
+    monkeypatch.setattr("sys.argv", ["plot_runs", str(folder), "--figure", str(figure)])
+    plot_runs.main()
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_without_runs_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["plot_runs", str(tmp_path)])
+    with pytest.raises(SystemExit) as leaving:
+        plot_runs.main()
+    assert leaving.value.code == 2
+    assert "holds no finished run" in capsys.readouterr().err
