@@ -10,7 +10,7 @@ product of [real, imag].
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import haiku as hk
 import jax
@@ -28,6 +28,13 @@ InputScaling = Literal["none", "unit_variance"]
 
 PARAMETER_NAMES = ("Lambda_re", "Lambda_im", "B", "C", "D", "log_step", "initial_state")
 """Names of the parameters that make up an SSM: the optimiser gives them their own group."""
+
+
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Raises a ValueError unless ``value`` is in ``choices``, a Literal or a collection."""
+    choices = tuple(get_args(choices) or choices)
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is not one of {', '.join(map(repr, choices))}")
 
 
 class S5(hk.Module):
@@ -72,8 +79,16 @@ class S5(hk.Module):
             time scale (arXiv 2303.06349, section 3.4); "none" is S5's own.
           scan_form: form of the recurrence in ``unroll``.
           name: module name.
+
+        Raises:
+          ValueError: for an option that does not exist, or blocks that do not divide the state.
         """
         super().__init__(name=name)
+        check_choice("discretisation", discretisation, discretisation_lib.DISCRETISATIONS)
+        check_choice("C_init", C_init, CInit)
+        check_choice("initial_state", initial_state, InitialState)
+        check_choice("input_scaling", input_scaling, InputScaling)
+        check_choice("scan_form", scan_form, scan.ScanForm)
         self._width = width
         self._discretise = discretisation_lib.DISCRETISATIONS[discretisation]
         self._conj_sym = conj_sym

@@ -12,7 +12,7 @@ from jax import Array
 
 from acme_r2i.networks.layer_norm import LayerNorm
 from acme_r2i.networks.sequence_core import SequenceCore
-from acme_r2i.networks.ssm.s5 import S5
+from acme_r2i.networks.ssm.s5 import S5, check_choice
 
 Norm = Literal["post", "pre"]
 
@@ -34,6 +34,7 @@ class SSMBlock(hk.Module):
         name: str | None = None,
     ):
         super().__init__(name=name)
+        check_choice("norm", norm, Norm)
         self._ssm = ssm
         self._norm = norm
         self._dropout = dropout

@@ -287,3 +287,18 @@ def test_sizes_of_B_and_C(C_init, variance):
     truncated = 1.0 if C_init == "complex_normal" else 0.774
     assert np.mean(B[:, :64] ** 2 + B[:, 64:] ** 2) == pytest.approx(1 / 32, rel=0.1)
     assert np.mean(C[:64] ** 2 + C[64:] ** 2) == pytest.approx(truncated * variance, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("discretisation", "euler", "'bilinear', 'zoh'"),
+        ("C_init", "zeros", "'lecun_normal', 'truncated_normal', 'complex_normal'"),
+        ("initial_state", "ones", "'learned', 'zeros'"),
+        ("input_scaling", None, "'none', 'unit_variance'"),
+        ("scan_form", "fast", "'parallel', 'sequential'"),
+    ],
+)
+def test_unknown_options_are_refused(option, value, allowed):
+    with pytest.raises(ValueError, match=f"{option}={value!r} is not one of {allowed}"):
+        make_s5(**{option: value})

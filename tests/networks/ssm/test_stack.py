@@ -85,6 +85,12 @@ def test_block_by_hand(norm, glu):
 
 
 
+def test_an_unknown_norm_is_refused():
+    block = hk.transform(lambda: SSMBlock(Doubling(), WIDTH, norm="batch").initial_state(1))
+    with pytest.raises(ValueError, match="norm='batch' is not one of 'post', 'pre'"):
+        block.init(KEY)
+
+
 def test_dropout_acts_only_where_there_is_a_key():
     def forward(inputs, dropout, key):
         block = SSMBlock(Doubling(), WIDTH, norm="pre", glu=False, dropout=dropout, name="block")
