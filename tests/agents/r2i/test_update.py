@@ -18,6 +18,7 @@ from acme_r2i.agents.r2i.config import LossScales, OptimiserConfig, R2IConfig
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.types import Row
 from acme_r2i.agents.r2i.update import (
+    compiler_options,
     init_training_state,
     make_model_update,
     make_optimisers,
@@ -183,6 +184,15 @@ def test_other_rows_do_not_compile_again(learner, overfitted):
     )
     learner.update(state, nothing_ends)
     assert learner.traces == 1
+
+
+def test_how_to_compile_on_a_cpu_is_decided_unless_it_was_from_outside(monkeypatch):
+    level = "xla_backend_optimization_level"
+    monkeypatch.setenv("XLA_FLAGS", f"--{level}=2")
+    assert compiler_options() is None
+    monkeypatch.delenv("XLA_FLAGS")
+    assert compiler_options() == {level: 1}
+    assert compiler_options(runs_once=True) == {level: 0}
 
 
 def test_every_buffer_of_the_state_is_donated_and_none_twice(learner):
