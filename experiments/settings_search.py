@@ -18,7 +18,6 @@ import argparse
 import copy
 import csv
 import dataclasses
-import functools
 import itertools
 import json
 import pathlib
@@ -282,9 +281,7 @@ def main() -> None:
     init = jax.jit(jax.vmap(lambda v, seed: trial(v)[0](jax.random.key(seed))))
     advance = jax.jit(
         jax.vmap(
-            lambda v, loop, start: functools.partial(trial(v)[1], iterations=args.every)(
-                loop, start
-            ),
+            lambda v, loop, start: trial(v)[1](loop, start, args.every),
             in_axes=(0, 0, None),
         ),
         donate_argnums=1,

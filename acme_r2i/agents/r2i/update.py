@@ -95,7 +95,6 @@ def make_update(
 
     def update(state: TrainingState, rows: Row) -> tuple[TrainingState, Metrics]:
         key, model_key, behaviour_key = jax.random.split(state.key, 3)
-        rows = rows._replace(reward=rows.reward * config.reward_scale)
         params, states = state.params, state.optimisers
 
         model_params, model_state, observed, model_metrics = _update_model(
@@ -150,7 +149,6 @@ def make_model_update(
 
     def update(state: TrainingState, rows: Row) -> tuple[TrainingState, Metrics]:
         key, model_key = jax.random.split(state.key)
-        rows = rows._replace(reward=rows.reward * config.reward_scale)
         model_params, model_state, _, metrics = _update_model(
             networks,
             config,
@@ -181,6 +179,7 @@ def _update_model(
     rows: Row,
 ) -> tuple[PyTree, optax.OptState, Observed, Metrics]:
     scales = config.world_model.loss_scales
+    rows = rows._replace(reward=rows.reward * config.reward_scale)
 
     def loss_fn(params: PyTree) -> tuple[Array, tuple[dict[str, Array], Observed]]:
         losses, observed = world_model_losses(networks.model, config.world_model, params, key, rows)
@@ -210,7 +209,7 @@ def _imagine(
     times = imagination_lib.sample_start_times(
         start_key, *rows.is_first.shape, behaviour.imagination_starts
     )
-    start = imagination_lib.gather_starts(jax.lax.stop_gradient(observed.latent), times)
+    start = imagination_lib.gather_starts(observed.latent, times)
 
     def act(act_key: Array, latent: LatentState) -> Array:
         features = actor_critic.policy_features(latent, behaviour.policy_inputs)
