@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     args = parser.parse_args()
 
-    config = presets.PRESETS[args.preset]("")
+    config = presets.PRESETS[args.preset]()
     networks = make_networks(
         config,
         dm_env.specs.Array((args.observation_size,), np.float32),

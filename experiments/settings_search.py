@@ -264,7 +264,7 @@ def main() -> None:
     args = parser.parse_args()
 
     task = make_task(args.task)
-    config = presets.PRESETS[args.preset]("")
+    config = presets.PRESETS[args.preset]()
     for path, value in args.fixed.items():
         config = override(config, path, value)
     combine = zip if args.zip else itertools.product

@@ -69,6 +69,10 @@ WRONG = {
     ("train", *TASK, "--world_model.core.dropout", "1"): (
         "--world_model.core.dropout=1.0 is not allowed: it must be in [0, 1)"
     ),
+    ("train", *TASK, "--replay.stride", "33"): (
+        "--sequence_length=32 is not allowed: it must be at least replay.stride=33, or rows would "
+        "be left out of replay"
+    ),
     ("train", *TASK, "--env-steps", "many"): "--env-steps takes a whole number, got 'many'",
     ("train", *TASK, "--env-steps", "0"): "--env-steps=0 is not allowed: it must be above 0",
     ("train", *TASK, "--env-steps", "-5"): "--env-steps=-5 is not allowed: it must be above 0",
@@ -91,9 +95,6 @@ WRONG = {
 
 # These come to light only once a simulator or JAX has been imported.
 WRONG_LATER = {
-    ("train", *TINY, "--replay.stride", "9"): (
-        "replay.stride=9 is not allowed: it must be at most sequence_length=8, ..."
-    ),
     ("train", *TINY, "--num_environments", "50"): (
         "--env-steps=100 is not allowed: it must be at least 400, ..."
     ),
@@ -208,7 +209,7 @@ def test_help(capsys):
 
 def test_help_fields_shows_the_values_of_the_preset(capsys):
     text = run(["train", "--help-fields", "--preset", "tiny", "--batch_size", "5"], capsys)
-    fields = overrides.list_fields(presets.PRESETS["tiny"](""))
+    fields = overrides.list_fields(presets.PRESETS["tiny"]())
     shown = [line.split() for line in text.splitlines() if line.startswith("--")]
     assert [words[0] for words in shown] == [f"--{field.name}" for field in fields]
     assert ["--batch_size", "5"] in shown
@@ -233,7 +234,7 @@ def test_what_is_typed_becomes_options(here, monkeypatch):
     assert (second.env, second.preset, second.env_steps, second.seed) == (
         *("bsuite:memory_len/0", "cpu", 100_000, 0),
     )
-    assert second.config == presets.PRESETS["cpu"]("bsuite:memory_len/0")
+    assert second.config == presets.PRESETS["cpu"]()
     assert second.workdir.parent == pathlib.Path("runs/bsuite_memory_len_0")
     assert sorted(os.listdir(here)) == ["a file", "a run"]
 

@@ -109,13 +109,22 @@ def make_options(
 def make_config(
     preset: str, task: str, fields: Sequence[str] = ()
 ) -> tuple[R2IConfig, dict[str, Any]]:
-    """Returns a preset's settings for a task with some fields set, and the values of these."""
+    """Returns a preset's settings for a task with some fields set, and the values of these.
+
+    The task decides one thing, the reward scale: a reward far from size 1 falls inside one bin of
+    the two-hot code (255 bins on the symlog range [-20, 20] are 0.16 apart), and what there is to
+    learn from it fades. Without a task ("") it stays at the preset's.
+    """
     if preset not in PRESETS:
         close = overrides.nearest(preset, PRESETS)
         hint = f"did you mean {', '.join(close)}?" if close else f"presets: {', '.join(PRESETS)}"
         raise UsageError(f"unknown preset {preset!r}; {hint}")
+    config = PRESETS[preset]()
+    magnitude = _reward_magnitude(task) if task else None
+    if magnitude:
+        config = dataclasses.replace(config, reward_scale=1.0 / magnitude)
     assignments = overrides.parse_assignments(fields)
-    return overrides.apply_overrides(PRESETS[preset](task), assignments, options=OPTION_NAMES)
+    return overrides.apply_overrides(config, assignments, options=OPTION_NAMES)
 
 
 def task_name(env: str | None) -> str:
@@ -132,6 +141,12 @@ def task_name(env: str | None) -> str:
         return environments.validate_name(env)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def _reward_magnitude(task: str) -> float | None:
+    from acme_r2i import environments  # imports NumPy
+
+    return environments.reward_magnitude(task)
 
 
 def default_workdir(task: str, seed: str) -> str:

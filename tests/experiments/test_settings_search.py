@@ -66,7 +66,7 @@ def test_memory_length_is_bsuites(index, steps):
 def test_replay_holds_what_was_played():
     """Every row sampled lies in an episode that the task could have produced."""
     task = settings_search.MemoryLength(2)
-    config = presets.tiny("")
+    config = presets.tiny()
     init, _ = settings_search.make_trial(task, config, capacity=200, model_only=True)
     loop = jax.jit(init)(jax.random.key(0))
     written = 4 * config.sequence_length
@@ -79,7 +79,7 @@ def test_replay_holds_what_was_played():
 
 
 def test_an_override_reaches_a_nested_field_and_leaves_the_original_alone():
-    config = presets.cpu("")
+    config = presets.cpu()
     changed = settings_search.override(config, "behaviour.entropy_scale", 0.5)
     assert changed.behaviour.entropy_scale == 0.5
     assert config.behaviour.entropy_scale != 0.5

@@ -11,12 +11,12 @@ from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.launch import overrides
 from acme_r2i.launch.errors import UsageError
 
-CONFIG = PRESETS["cpu"]("")
+CONFIG = PRESETS["cpu"]()
 
 
 def test_every_field_of_every_preset_is_listed_with_its_value_and_described():
     for preset in PRESETS.values():
-        config = preset("")
+        config = preset()
         fields = {field.name: field for field in overrides.list_fields(config)}
 
         def leaves(content, prefix=""):

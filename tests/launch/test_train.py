@@ -27,7 +27,7 @@ from acme_r2i.launch.train import environment_seeds
 
 ROOT = pathlib.Path(__file__).parents[2]
 TASK, SEED, ENV_STEPS = "bsuite:memory_len/2", 3, 451
-CONFIG = PRESETS["tiny"](TASK)
+CONFIG = PRESETS["tiny"]()
 FIRST = CONFIG.replay.min_env_steps
 ROWS_OF_AN_UPDATE = CONFIG.batch_size * CONFIG.sequence_length
 

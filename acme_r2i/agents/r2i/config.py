@@ -276,7 +276,8 @@ class ReplayConfig:
     Attributes:
       capacity_env_steps: environment steps kept.
       min_env_steps: environment steps inserted before the first update.
-      stride: rows between the starts of two stored sequences of one stream.
+      stride: rows between the starts of two stored sequences of one stream; at most a sequence's
+        length.
     """
 
     capacity_env_steps: int = 1_000_000
@@ -337,6 +338,13 @@ class R2IConfig:
             "ssm_learning_rate",
         )
         _require(self, "sequence_length", "it must be at least 2", self.sequence_length >= 2)
+        stride = self.replay.stride
+        _require(
+            self,
+            "sequence_length",
+            f"it must be at least replay.stride={stride}, or rows would be left out of replay",
+            stride <= self.sequence_length,
+        )
         starts = self.behaviour.imagination_starts
         _require(
             self,

@@ -1,8 +1,7 @@
-"""Named settings: each preset is a function of the task's name that returns a config.
+"""Named settings: each preset is a function that returns a config.
 
-The task decides one thing, the reward scale: a reward far from size 1 falls inside one bin of
-the two-hot code, and what there is to learn from it fades (R2I's own code is on the symlog range
-[-20, 20] with 255 bins, 0.16 apart).
+No preset knows its task. What a task decides (``reward_scale``, which brings its rewards to size
+1) is set by who knows it: ``launch.options`` for the command.
 """
 
 from __future__ import annotations
@@ -20,17 +19,9 @@ from acme_r2i.agents.r2i.config import (
     WorldModelConfig,
 )
 
-Preset = Callable[[str], R2IConfig]
+Preset = Callable[[], R2IConfig]
 
-# POPGym pays +-1 / (paid steps of an episode) a step; this brings it to +-1.
-REWARD_SCALES = {
-    "popgym:RepeatPreviousEasy": 48.0,
-    "popgym:RepeatPreviousMedium": 72.0,
-    "popgym:RepeatPreviousHard": 92.0,
-}
-
-
-def cpu(task: str = "") -> R2IConfig:
+def cpu() -> R2IConfig:
     """Small networks and short sequences: learns on two CPU cores in minutes.
 
     What differs from the paper in kind, all of it so that memory is clean from the start
@@ -46,7 +37,6 @@ def cpu(task: str = "") -> R2IConfig:
         sequence_length=32,
         train_ratio=64.0,
         num_environments=8,
-        reward_scale=REWARD_SCALES.get(task, 1.0),
         replay=ReplayConfig(capacity_env_steps=1_000_000, min_env_steps=1024, stride=8),
         world_model=WorldModelConfig(
             stoch=2,
@@ -77,7 +67,7 @@ def cpu(task: str = "") -> R2IConfig:
     )
 
 
-def tiny(task: str = "") -> R2IConfig:
+def tiny() -> R2IConfig:
     """As small as it gets: for tests, not for learning."""
     mlp = MLPConfig(1, 16)
     return R2IConfig(
@@ -85,7 +75,6 @@ def tiny(task: str = "") -> R2IConfig:
         sequence_length=8,
         train_ratio=8.0,
         num_environments=2,
-        reward_scale=REWARD_SCALES.get(task, 1.0),
         replay=ReplayConfig(capacity_env_steps=10_000, min_env_steps=64, stride=4),
         world_model=WorldModelConfig(
             stoch=4,
@@ -105,22 +94,20 @@ def tiny(task: str = "") -> R2IConfig:
     )
 
 
-def popgym(task: str = "") -> R2IConfig:
+def popgym() -> R2IConfig:
     """The paper's POPGym settings."""
     return R2IConfig(
-        reward_scale=REWARD_SCALES.get(task, 1.0),
         replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=8192, stride=256),
     )
 
 
-def bsuite(task: str = "") -> R2IConfig:
+def bsuite() -> R2IConfig:
     """The paper's BSuite settings."""
     return R2IConfig(
         batch_size=16,
         sequence_length=256,
         train_ratio=1024.0,
         num_environments=1,
-        reward_scale=REWARD_SCALES.get(task, 1.0),
         replay=ReplayConfig(capacity_env_steps=5_000_000, min_env_steps=1024, stride=64),
         world_model=WorldModelConfig(
             deter=512, core=SSMConfig(discretisation="zoh", initial_state="zeros")

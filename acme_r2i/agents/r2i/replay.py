@@ -74,17 +74,8 @@ class TableSizes(NamedTuple):
 
 
 def table_sizes(config: R2IConfig) -> TableSizes:
-    """Converts the environment steps of the configuration into items; see :class:`TableSizes`.
-
-    Raises:
-      ValueError: if the stride exceeds the sequence length, which would leave rows out of replay.
-    """
+    """Converts the environment steps of the configuration into items; see :class:`TableSizes`."""
     length, stride, streams = config.sequence_length, config.replay.stride, config.num_environments
-    if stride > length:
-        raise ValueError(
-            f"replay.stride={stride} is not allowed: it must be at most sequence_length={length}, "
-            "or rows between two sequences would never be replayed"
-        )
     min_rows = max(config.replay.min_env_steps, streams * length)
     min_items = streams * ((min_rows // streams - length) // stride + 1)
     max_items = (config.replay.capacity_env_steps - streams * (length - stride)) // stride

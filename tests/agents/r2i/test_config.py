@@ -114,9 +114,18 @@ def test_conj_sym_needs_even_blocks():
 
 def test_imagination_cannot_start_from_more_rows_than_there_are():
     behaviour = BehaviourConfig(imagination_starts=9)
-    R2IConfig(sequence_length=9, behaviour=behaviour)
+    replay = ReplayConfig(stride=1)
+    R2IConfig(sequence_length=9, behaviour=behaviour, replay=replay)
     with pytest.raises(ValueError, match=re.escape("at least behaviour.imagination_starts=9")):
-        R2IConfig(sequence_length=8, behaviour=behaviour)
+        R2IConfig(sequence_length=8, behaviour=behaviour, replay=replay)
+
+
+def test_no_rows_may_be_left_between_two_sequences():
+    replay = ReplayConfig(stride=9)
+    R2IConfig(sequence_length=9, replay=replay)
+    with pytest.raises(ValueError, match=re.escape("sequence_length=8 is not allowed")) as refused:
+        R2IConfig(sequence_length=8, replay=replay)
+    assert "at least replay.stride=9" in str(refused.value)
 
 
 def test_configs_are_frozen():

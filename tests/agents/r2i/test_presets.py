@@ -13,7 +13,7 @@ from dm_env import specs
 
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.networks import make_networks
-from acme_r2i.agents.r2i.presets import PRESETS, REWARD_SCALES
+from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.agents.r2i.types import Row
 from acme_r2i.agents.r2i.update import init_training_state, make_update
 
@@ -42,23 +42,16 @@ def test_the_presets_there_must_be():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_plain_data(name):
-    config = PRESETS[name]("")
+    config = PRESETS[name]()
     assert isinstance(config, R2IConfig)
     json.dumps(dataclasses.asdict(config))
-    assert hash(config) == hash(PRESETS[name](""))
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_the_task_decides_the_reward_scale(name):
-    assert PRESETS[name]("popgym:NoSuchTask").reward_scale == 1.0
-    for task, scale in REWARD_SCALES.items():
-        assert PRESETS[name](task).reward_scale == scale
+    assert hash(config) == hash(PRESETS[name]())
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_an_update_of_the_preset_keeps_shapes_and_dtypes(name):
     """Traced at the preset's own sizes, not run."""
-    config = PRESETS[name]("")
+    config = PRESETS[name]()
     networks = make_networks(config, *SPECS)
     key = jax.random.PRNGKey(0)
     state = jax.eval_shape(lambda key: init_training_state(key, networks, config), key)
@@ -72,7 +65,7 @@ def test_an_update_of_the_preset_keeps_shapes_and_dtypes(name):
 
 def test_the_papers_settings():
     """R2I's published POPGym and BSuite settings (arXiv 2403.04253, appendix)."""
-    popgym, bsuite = PRESETS["popgym"](""), PRESETS["bsuite"]("")
+    popgym, bsuite = PRESETS["popgym"](), PRESETS["bsuite"]()
     assert (popgym.batch_size, popgym.sequence_length, popgym.train_ratio) == (4, 1024, 64)
     assert (bsuite.batch_size, bsuite.sequence_length, bsuite.train_ratio) == (16, 256, 1024)
     assert (popgym.num_environments, bsuite.num_environments) == (8, 1)
