@@ -1,0 +1,37 @@
+"""What is typed for a run, and what the task decides of its settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from acme_r2i import environments
+from acme_r2i.agents.r2i.presets import PRESETS
+from acme_r2i.launch import options
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "task, scale",
+    [
+        ("popgym:RepeatPreviousEasy", 48.0),  # 52 cards, the first 4 unpaid
+        ("popgym:RepeatPreviousMedium", 72.0),  # 104 cards, the first 32 unpaid
+        ("popgym:RepeatPreviousHard", 92.0),  # 156 cards, the first 64 unpaid
+        ("bsuite:memory_len/0", 1.0),
+        ("", 1.0),
+    ],
+)
+def test_the_task_decides_the_reward_scale(preset, task, scale):
+    assert options.make_config(preset, task)[0].reward_scale == pytest.approx(scale)
+
+
+@pytest.mark.parametrize("task", environments.list_tasks("popgym"))
+def test_one_right_step_of_any_popgym_task_is_worth_about_one(task):
+    scale = options.make_config("cpu", task)[0].reward_scale
+    magnitude = environments.reward_magnitude(task)
+    assert scale * (magnitude or 1.0) == pytest.approx(1.0)
+
+
+def test_a_reward_scale_that_was_typed_counts():
+    task = "popgym:RepeatPreviousEasy"
+    config, values = options.make_config("cpu", task, ["--reward_scale", "2"])
+    assert config.reward_scale == values["reward_scale"] == 2.0
