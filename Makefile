@@ -42,8 +42,9 @@ test: $(STAMP)  ## run the quick tests
 test-slow: $(STAMP)  ## run the tests that take longer
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-lint: $(STAMP)  ## check the code with ruff
+lint: $(STAMP)  ## check the code and its format with ruff
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 lock:  ## pin the whole closure of requirements.in in requirements.txt (needs uv)
 	$(if $(UV),,$(error make lock needs uv (https://docs.astral.sh/uv); the other commands do not))

@@ -1,4 +1,4 @@
-"""Searches settings on memory tasks: many agents trained side by side inside one compiled program.
+"""Searches settings on memory tasks: many agents trained at once inside one compiled program.
 
 The tasks are written in JAX, so environment, replay and update run in one scan, and ``jax.vmap``
 trains a whole grid of settings and seeds at once: on a GPU, dozens of agents for the price of one.
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import copy
 import csv
-import dataclasses
 import itertools
 import json
 import pathlib
@@ -40,66 +39,7 @@ from acme_r2i.agents.r2i.update import (
     make_model_update,
     make_update,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class RepeatPrevious:
-    """POPGym's RepeatPrevious: name the suit of ``k`` rows before the reward; +-1 here."""
-
-    k: int
-    decks: int
-    num_actions = 4
-    observation_size = 4
-
-    @property
-    def length(self) -> int:
-        """Actions in an episode."""
-        return 52 * self.decks - 1
-
-    @property
-    def return_scale(self) -> float:
-        """POPGym's reward for one paid step."""
-        return 1.0 / (self.length + 1 - self.k)
-
-    def draw(self, key: Array) -> Array:
-        """The hidden part of an episode: the suits in the order they are dealt."""
-        return jax.random.permutation(key, jnp.arange(52 * self.decks) % 4)
-
-    def observe(self, suits: Array, time: Array) -> Array:
-        """Observation at ``time``, one-hot float32 [4]."""
-        return jax.nn.one_hot(suits[time], 4)
-
-    def reward(self, suits: Array, time: Array, action: Array) -> Array:
-        """What arrives at ``time`` for the action before it."""
-        right = action == suits[jnp.maximum(time - self.k, 0)]
-        return jnp.where(time >= self.k, jnp.where(right, 1.0, -1.0), 0.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class MemoryLength:
-    """bsuite's memory_len: one bit at the start, asked for after ``steps`` steps."""
-
-    steps: int
-    num_actions = 2
-    observation_size = 3
-    return_scale = 1.0
-
-    @property
-    def length(self) -> int:
-        return self.steps + 1
-
-    def draw(self, key: Array) -> Array:
-        return jax.random.bernoulli(key).astype(jnp.int32)
-
-    def observe(self, bit: Array, time: Array) -> Array:
-        # bsuite shows its first observation twice: at the reset and after the first action.
-        seen = jnp.maximum(time - 1, 0)
-        remaining = 1.0 - seen / self.steps
-        context = jnp.where(seen == 0, 2.0 * bit - 1.0, 0.0)
-        return jnp.stack([remaining, 0.0, context]).astype(jnp.float32)
-
-    def reward(self, bit: Array, time: Array, action: Array) -> Array:
-        return jnp.where(time == self.length, jnp.where(action == bit, 1.0, -1.0), 0.0)
+from experiments.jax_tasks import Task, make_task
 
 
 class Episode(NamedTuple):
@@ -129,23 +69,38 @@ class Progress(NamedTuple):
     metrics: dict[str, Array]
 
 
-def make_trial(task: Any, config: R2IConfig, capacity: int, model_only: bool) -> Any:
-    """(init(key) -> Loop, advance(Loop, start, n) -> Loop, Progress) for one setting."""
-    networks = make_networks(
-        config,
-        dm_env.specs.Array((task.observation_size,), np.float32),
-        dm_env.specs.DiscreteArray(task.num_actions),
-    )
-    update = (make_model_update if model_only else make_update)(networks, config)
-    num = config.num_environments
-    steps_per_update = max(
-        1, round(config.batch_size * config.sequence_length / (config.train_ratio * num))
-    )
+class Trial:
+    """One setting on one task: an agent, its environments and its replay, as pure functions."""
 
-    def init(key: Array) -> Loop:
+    def __init__(self, task: Task, config: R2IConfig, capacity: int, model_only: bool = False):
+        """Builds the networks and the update.
+
+        Args:
+          task: what is played.
+          config: the agent's settings; numbers in it may be tracers.
+          capacity: rows kept per environment.
+          model_only: train the world model alone, on random actions.
+        """
+        self._task, self._config, self._capacity = task, config, capacity
+        self._model_only = model_only
+        self._networks = make_networks(
+            config,
+            dm_env.specs.Array((task.observation_size,), np.float32),
+            dm_env.specs.DiscreteArray(task.num_actions),
+        )
+        self._update = (make_model_update if model_only else make_update)(self._networks, config)
+        rows = config.batch_size * config.sequence_length
+        self._steps_per_update = max(
+            1, round(rows / (config.train_ratio * config.num_environments))
+        )
+        self._warm_up_steps = 4 * config.sequence_length
+
+    def start(self, key: Array) -> Loop:
+        """Fresh parameters, and a replay with the first rows in it."""
+        task, num = self._task, self._config.num_environments
         init_key, draw_key, key = jax.random.split(key, 3)
         hidden = jax.vmap(task.draw)(jax.random.split(draw_key, num))
-        shape = (num, capacity)
+        shape = (num, self._capacity)
         replay = Row(
             observation=jnp.zeros((*shape, task.observation_size)),
             action=jnp.zeros(shape, jnp.int32),
@@ -154,77 +109,74 @@ def make_trial(task: Any, config: R2IConfig, capacity: int, model_only: bool) ->
             is_first=jnp.zeros(shape, bool),
             is_last=jnp.zeros(shape, bool),
         )
-        return Loop(
-            init_training_state(init_key, networks, config),
-            networks.initial_actor_state(num),
+        loop = Loop(
+            init_training_state(init_key, self._networks, self._config),
+            self._networks.initial_actor_state(num),
             Episode(hidden, jnp.zeros(num, jnp.int32), jnp.zeros(num)),
             jnp.zeros(num, jnp.int32),
             replay,
             key,
         )
+        return jax.lax.scan(self._env_step, loop, jnp.arange(self._warm_up_steps))[0]
 
-    def env_step(loop: Loop, index: Array) -> tuple[Loop, tuple[Array, Array]]:
-        """One row in every environment; an episode that has ended begins anew."""
-        key, draw_key, policy_key = jax.random.split(loop.key, 3)
-        episode = loop.episode
-        reward = jax.vmap(task.reward)(episode.hidden, episode.time, loop.action)
-        first, last = episode.time == 0, episode.time == task.length
-        reward = jnp.where(first, 0.0, reward)
-        observation = jax.vmap(task.observe)(episode.hidden, episode.time)
-        if model_only:
-            action = jax.random.randint(policy_key, (num,), 0, task.num_actions)
-            actor = loop.actor
-        else:
-            action, actor = networks.policy(
-                loop.training.params, policy_key, observation, first, loop.actor
-            )
-        stored = jnp.where(last, 0, action)
-        row = Row(observation, stored, reward, 1.0 - last, first, last)
-        replay = jax.tree.map(
-            lambda buffer, x: buffer.at[:, index % capacity].set(x), loop.replay, row
-        )
-        score = episode.score + reward
-        fresh = jax.vmap(task.draw)(jax.random.split(draw_key, num))
-        hidden = jax.tree.map(
-            lambda new, old: jnp.where(last.reshape(-1, *[1] * (new.ndim - 1)), new, old),
-            fresh,
-            episode.hidden,
-        )
-        finished = (jnp.sum(last), jnp.sum(jnp.where(last, score, 0.0)) * task.return_scale)
-        episode = Episode(hidden, jnp.where(last, 0, episode.time + 1), jnp.where(last, 0.0, score))
-        return Loop(loop.training, actor, episode, action, replay, key), finished
+    def advance(self, loop: Loop, first_update: Array, updates: int) -> tuple[Loop, Progress]:
+        """So many updates, each after the environment steps that the train ratio gives it."""
 
-    def sample(replay: Row, key: Array, rows_written: Array) -> Row:
-        env_key, start_key = jax.random.split(key)
-        length = config.sequence_length
-        env = jax.random.randint(env_key, (config.batch_size,), 0, num)
-        newest = rows_written
-        oldest = jnp.maximum(0, rows_written - capacity)
-        start = jax.random.randint(
-            start_key, (config.batch_size,), oldest, jnp.maximum(newest - length, oldest) + 1
-        )
-        index = (start[:, None] + jnp.arange(length)) % capacity
-        return jax.tree.map(lambda x: x[env[:, None], index], replay)
-
-    def advance(loop: Loop, start: Array, iterations: int) -> tuple[Loop, Progress]:
-        def iteration(loop: Loop, i: Array) -> tuple[Loop, tuple]:
-            first_row = config.sequence_length * 4 + i * steps_per_update
-            loop, finished = jax.lax.scan(env_step, loop, first_row + jnp.arange(steps_per_update))
+        def iteration(loop: Loop, update: Array) -> tuple[Loop, tuple]:
+            written = self._warm_up_steps + update * self._steps_per_update
+            steps = written + jnp.arange(self._steps_per_update)
+            loop, finished = jax.lax.scan(self._env_step, loop, steps)
             key, sample_key = jax.random.split(loop.key)
-            rows = sample(loop.replay, sample_key, first_row + steps_per_update)
-            training, metrics = update(loop.training, rows)
+            rows = self._sample(loop.replay, sample_key, written + self._steps_per_update)
+            training, metrics = self._update(loop.training, rows)
             return loop._replace(training=training, key=key), (finished, metrics)
 
         loop, ((episodes, score), metrics) = jax.lax.scan(
-            iteration, loop, start + jnp.arange(iterations)
+            iteration, loop, first_update + jnp.arange(updates)
         )
         means = jax.tree.map(jnp.mean, metrics)
         return loop, Progress(jnp.sum(episodes), jnp.sum(score), means)
 
-    def warm_up(loop: Loop) -> Loop:
-        return jax.lax.scan(env_step, loop, jnp.arange(config.sequence_length * 4))[0]
+    def _env_step(self, loop: Loop, index: Array) -> tuple[Loop, tuple[Array, Array]]:
+        """One row in every environment; an episode that has ended begins anew."""
+        task, episode = self._task, loop.episode
+        key, draw_key, policy_key = jax.random.split(loop.key, 3)
+        first, last = episode.time == 0, episode.time == task.length
+        observation = jax.vmap(task.observe)(episode.hidden, episode.time)
+        reward = jax.vmap(task.reward)(episode.hidden, episode.time, loop.action)
+        reward = jnp.where(first, 0.0, reward)
+        action, actor = self._act(loop, policy_key, observation, first)
+        row = Row(observation, jnp.where(last, 0, action), reward, 1.0 - last, first, last)
+        replay = jax.tree.map(
+            lambda buffer, x: buffer.at[:, index % self._capacity].set(x), loop.replay, row
+        )
+        score = episode.score + reward
+        finished = jnp.sum(last), jnp.sum(jnp.where(last, score, 0.0)) * task.return_scale
+        fresh = jax.vmap(task.draw)(jax.random.split(draw_key, last.size))
+        episode = Episode(
+            jnp.where(last.reshape(-1, *[1] * (fresh.ndim - 1)), fresh, episode.hidden),
+            jnp.where(last, 0, episode.time + 1),
+            jnp.where(last, 0.0, score),
+        )
+        return Loop(loop.training, actor, episode, action, replay, key), finished
 
-    return lambda key: warm_up(init(key)), advance
+    def _act(
+        self, loop: Loop, key: Array, observation: Array, first: Array
+    ) -> tuple[Array, ActorState]:
+        if self._model_only:
+            return jax.random.randint(key, first.shape, 0, self._task.num_actions), loop.actor
+        return self._networks.policy(loop.training.params, key, observation, first, loop.actor)
+
+    def _sample(self, replay: Row, key: Array, rows_written: Array) -> Row:
+        """Sequences [batch_size, sequence_length] that start anywhere in replay."""
+        size, length = self._config.batch_size, self._config.sequence_length
+        env_key, start_key = jax.random.split(key)
+        env = jax.random.randint(env_key, (size,), 0, self._config.num_environments)
+        oldest = jnp.maximum(0, rows_written - self._capacity)
+        newest = jnp.maximum(rows_written - length, oldest)
+        start = jax.random.randint(start_key, (size,), oldest, newest + 1)
+        index = (start[:, None] + jnp.arange(length)) % self._capacity
+        return jax.tree.map(lambda x: x[env[:, None], index], replay)
 
 
 def override(config: Any, path: str, value: Any) -> Any:
@@ -236,15 +188,6 @@ def override(config: Any, path: str, value: Any) -> Any:
     value = override(getattr(config, head), rest, value) if rest else value
     object.__setattr__(config, head, value)
     return config
-
-
-def make_task(text: str) -> Any:
-    """ "repeat_previous:k:decks" or "memory_len:steps"."""
-    name, *numbers = text.split(":")
-    kinds = {"repeat_previous": RepeatPrevious, "memory_len": MemoryLength}
-    if name not in kinds:
-        raise ValueError(f"task {text!r} is not one of {', '.join(kinds)}")
-    return kinds[name](*map(int, numbers))
 
 
 def main() -> None:
@@ -272,16 +215,16 @@ def main() -> None:
     grid = np.repeat(np.array(settings, np.float32).reshape(len(settings), -1), args.seeds, 0)
     seeds = jnp.tile(jnp.arange(args.seeds), len(settings))
 
-    def trial(values: Array) -> Any:
+    def trial(values: Array) -> Trial:
         chosen = config
         for path, value in zip(args.grid, values, strict=True):
             chosen = override(chosen, path, value)
-        return make_trial(task, chosen, args.capacity, args.model_only)
+        return Trial(task, chosen, args.capacity, args.model_only)
 
-    init = jax.jit(jax.vmap(lambda v, seed: trial(v)[0](jax.random.key(seed))))
+    init = jax.jit(jax.vmap(lambda values, seed: trial(values).start(jax.random.key(seed))))
     advance = jax.jit(
         jax.vmap(
-            lambda v, loop, start: trial(v)[1](loop, start, args.every),
+            lambda values, loop, start: trial(values).advance(loop, start, args.every),
             in_axes=(0, 0, None),
         ),
         donate_argnums=1,

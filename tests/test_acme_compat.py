@@ -40,7 +40,9 @@ def run(program: str, *, path: pathlib.Path | None = None, **variables: str) -> 
 
 
 def test_restored_names_are_the_present_ones_and_importing_again_changes_nothing():
-    run(WITHOUT_REVERB + """
+    run(
+        WITHOUT_REVERB
+        + """
 import importlib
 import acme_r2i.acme_compat as compat
 import jax, jax.numpy as jnp
@@ -59,14 +61,17 @@ launchpad = sys.modules["launchpad"]
 importlib.reload(compat)
 assert before == [vars(module) for module in (jax, jax.numpy, jax.random, jax.xla, jax.pxla)]
 assert sys.modules["launchpad"] is launchpad
-""")
+"""
+    )
 
 
 def test_every_name_of_jax_and_launchpad_in_acme_resolves():
     """Reads Acme's sources, so nothing it needs is forgotten: not in code that no test reaches."""
     names = _names_used_by_acme("jax") | _names_used_by_acme("launchpad")
     assert {"jax.tree_map", "jax.xla.Device", "launchpad.Program", "launchpad.stop"} <= names
-    missing = run(WITHOUT_REVERB + f"""
+    missing = run(
+        WITHOUT_REVERB
+        + f"""
 import acme_r2i.acme_compat
 import importlib
 
@@ -83,13 +88,16 @@ for name in {sorted(names)!r}:
             except ImportError:
                 print(name)
                 break
-""")
+"""
+    )
     assert missing.split() == []
 
 
 def test_nothing_that_exists_is_replaced():
     """An older JAX, a launchpad that is loaded: as they were, and names are added one by one."""
-    run(WITHOUT_REVERB + """
+    run(
+        WITHOUT_REVERB
+        + """
 import types, warnings
 import jax, jax.numpy
 
@@ -118,14 +126,16 @@ assert not changed, changed
 assert jax.xla.Device == "older device" and jax.xla.DeviceArray is jax.Array
 assert jax.numpy.DeviceArray == "older array"
 assert sys.modules["launchpad"] is launchpad and not hasattr(launchpad, "stop")
-""")
+"""
+    )
 
 
 def test_a_real_launchpad_is_used(tmp_path):
     (tmp_path / "launchpad").mkdir()
     (tmp_path / "launchpad" / "__init__.py").write_text("IS_REAL = True\n")
     run(
-        WITHOUT_REVERB + """
+        WITHOUT_REVERB
+        + """
 import acme_r2i.acme_compat
 assert "launchpad" not in sys.modules
 import launchpad
@@ -138,7 +148,8 @@ assert launchpad.IS_REAL and not hasattr(launchpad, "is_stand_in")
 def test_a_folder_named_launchpad_is_no_launchpad(tmp_path):
     (tmp_path / "launchpad").mkdir()
     run(
-        WITHOUT_REVERB + """
+        WITHOUT_REVERB
+        + """
 import acme_r2i.acme_compat, launchpad
 assert launchpad.is_stand_in
 """,
@@ -147,7 +158,9 @@ assert launchpad.is_stand_in
 
 
 def test_the_launchpad_stand_in_stops_what_runs_and_refuses_what_it_cannot_do():
-    refused = run(WITHOUT_REVERB + """
+    refused = run(
+        WITHOUT_REVERB
+        + """
 import acme_r2i.acme_compat
 import threading
 import launchpad
@@ -182,7 +195,8 @@ for name in ("CacherNode", "CourierNode", "DockerConfig", "MultiThreadingColocat
         getattr(launchpad, name)("a", name="b")
     except NotImplementedError as error:
         print(name, error)
-""").splitlines()
+"""
+    ).splitlines()
     assert len(refused) == 7
     for line in refused:
         name, reason = line.split(" ", 1)
@@ -210,7 +224,8 @@ assert reverb.Client.trajectory_writer is reverb.original
 def test_tensorflow_is_quiet_unless_the_user_asked(given, seen):
     variables = {} if given is None else {"TF_CPP_MIN_LOG_LEVEL": given}
     printed = run(
-        WITHOUT_REVERB + """
+        WITHOUT_REVERB
+        + """
 import jax  # which sets the variable too
 import acme_r2i.acme_compat, os
 print(os.environ["TF_CPP_MIN_LOG_LEVEL"])

@@ -57,9 +57,7 @@ WRONG = {
         "min_env_steps, stride"
     ),
     ("train", *TASK, "--batch_size", "eight"): "--batch_size takes a whole number, got 'eight'",
-    ("train", *TASK, "--batch_size", "0"): (
-        "--batch_size=0 is not allowed: it must be above 0"
-    ),
+    ("train", *TASK, "--batch_size", "0"): ("--batch_size=0 is not allowed: it must be above 0"),
     ("train", *TASK, "--batch_size", "--seed", "0"): "--batch_size needs a value",
     ("train", *TASK, "stray"): "unexpected argument 'stray'",
     ("train", *TASK, "--behaviour.policy_inputs", "state"): (

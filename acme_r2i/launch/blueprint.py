@@ -53,9 +53,7 @@ class Blueprint(NamedTuple):
         }
 
 
-def make_blueprint(
-    config: R2IConfig, environment: dm_env.Environment, env_steps: int
-) -> Blueprint:
+def make_blueprint(config: R2IConfig, environment: dm_env.Environment, env_steps: int) -> Blueprint:
     """Checks whether the agent suits the environment and the length of the run.
 
     Raises:

@@ -9,7 +9,7 @@ import pytest
 
 from acme_r2i import environments
 from acme_r2i.agents.r2i import presets
-from experiments import settings_search
+from experiments import jax_tasks, settings_search
 
 
 def play(environment, rng):
@@ -27,7 +27,7 @@ def play(environment, rng):
 @pytest.mark.parametrize("name, task", [("Easy", (4, 1)), ("Medium", (32, 2)), ("Hard", (64, 3))])
 def test_repeat_previous_is_popgyms(name, task):
     environment = environments.make_environment(f"popgym:RepeatPrevious{name}", seed=3)
-    task = settings_search.RepeatPrevious(*task)
+    task = jax_tasks.RepeatPrevious(*task)
     observations, actions, rewards = play(environment, np.random.default_rng(0))
     suits = jnp.argmax(observations, axis=-1)
     assert len(actions) == task.length
@@ -40,7 +40,7 @@ def test_repeat_previous_is_popgyms(name, task):
 
 
 def test_a_deal_has_every_suit_equally_often():
-    task = settings_search.RepeatPrevious(4, 2)
+    task = jax_tasks.RepeatPrevious(4, 2)
     counts = np.bincount(np.asarray(task.draw(jax.random.key(0))), minlength=4)
     np.testing.assert_array_equal(counts, [26] * 4)
 
@@ -48,7 +48,7 @@ def test_a_deal_has_every_suit_equally_often():
 @pytest.mark.parametrize("index, steps", [(0, 1), (2, 3), (9, 10)])
 def test_memory_length_is_bsuites(index, steps):
     environment = environments.make_environment(f"bsuite:memory_len/{index}", seed=1)
-    task = settings_search.MemoryLength(steps)
+    task = jax_tasks.MemoryLength(steps)
     signs = set()
     for episode in range(6):
         observations, actions, rewards = play(environment, np.random.default_rng(episode))
@@ -65,10 +65,10 @@ def test_memory_length_is_bsuites(index, steps):
 
 def test_replay_holds_what_was_played():
     """Every row sampled lies in an episode that the task could have produced."""
-    task = settings_search.MemoryLength(2)
+    task = jax_tasks.MemoryLength(2)
     config = presets.tiny()
-    init, _ = settings_search.make_trial(task, config, capacity=200, model_only=True)
-    loop = jax.jit(init)(jax.random.key(0))
+    trial = settings_search.Trial(task, config, capacity=200, model_only=True)
+    loop = jax.jit(trial.start)(jax.random.key(0))
     written = 4 * config.sequence_length
     first, last = loop.replay.is_first[:, :written], loop.replay.is_last[:, :written]
     period = task.length + 1
@@ -89,4 +89,4 @@ def test_an_override_reaches_a_nested_field_and_leaves_the_original_alone():
 
 def test_an_unknown_task_is_refused():
     with pytest.raises(ValueError, match="'chess:1' is not one of repeat_previous, memory_len"):
-        settings_search.make_task("chess:1")
+        jax_tasks.make_task("chess:1")

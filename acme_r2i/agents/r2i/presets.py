@@ -21,6 +21,7 @@ from acme_r2i.agents.r2i.config import (
 
 Preset = Callable[[], R2IConfig]
 
+
 def cpu() -> R2IConfig:
     """Small networks and short sequences: learns on two CPU cores in minutes.
 

@@ -54,9 +54,7 @@ def test_policy_features_of_any_leading_axes():
 
 def test_lambda_returns_by_hand():
     # G_2 = v_2 = 8; G_1 = 2 + 0.5 x 8 = 6; G_0 = 1 + 0.5 (0.5 x 4 + 0.5 x 6) = 3.5.
-    targets = actor_critic.lambda_returns(
-        column(1, 2), column(1, 1, 1), column(10, 4, 8), HALVES
-    )
+    targets = actor_critic.lambda_returns(column(1, 2), column(1, 1, 1), column(10, 4, 8), HALVES)
     np.testing.assert_allclose(targets.returns, column(3.5, 6))
     np.testing.assert_allclose(targets.values, column(10, 4))
     np.testing.assert_allclose(targets.weights, column(1, 1))
@@ -64,9 +62,7 @@ def test_lambda_returns_by_hand():
 
 def test_lambda_returns_end_where_the_episode_does():
     # c_1 = 0: nothing after r_1 counts for s_0, and s_1 is behind the end of the episode.
-    targets = actor_critic.lambda_returns(
-        column(1, 2), column(1, 0, 1), column(10, 4, 8), HALVES
-    )
+    targets = actor_critic.lambda_returns(column(1, 2), column(1, 0, 1), column(10, 4, 8), HALVES)
     np.testing.assert_allclose(targets.returns, column(1, 6))
     np.testing.assert_allclose(targets.weights, column(1, 0))
 
@@ -77,9 +73,7 @@ def test_weights_are_products_of_the_continues_before():
     )
     np.testing.assert_allclose(targets.weights, column(0.5, 0.25, 0.0625))
     # A start on a terminal row: nothing of its rollout counts.
-    terminal = actor_critic.lambda_returns(
-        column(1, 1), column(0, 1, 1), column(1, 1, 1), HALVES
-    )
+    terminal = actor_critic.lambda_returns(column(1, 1), column(0, 1, 1), column(1, 1, 1), HALVES)
     np.testing.assert_array_equal(terminal.weights, 0)
 
 
@@ -142,9 +136,7 @@ def two_action_case(entropy_scale: float):
 
     @jax.jit
     def loss(logits, targets=targets, scale=2.0):
-        return actor_critic.actor_loss(
-            jax.nn.log_softmax(logits), actions, targets, scale, config
-        )
+        return actor_critic.actor_loss(jax.nn.log_softmax(logits), actions, targets, scale, config)
 
     return loss, targets
 

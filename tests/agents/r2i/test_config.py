@@ -86,9 +86,7 @@ NEEDED = {OptimiserConfig: dict(learning_rate=1e-3, eps=1e-8, clip=1.0)}
     ("kind", "field", "value", "allowed"),
     [pytest.param(*case, id=f"{case[0].__name__}.{case[1]}={case[2]}") for case in REFUSED],
 )
-def test_a_wrong_value_is_refused_with_field_value_and_what_is_allowed(
-    kind, field, value, allowed
-):
+def test_a_wrong_value_is_refused_with_field_value_and_what_is_allowed(kind, field, value, allowed):
     with pytest.raises(ValueError) as error:
         kind(**{**NEEDED.get(kind, {}), field: value})
     message = str(error.value)
@@ -138,10 +136,9 @@ def test_as_json_and_back():
 
     def read(kind, values):
         fields = {f.name: getattr(config_lib, str(f.type), None) for f in dataclasses.fields(kind)}
-        return kind(**{
-            name: read(fields[name], value) if isinstance(value, dict)
-            else tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        })
+        nested = {name: each for name, each in fields.items() if dataclasses.is_dataclass(each)}
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        inner = {name: read(nested[name], values[name]) for name in nested}
+        return kind(**{**values, **lists, **inner})
 
     assert read(R2IConfig, written) == R2IConfig()

@@ -194,9 +194,7 @@ def test_state_of_another_agent_is_refused():
     wider = dataclasses.replace(
         CONFIG, world_model=dataclasses.replace(CONFIG.world_model, deter=24)
     )
-    other = R2ILearner(
-        make_networks(wider, *SPECS), wider, jax.random.PRNGKey(0), make_batches()
-    )
+    other = R2ILearner(make_networks(wider, *SPECS), wider, jax.random.PRNGKey(0), make_batches())
     with pytest.raises(ValueError, match=r"the saved state's \.params.*16"):
         other.restore(saved)
     deeper = dataclasses.replace(
@@ -205,8 +203,6 @@ def test_state_of_another_agent_is_refused():
             CONFIG.behaviour, actor=dataclasses.replace(CONFIG.behaviour.actor, layers=3)
         ),
     )
-    other = R2ILearner(
-        make_networks(deeper, *SPECS), deeper, jax.random.PRNGKey(0), make_batches()
-    )
+    other = R2ILearner(make_networks(deeper, *SPECS), deeper, jax.random.PRNGKey(0), make_batches())
     with pytest.raises(ValueError, match="another structure"):
         other.restore(saved)

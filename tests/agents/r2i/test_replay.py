@@ -136,9 +136,7 @@ def collect(dataset, num_sequences, max_batches=2000):
     for _ in range(max_batches):
         batch = next(dataset)
         for b in range(batch.reward.shape[0]):
-            rows = [
-                Row(*(column[b, t] for column in batch)) for t in range(batch.reward.shape[1])
-            ]
+            rows = [Row(*(column[b, t] for column in batch)) for t in range(batch.reward.shape[1])]
             start = tuple(rows[0].observation[:2])
             if start in found:
                 assert_rows_equal(rows, found[start])

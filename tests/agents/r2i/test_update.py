@@ -411,9 +411,7 @@ def test_the_model_update_leaves_actor_and_critic_as_they_are(learner):
         following, metrics = update(state, rows)
         assert all(name.startswith("model/") for name in metrics)
         for part in ("actor", "critic"):
-            before = jax.tree.leaves(
-                [getattr(state.params, part), getattr(state.optimisers, part)]
-            )
+            before = jax.tree.leaves([getattr(state.params, part), getattr(state.optimisers, part)])
             after = jax.tree.leaves(
                 [getattr(following.params, part), getattr(following.optimisers, part)]
             )

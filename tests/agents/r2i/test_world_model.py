@@ -147,9 +147,7 @@ class Model:
         """((gradients by params and by the latent carried in), what the form returns)."""
         latent, previous_action = state or self.state
         key = jax.random.key(7)
-        return form(
-            self.params, latent, previous_action, key, observation, action, is_first
-        )
+        return form(self.params, latent, previous_action, key, observation, action, is_first)
 
     def latent(self, observation, action, is_first, state=None):
         """The posterior states of `observe`."""
@@ -210,9 +208,7 @@ def test_two_chunks_with_the_carried_state_are_one(any_model):
     functions, _ = make_model(certain)
     params = jax.tree.map(np.copy, any_model.params)
     params["world_model/~/posterior/~/mlp/~/output"]["w"] *= 1e4
-    observe = jax.jit(
-        lambda *args: functions.observe(params, jax.random.key(0), *args).latent
-    )
+    observe = jax.jit(lambda *args: functions.observe(params, jax.random.key(0), *args).latent)
     head, tail = random_sequence(0), random_sequence(1)
     whole = [np.concatenate(parts, axis=1) for parts in zip(head, tail, strict=True)]
     is_first = np.random.default_rng(3).random((BATCH, 2 * LENGTH)) < 0.2
@@ -288,8 +284,7 @@ def test_fault_2_the_initial_state_is_added_once(model):
         latent=model.state.latent._replace(hidden=(np.zeros_like(first), *others))
     )
     difference = (
-        model.latent(*sequence, none).hidden[0]
-        - model.latent(*sequence, none, emptied).hidden[0]
+        model.latent(*sequence, none).hidden[0] - model.latent(*sequence, none, emptied).hidden[0]
     )
     ssm = next(module for name, module in model.params.items() if name.endswith("s5_0"))
     Lambda = ssm["Lambda_re"] + 1j * ssm["Lambda_im"].astype(complex)
@@ -390,9 +385,7 @@ def test_losses_by_hand(losses):
 def test_a_sequence_starts_from_the_initial_state_wherever_it_was_cut(losses):
     rows = random_rows(0, flags([[3], []]))
     marked = rows._replace(is_first=flags([[0, 3], [0]]))
-    for a, b in zip(
-        jax.tree.leaves(losses(rows)), jax.tree.leaves(losses(marked)), strict=True
-    ):
+    for a, b in zip(jax.tree.leaves(losses(rows)), jax.tree.leaves(losses(marked)), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -427,9 +420,7 @@ def test_free_nats_stop_the_gradient_of_small_divergences(any_model):
     @jax.jit
     @jax.value_and_grad
     def divergences(params, rows):
-        values, _ = world_model_losses(
-            any_model.functions, config, params, jax.random.key(1), rows
-        )
+        values, _ = world_model_losses(any_model.functions, config, params, jax.random.key(1), rows)
         return values["dynamics"] + values["representation"]
 
     value, gradient = divergences(any_model.params, rows)

@@ -49,9 +49,10 @@ def make_s5(**options) -> Functions:
 
     transformed = hk.multi_transform(build)
     applies = [lambda p, *args, f=f: f(p, None, *args) for f in transformed.apply]
-    return Functions(lambda key: transformed.init(key)["s5"], *[
-        lambda p, *args, f=f: f({"s5": p}, *args) for f in applies
-    ])
+    return Functions(
+        lambda key: transformed.init(key)["s5"],
+        *[lambda p, *args, f=f: f({"s5": p}, *args) for f in applies],
+    )
 
 
 def random_params(functions: Functions, seed: int = 0) -> dict[str, np.ndarray]:
@@ -116,18 +117,14 @@ def dense_impulse_response(params, options) -> np.ndarray:
         B, C = np.concatenate([B, B.conj()]), np.concatenate([C, C.conj()], axis=1)
     A, driven, identity = np.diag(step * Lambda), step[:, None] * B, np.eye(len(step))
     if options["discretisation"] == "zoh":
-        whole = scipy.linalg.expm(
-            np.block([[A, driven], [np.zeros((WIDTH, len(step) + WIDTH))]])
-        )
+        whole = scipy.linalg.expm(np.block([[A, driven], [np.zeros((WIDTH, len(step) + WIDTH))]]))
         A_bar, B_bar = whole[: len(step), : len(step)], whole[: len(step), len(step) :]
     else:
         A_bar = np.linalg.solve(identity - A / 2, identity + A / 2)
         B_bar = np.linalg.solve(identity - A / 2, driven)
     if options.get("input_scaling") == "unit_variance":
         B_bar = np.sqrt(identity - A_bar @ A_bar.conj().T) @ B
-    response = np.stack(
-        [C @ np.linalg.matrix_power(A_bar, k) @ B_bar for k in range(LENGTH)]
-    )
+    response = np.stack([C @ np.linalg.matrix_power(A_bar, k) @ B_bar for k in range(LENGTH)])
     if options.get("conj_sym"):
         np.testing.assert_allclose(response.imag, 0, atol=1e-12)
     response = response.real

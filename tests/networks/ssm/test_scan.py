@@ -177,9 +177,7 @@ def test_a_single_step(is_first):
     Lambda_bar, inputs, initial, reset = random_problem(seed=6, length=1)
     expected = Lambda_bar * (reset if is_first else initial) + inputs[0]
     for form in ("parallel", "sequential"):
-        states = linear_recurrence(
-            Lambda_bar, inputs, initial, jnp.array([is_first]), reset, form
-        )
+        states = linear_recurrence(Lambda_bar, inputs, initial, jnp.array([is_first]), reset, form)
         np.testing.assert_allclose(states, expected[None], rtol=1e-5)
 
 

@@ -84,7 +84,6 @@ def test_block_by_hand(norm, glu):
     np.testing.assert_allclose(step, expected[:, 0], rtol=1e-4, atol=1e-5)
 
 
-
 def test_an_unknown_norm_is_refused():
     block = hk.transform(lambda: SSMBlock(Doubling(), WIDTH, norm="batch").initial_state(1))
     with pytest.raises(ValueError, match="norm='batch' is not one of 'post', 'pre'"):

@@ -1,0 +1,105 @@
+"""Memory tasks written in JAX, so that environment, replay and update run in one compiled program.
+
+Each is the task of its suite with rewards brought to size 1; a test compares it with the suite.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+class Task(Protocol):
+    """A task whose episodes all have the same length, and are fixed by what was drawn for them.
+
+    Attributes:
+      num_actions: of its discrete action.
+      observation_size: F, of its flat observation.
+      length: actions in an episode.
+      return_scale: brings the sum of its rewards to the suite's own return.
+    """
+
+    num_actions: int
+    observation_size: int
+    length: int
+    return_scale: float
+
+    def draw(self, key: Array) -> Array:
+        """What is hidden in an episode."""
+
+    def observe(self, hidden: Array, time: Array) -> Array:
+        """Observation at ``time``, float32 [F]."""
+
+    def reward(self, hidden: Array, time: Array, action: Array) -> Array:
+        """What arrives at ``time`` for the action before it, float32 []."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RepeatPrevious:
+    """POPGym's RepeatPrevious: name the suit of ``k`` rows before the reward; +-1 here."""
+
+    k: int
+    decks: int
+    num_actions = 4
+    observation_size = 4
+
+    @property
+    def length(self) -> int:
+        """Actions in an episode."""
+        return 52 * self.decks - 1
+
+    @property
+    def return_scale(self) -> float:
+        """POPGym's reward for one paid step."""
+        return 1.0 / (self.length + 1 - self.k)
+
+    def draw(self, key: Array) -> Array:
+        # The suits in the order they are dealt.
+        return jax.random.permutation(key, jnp.arange(52 * self.decks) % 4)
+
+    def observe(self, suits: Array, time: Array) -> Array:
+        return jax.nn.one_hot(suits[time], 4)
+
+    def reward(self, suits: Array, time: Array, action: Array) -> Array:
+        right = action == suits[jnp.maximum(time - self.k, 0)]
+        return jnp.where(time >= self.k, jnp.where(right, 1.0, -1.0), 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryLength:
+    """bsuite's memory_len: one bit at the start, asked for after ``steps`` steps."""
+
+    steps: int
+    num_actions = 2
+    observation_size = 3
+    return_scale = 1.0
+
+    @property
+    def length(self) -> int:
+        return self.steps + 1
+
+    def draw(self, key: Array) -> Array:
+        return jax.random.bernoulli(key).astype(jnp.int32)
+
+    def observe(self, bit: Array, time: Array) -> Array:
+        # bsuite shows its first observation twice: at the reset and after the first action.
+        seen = jnp.maximum(time - 1, 0)
+        remaining = 1.0 - seen / self.steps
+        context = jnp.where(seen == 0, 2.0 * bit - 1.0, 0.0)
+        return jnp.stack([remaining, 0.0, context]).astype(jnp.float32)
+
+    def reward(self, bit: Array, time: Array, action: Array) -> Array:
+        return jnp.where(time == self.length, jnp.where(action == bit, 1.0, -1.0), 0.0)
+
+
+def make_task(text: str) -> Task:
+    """ "repeat_previous:k:decks" or "memory_len:steps"."""
+    name, *numbers = text.split(":")
+    kinds = {"repeat_previous": RepeatPrevious, "memory_len": MemoryLength}
+    if name not in kinds:
+        raise ValueError(f"task {text!r} is not one of {', '.join(kinds)}")
+    return kinds[name](*map(int, numbers))
