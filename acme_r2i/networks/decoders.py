@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import haiku as hk
+import jax
 from jax import Array
 
+from acme_r2i.networks.convolution import Conv2DTranspose
+from acme_r2i.networks.encoders import SMALLEST_IMAGE, num_stages
+from acme_r2i.networks.layer_norm import LayerNorm
 from acme_r2i.networks.mlp import MLP
+from acme_r2i.networks.precision import Linear
 
 
 class VectorDecoder(hk.Module):
@@ -17,3 +22,32 @@ class VectorDecoder(hk.Module):
 
     def __call__(self, features: Array) -> Array:
         return self._mlp(features)
+
+
+class ImageDecoder(hk.Module):
+    """The mirror of ``ImageEncoder``: a linear layer to 4 x 4, then transposed convolutions."""
+
+    def __init__(self, depth: int, size: int, channels: int, name: str | None = None):
+        """Initialises the decoder.
+
+        Args:
+          depth: channels of the last stage but one, at half the image's height and width.
+          size: height and width of the image, 4 x 2^n.
+          channels: of the image.
+          name: module name.
+        """
+        super().__init__(name=name)
+        stages = num_stages(size)
+        self._channels = [depth * 2**stage for stage in reversed(range(stages - 1))] + [channels]
+        self._first = depth * 2 ** (stages - 1)
+
+    def __call__(self, features: Array) -> Array:
+        """float32 [..., F] -> [..., size, size, channels], centred like ``ObservationSpace``'s."""
+        leading = features.shape[:-1]
+        shape = (SMALLEST_IMAGE, SMALLEST_IMAGE, self._first)
+        values = Linear(SMALLEST_IMAGE**2 * self._first, name="input")(features)
+        values = values.reshape(-1, *shape)
+        for stage, channels in enumerate(self._channels):
+            values = LayerNorm(name=f"norm_{stage}")(values)
+            values = Conv2DTranspose(channels, name=f"conv_{stage}")(jax.nn.silu(values))
+        return values.reshape(*leading, *values.shape[1:])

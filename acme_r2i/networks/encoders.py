@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import haiku as hk
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from acme_r2i.networks import distributions
+from acme_r2i.networks.convolution import Conv2D
+from acme_r2i.networks.layer_norm import LayerNorm
 from acme_r2i.networks.mlp import MLP
 
-
-def flatten_observation(observation: Any, ranks: Any) -> Array:
-    """A tree of vectors as one float32 vector [..., F].
-
-    Args:
-      observation: tree of arrays, each with the same leading axes before its own.
-      ranks: the same tree with the rank that each array has without the leading axes.
-    """
-
-    def flatten(x: Array, rank: int) -> Array:
-        x = jnp.asarray(x, jnp.float32)
-        return x.reshape(*x.shape[: x.ndim - rank], -1)
-
-    return jnp.concatenate(jax.tree.leaves(jax.tree.map(flatten, observation, ranks)), axis=-1)
+SMALLEST_IMAGE = 4
+"""Height and width at which convolutions end, and from which transposed ones begin."""
 
 
 class VectorEncoder(hk.Module):
@@ -37,3 +24,28 @@ class VectorEncoder(hk.Module):
 
     def __call__(self, vector: Array) -> Array:
         return self._mlp(distributions.symlog(vector))
+
+
+class ImageEncoder(hk.Module):
+    """Strided convolutions down to 4 x 4: kernel 4, stride 2, LayerNorm, SiLU.
+
+    Each stage has twice the channels of the one before (arXiv 2301.04104, appendix on the model).
+    """
+
+    def __init__(self, depth: int, name: str | None = None):
+        """Initialises the encoder; ``depth`` is the number of channels of its first stage."""
+        super().__init__(name=name)
+        self._depth = depth
+
+    def __call__(self, image: Array) -> Array:
+        """float32 [..., S, S, C], S = 4 x 2^n -> [..., 16 x depth x 2^(n - 1)]."""
+        leading, values = image.shape[:-3], image.reshape(-1, *image.shape[-3:])
+        for stage in range(num_stages(image.shape[-2])):
+            conv = Conv2D(self._depth * 2**stage, name=f"conv_{stage}")
+            values = jax.nn.silu(LayerNorm(name=f"norm_{stage}")(conv(values)))
+        return values.reshape(*leading, -1)
+
+
+def num_stages(size: int) -> int:
+    """How often an image of this height and width is halved."""
+    return (size // SMALLEST_IMAGE).bit_length() - 1

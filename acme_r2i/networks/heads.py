@@ -33,28 +33,3 @@ class BernoulliHead(hk.Module):
 
     def __call__(self, features: Array) -> Array:
         return self._mlp(features)[..., 0]
-
-
-class LatentHead(hk.Module):
-    """Features -> logits of the stochastic latent: [..., F] -> [..., S, C].
-
-    ``output_scale`` is the scale of the initial output weights' variance: the larger it is, the
-    more certain the latent is from the start.
-    """
-
-    def __init__(
-        self,
-        num_layers: int,
-        units: int,
-        stoch: int,
-        classes: int,
-        output_scale: float = 1.0,
-        name: str | None = None,
-    ):
-        super().__init__(name=name)
-        self._mlp = MLP(num_layers, units, stoch * classes, output_scale)
-        self._shape = (stoch, classes)
-
-    def __call__(self, features: Array) -> Array:
-        logits = self._mlp(features)
-        return logits.reshape(*logits.shape[:-1], *self._shape)

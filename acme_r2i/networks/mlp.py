@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from acme_r2i.networks.layer_norm import LayerNorm
+from acme_r2i.networks.precision import Linear
 
 
 class MLP(hk.Module):
@@ -36,7 +37,7 @@ class MLP(hk.Module):
         """
         super().__init__(name=name)
         self._hidden = [
-            hk.Linear(units, with_bias=False, name=f"linear_{i}") for i in range(num_layers)
+            Linear(units, with_bias=False, name=f"linear_{i}") for i in range(num_layers)
         ]
         self._norms = [LayerNorm(name=f"norm_{i}") for i in range(num_layers)]
         self._output = None
@@ -46,7 +47,7 @@ class MLP(hk.Module):
                 if output_scale == 0.0
                 else hk.initializers.VarianceScaling(output_scale, "fan_avg", "uniform")
             )
-            self._output = hk.Linear(output_size, w_init=w_init, name="output")
+            self._output = Linear(output_size, w_init=w_init, name="output")
 
     def __call__(self, inputs: Array) -> Array:
         """float32 [..., F] -> [..., output_size or units]."""

@@ -49,16 +49,18 @@ def broadcast_state(state: State, batch_size: int | None) -> State:
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch_size, *x.shape)), state)
 
 
-def flatten_hidden(hidden: State) -> Array:
+def flatten_hidden(hidden: State, num_leading_axes: int) -> Array:
     """A core's state as one real vector: all leaves, complex ones as [real, imag].
 
     Args:
-      hidden: a tree of arrays [..., size], real or complex, with the same leading axes.
+      hidden: a tree of arrays, real or complex, with the same leading axes.
+      num_leading_axes: how many of their axes are leading.
 
     Returns:
-      [..., sum of sizes, complex ones counted twice], float32.
+      [..., size], float32.
     """
     parts = []
     for leaf in jax.tree.leaves(hidden):
+        leaf = leaf.reshape(*leaf.shape[:num_leading_axes], -1)
         parts.extend([leaf.real, leaf.imag] if jnp.iscomplexobj(leaf) else [leaf])
     return jnp.concatenate(parts, axis=-1)

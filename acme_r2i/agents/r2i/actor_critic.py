@@ -12,7 +12,6 @@ from jax import Array
 from acme_r2i.agents.r2i.config import BehaviourConfig
 from acme_r2i.agents.r2i.types import LatentState
 from acme_r2i.networks import distributions
-from acme_r2i.networks.sequence_core import flatten_hidden
 
 
 def policy_features(latent: LatentState, policy_inputs: str) -> Array:
@@ -23,11 +22,11 @@ def policy_features(latent: LatentState, policy_inputs: str) -> Array:
       policy_inputs: "output_state" (z, h), "hidden_state" (z, x) or "full_state" (z, h, x)
         (arXiv 2403.04253, section 3.3).
     """
-    parts = [latent.stoch.reshape(*latent.stoch.shape[:-2], -1)]
+    parts = [latent.flat_stoch]
     if policy_inputs in ("output_state", "full_state"):
         parts.append(latent.deter)
     if policy_inputs in ("hidden_state", "full_state"):
-        parts.append(flatten_hidden(latent.hidden))
+        parts.append(latent.flat_hidden)
     return jnp.concatenate(parts, axis=-1)
 
 
@@ -84,30 +83,32 @@ def lambda_returns(
     return Returns(returns, values[:-1], jnp.cumprod(continues, axis=0)[:-1])
 
 
-def actor_loss(
-    log_probs: Array, actions: Array, targets: Returns, return_scale: Array, config: BehaviourConfig
-) -> tuple[Array, Array]:
-    """REINFORCE with the critic as baseline, and an entropy bonus.
+def reinforce_loss(log_prob: Array, targets: Returns, return_scale: Array) -> Array:
+    """REINFORCE with the critic as baseline (arXiv 2301.04104, equation 11).
 
-    Only ``log_probs`` gets a gradient: the rollout and its targets are data here.
+    Only ``log_prob`` gets a gradient: the rollout and its targets are data here.
 
     Args:
-      log_probs: of the actor at s_0 .. s_{H-1}, [H, N, actions].
-      actions: int32 [H, N].
+      log_prob: of the actions taken at s_0 .. s_{H-1}, [H, N].
       targets: from :func:`lambda_returns`.
       return_scale: what advantages are divided by, [].
-      config: entropy scale.
-
-    Returns:
-      The loss [], and the weighted entropy of the policy in nats [].
     """
-    advantages = jax.lax.stop_gradient((targets.returns - targets.values) / return_scale)
-    weights = jax.lax.stop_gradient(targets.weights)
-    along_time = lambda f: jax.vmap(f, in_axes=1)  # noqa: E731
-    policy_gradient = along_time(rlax.policy_gradient_loss)(log_probs, actions, advantages, weights)
-    negative_entropy = jnp.mean(along_time(rlax.entropy_loss)(log_probs, weights))
-    loss = jnp.mean(policy_gradient) + config.entropy_scale * negative_entropy
-    return loss, -negative_entropy
+    frozen = jax.lax.stop_gradient
+    advantages = frozen((targets.returns - targets.values) / return_scale)
+    return -jnp.mean(frozen(targets.weights) * advantages * log_prob)
+
+
+def reparameterised_loss(targets: Returns, return_scale: Array) -> Array:
+    """Minus the returns, whose gradient comes through the imagined states.
+
+    Arguments as in :func:`reinforce_loss`; the weights are data here.
+    """
+    return -jnp.mean(jax.lax.stop_gradient(targets.weights / return_scale) * targets.returns)
+
+
+def mean_entropy(entropy: Array, targets: Returns) -> Array:
+    """The entropies of the policy at s_0 .. s_{H-1}, [H, N], weighted like its losses: []."""
+    return jnp.mean(jax.lax.stop_gradient(targets.weights) * entropy)
 
 
 def critic_loss(

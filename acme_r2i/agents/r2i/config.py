@@ -7,175 +7,19 @@ paper's POPGym settings (arXiv 2403.04253, appendix); ``presets`` has every name
 from __future__ import annotations
 
 import dataclasses
+import typing
 from typing import Any
 
-
-def _require(config: Any, field: str, allowed: str, holds: bool) -> None:
-    if not holds:
-        value = getattr(config, field)
-        raise ValueError(f"{type(config).__name__}.{field}={value!r} is not allowed: {allowed}")
-
-
-def _require_positive(config: Any, *fields: str) -> None:
-    for field in fields:
-        _require(config, field, "it must be above 0", getattr(config, field) > 0)
-
-
-def _require_non_negative(config: Any, *fields: str) -> None:
-    for field in fields:
-        _require(config, field, "it must be at least 0", getattr(config, field) >= 0)
-
-
-def _require_fraction(config: Any, *fields: str) -> None:
-    for field in fields:
-        _require(config, field, "it must be in [0, 1]", 0 <= getattr(config, field) <= 1)
-
-
-def _require_choice(config: Any, field: str, *choices: str) -> None:
-    _require(
-        config, field, f"it must be one of {', '.join(choices)}", getattr(config, field) in choices
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class MLPConfig:
-    """A multilayer perceptron: hidden layers and their width."""
-
-    layers: int = 2
-    units: int = 512
-
-    def __post_init__(self):
-        _require_non_negative(self, "layers")
-        _require_positive(self, "units")
-
-
-@dataclasses.dataclass(frozen=True)
-class SSMConfig:
-    """The sequence core: a stack of residual S5 blocks (see ``networks.ssm.S5``).
-
-    Attributes:
-      layers: number of blocks.
-      width: features H between blocks.
-      state_size: size P of each block's real system.
-      n_blocks: equal HiPPO blocks at initialisation; divides ``state_size``.
-      discretisation: "bilinear" or "zoh".
-      dt_min: smallest initial step, in units of one environment step of the agent.
-      dt_max: largest initial step.
-      conj_sym: keep one of each conjugate pair.
-      clip_eigs: keep Re(Lambda) <= -1e-4.
-      C_init: "lecun_normal", "truncated_normal" or "complex_normal".
-      initial_state: "learned" or "zeros".
-      input_scaling: "none" (S5's own) or "unit_variance" (sqrt(1 - |Lambda_bar|^2)).
-      norm: "post" or "pre".
-      glu: gate each SSM's output.
-      dropout: rate in the unrolled form during training.
-      scan_form: "parallel" or "sequential" form of the recurrence in training.
-    """
-
-    layers: int = 3
-    width: int = 512
-    state_size: int = 128
-    n_blocks: int = 8
-    discretisation: str = "bilinear"
-    dt_min: float = 0.001
-    dt_max: float = 0.1
-    conj_sym: bool = False
-    clip_eigs: bool = False
-    C_init: str = "lecun_normal"
-    initial_state: str = "learned"
-    input_scaling: str = "none"
-    norm: str = "post"
-    glu: bool = True
-    dropout: float = 0.0
-    scan_form: str = "parallel"
-
-    def __post_init__(self):
-        _require_positive(self, "layers", "width", "state_size", "n_blocks", "dt_min", "dt_max")
-        parts = self.n_blocks * (2 if self.conj_sym else 1)
-        _require(
-            self,
-            "state_size",
-            f"it must be a multiple of n_blocks={self.n_blocks}"
-            + (" and its blocks of even size, with conj_sym" if self.conj_sym else ""),
-            self.state_size % parts == 0,
-        )
-        _require(
-            self, "dt_max", f"it must be at least dt_min={self.dt_min}", self.dt_max >= self.dt_min
-        )
-        _require_choice(self, "discretisation", "bilinear", "zoh")
-        _require_choice(self, "C_init", "lecun_normal", "truncated_normal", "complex_normal")
-        _require_choice(self, "initial_state", "learned", "zeros")
-        _require_choice(self, "input_scaling", "none", "unit_variance")
-        _require_choice(self, "norm", "post", "pre")
-        _require_choice(self, "scan_form", "parallel", "sequential")
-        _require(self, "dropout", "it must be in [0, 1)", 0 <= self.dropout < 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class LossScales:
-    """Weights of the world model's losses; its fields are exactly the losses' keys."""
-
-    observation: float = 1.0
-    reward: float = 1.0
-    continue_prob: float = 1.0
-    dynamics: float = 0.5
-    representation: float = 0.1
-
-    def __post_init__(self):
-        _require_non_negative(self, *(f.name for f in dataclasses.fields(self)))
-
-
-@dataclasses.dataclass(frozen=True)
-class WorldModelConfig:
-    """The S3M world model (arXiv 2403.04253, section 3).
-
-    Attributes:
-      stoch: number of categoricals in z.
-      classes: classes of each.
-      unimix: fraction of the uniform mixture in posterior and prior.
-      posterior_scale: how much larger than usual the posterior's logits are at initialisation.
-        With 1 z begins as noise; with 5 or more as an almost deterministic code of the
-        observation, which what is remembered later can be read from.
-      deter: size of h.
-      core: the sequence model.
-      encoder: MLP on the observation.
-      decoder: MLP from (h, z).
-      prior: MLP from h to the logits of z.
-      reward: MLP of the reward head.
-      continue_prob: MLP of the continue head.
-      reward_bins: bins of the reward's two-hot code.
-      free_nats: each KL is clipped below at this many nats.
-      action_clip: largest magnitude of an action at the sequence model's input.
-      loss_scales: weights of the losses.
-    """
-
-    stoch: int = 32
-    classes: int = 32
-    unimix: float = 0.01
-    posterior_scale: float = 1.0
-    deter: int = 1024
-    core: SSMConfig = SSMConfig()
-    encoder: MLPConfig = MLPConfig(1, 512)
-    decoder: MLPConfig = MLPConfig(1, 512)
-    prior: MLPConfig = MLPConfig(1, 512)
-    reward: MLPConfig = MLPConfig(2, 512)
-    continue_prob: MLPConfig = MLPConfig(2, 512)
-    reward_bins: int = 255
-    free_nats: float = 1.0
-    action_clip: float = 1.0
-    loss_scales: LossScales = LossScales()
-
-    def __post_init__(self):
-        _require_positive(self, "stoch", "deter", "action_clip", "posterior_scale")
-        _require(self, "classes", "it must be at least 2", self.classes >= 2)
-        _require(
-            self,
-            "reward_bins",
-            "it must be an odd number of at least 3",
-            self.reward_bins >= 3 and self.reward_bins % 2 == 1,
-        )
-        _require_fraction(self, "unimix")
-        _require_non_negative(self, "free_nats")
+from acme_r2i.agents.r2i.checks import (
+    Kind,
+    require,
+    require_bins,
+    require_choice,
+    require_fraction,
+    require_non_negative,
+    require_positive,
+)
+from acme_r2i.agents.r2i.model_config import MLPConfig, WorldModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,6 +38,10 @@ class BehaviourConfig:
       critic: MLP of the critic.
       critic_bins: bins of the critic's two-hot code.
       unimix: fraction of the uniform mixture in a discrete actor.
+      std_range: smallest and largest standard deviation of a continuous actor, whose actions are
+        in [-1, 1] before they are scaled to the environment's.
+      actor_gradient: "reinforce", "reparameterised" (through imagination; continuous actions
+        only), or "auto": reparameterised for continuous actions, REINFORCE for discrete ones.
       entropy_scale: weight of the entropy bonus.
       return_decay: EMA decay of the percentiles that normalise returns.
       return_percentiles: lower and upper percentile of the range.
@@ -211,6 +59,8 @@ class BehaviourConfig:
     critic: MLPConfig = MLPConfig(2, 512)
     critic_bins: int = 255
     unimix: float = 0.01
+    std_range: tuple[float, float] = (0.1, 1.0)
+    actor_gradient: str = "auto"
     entropy_scale: float = 3e-4
     return_decay: float = 0.99
     return_percentiles: tuple[float, float] = (5.0, 95.0)
@@ -219,26 +69,24 @@ class BehaviourConfig:
     slow_critic_scale: float = 1.0
 
     def __post_init__(self):
-        _require_choice(self, "policy_inputs", "output_state", "hidden_state", "full_state")
-        _require_positive(self, "horizon", "return_floor")
-        _require(
+        require_choice(self, "policy_inputs", "output_state", "hidden_state", "full_state")
+        require_positive(self, "horizon", "return_floor")
+        require(
             self,
             "imagination_starts",
             "it must be above 0, or None for all",
             self.imagination_starts is None or self.imagination_starts > 0,
         )
-        _require(
-            self,
-            "critic_bins",
-            "it must be an odd number of at least 3",
-            self.critic_bins >= 3 and self.critic_bins % 2 == 1,
-        )
-        _require_fraction(
+        require_bins(self, "critic_bins")
+        require_fraction(
             self, "discount", "lambda_", "unimix", "return_decay", "slow_critic_fraction"
         )
-        _require_non_negative(self, "entropy_scale", "slow_critic_scale")
+        require_non_negative(self, "entropy_scale", "slow_critic_scale")
+        require_choice(self, "actor_gradient", "auto", "reinforce", "reparameterised")
+        low, high = self.std_range
+        require(self, "std_range", "they must satisfy 0 < low <= high", 0 < low <= high)
         low, high = self.return_percentiles
-        _require(
+        require(
             self,
             "return_percentiles",
             "they must satisfy 0 <= low < high <= 100",
@@ -265,8 +113,8 @@ class OptimiserConfig:
     warmup_learner_steps: int = 0
 
     def __post_init__(self):
-        _require_positive(self, "learning_rate", "eps", "clip")
-        _require_non_negative(self, "weight_decay", "warmup_learner_steps")
+        require_positive(self, "learning_rate", "eps", "clip")
+        require_non_negative(self, "weight_decay", "warmup_learner_steps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,8 +133,8 @@ class ReplayConfig:
     stride: int = 16
 
     def __post_init__(self):
-        _require_positive(self, "capacity_env_steps", "min_env_steps", "stride")
-        _require(
+        require_positive(self, "capacity_env_steps", "min_env_steps", "stride")
+        require(
             self,
             "min_env_steps",
             f"it must be at most capacity_env_steps={self.capacity_env_steps}",
@@ -305,6 +153,9 @@ class R2IConfig:
       num_environments: environments acted for in one batched policy call.
       reward_scale: what rewards are multiplied by inside the update; replay and logs keep the
         environment's own. Chosen so that a typical reward has size 1.
+      precision: of matrix products and convolutions: "float32", or "bfloat16" with sums in
+        float32. Parameters, the SSM's recurrence, normalisation, KLs, returns and losses are
+        float32 either way.
       replay: the replay buffer.
       world_model: the world model.
       behaviour: imagination, actor and critic.
@@ -320,6 +171,7 @@ class R2IConfig:
     train_ratio: float = 64.0
     num_environments: int = 8
     reward_scale: float = 1.0
+    precision: str = "float32"
     replay: ReplayConfig = ReplayConfig()
     world_model: WorldModelConfig = WorldModelConfig()
     behaviour: BehaviourConfig = BehaviourConfig()
@@ -329,7 +181,7 @@ class R2IConfig:
     critic_optimiser: OptimiserConfig = OptimiserConfig(3e-5, 1e-5, 100.0)
 
     def __post_init__(self):
-        _require_positive(
+        require_positive(
             self,
             "batch_size",
             "train_ratio",
@@ -337,18 +189,46 @@ class R2IConfig:
             "reward_scale",
             "ssm_learning_rate",
         )
-        _require(self, "sequence_length", "it must be at least 2", self.sequence_length >= 2)
+        require(self, "sequence_length", "it must be at least 2", self.sequence_length >= 2)
+        require_choice(self, "precision", "float32", "bfloat16")
         stride = self.replay.stride
-        _require(
+        require(
             self,
             "sequence_length",
             f"it must be at least replay.stride={stride}, or rows would be left out of replay",
             stride <= self.sequence_length,
         )
         starts = self.behaviour.imagination_starts
-        _require(
+        require(
             self,
             "sequence_length",
             f"it must be at least behaviour.imagination_starts={starts}",
             starts is None or starts <= self.sequence_length,
         )
+
+
+def from_dict(data: dict[str, Any], cls: type = R2IConfig) -> Any:
+    """Settings from what ``dataclasses.asdict`` made of them, through JSON or not.
+
+    Raises:
+      ValueError: for a field that there is not, or a value that is not allowed.
+    """
+    if issubclass(cls, Kind):
+        data = dict(data)
+        kind = data.pop("kind")
+        if kind not in cls.family:
+            raise ValueError(f"{cls.__name__} has no kind {kind!r}: {', '.join(cls.family)}")
+        cls = cls.family[kind]
+    defaults = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    unknown = sorted(set(data) - set(defaults))
+    if unknown:
+        raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}")
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for name, value in data.items():
+        if isinstance(value, dict):
+            value = from_dict(value, hints[name])
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[name] = value
+    return cls(**values)

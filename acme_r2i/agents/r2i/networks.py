@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
-import dm_env.specs
 import haiku as hk
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
+from acme_r2i.agents.r2i.actions import ActionSpace, make_action_space
 from acme_r2i.agents.r2i.actor_critic import policy_features
 from acme_r2i.agents.r2i.config import R2IConfig
+from acme_r2i.agents.r2i.observations import ObservationSpace, make_observation_space
 from acme_r2i.agents.r2i.types import ActorState, LatentState, Params, PolicyParams, PyTree
 from acme_r2i.agents.r2i.world_model import WorldModel, WorldModelFunctions, model_features
-from acme_r2i.networks import distributions
 from acme_r2i.networks.heads import ScalarHead
 from acme_r2i.networks.mlp import MLP
+from acme_r2i.networks.precision import with_products_in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +27,10 @@ class R2INetworks:
     """The agent's networks.
 
     Attributes:
+      observations: what the environment shows.
+      actions: what it takes.
       model: the world model's functions, each of (params.world_model, ...).
-      actor: (params.actor, policy features [..., F]) -> log-probabilities [..., actions].
+      actor: (params.actor, policy features [..., F]) -> the policy, as ``actions`` describes it.
       critic: (params.critic, policy features [..., F]) -> two-hot logits [..., bins].
       init: key -> Params; the slow critic starts as the critic.
       initial_actor_state: number of environments -> the state to begin acting with. Its hidden
@@ -39,8 +40,10 @@ class R2INetworks:
         with ``evaluation``; ``params`` are Params or PolicyParams.
     """
 
+    observations: ObservationSpace
+    actions: ActionSpace
     model: WorldModelFunctions
-    actor: Callable[[PyTree, Array], Array]
+    actor: Callable[[PyTree, Array], Any]
     critic: Callable[[PyTree, Array], Array]
     init: Callable[[Array], Params]
     initial_actor_state: Callable[[int], ActorState]
@@ -52,20 +55,22 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
 
     Args:
       config: settings of the agent.
-      observation_spec: a tree of ``dm_env.specs.Array``, all of numbers.
-      action_spec: a ``dm_env.specs.DiscreteArray``.
+      observation_spec: see ``observations``.
+      action_spec: see ``actions``.
 
     Raises:
-      ValueError: for a spec that is not supported.
+      ValueError: for a spec that is not supported, or that the settings do not suit.
     """
-    _check_specs(observation_spec, action_spec)
+    c = config.world_model
+    observations = make_observation_space(observation_spec, c.vector_keys, c.image_keys)
+    actions = make_action_space(action_spec, config.behaviour)
     dummy = jax.tree.map(lambda spec: jnp.zeros((1, 1, *spec.shape), spec.dtype), observation_spec)
-    model_init, model = _make_model(config, observation_spec, action_spec.num_values, dummy)
+    model_init, model = _make_model(config, observations, actions, dummy)
 
-    def make_actor(features: Array) -> Array:
+    def make_actor(features: Array) -> Any:
         sizes = config.behaviour.actor
-        mlp = MLP(sizes.layers, sizes.units, action_spec.num_values, output_scale=0.0, name="actor")
-        return distributions.unimix(mlp(features), config.behaviour.unimix)
+        mlp = MLP(sizes.layers, sizes.units, actions.output_size, output_scale=0.0, name="actor")
+        return actions.policy(mlp(features))
 
     def make_critic(features: Array) -> Array:
         sizes = config.behaviour.critic
@@ -73,8 +78,8 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
             features
         )
 
-    actor = hk.without_apply_rng(hk.transform(make_actor))
-    critic = hk.without_apply_rng(hk.transform(make_critic))
+    actor = hk.without_apply_rng(hk.transform(with_products_in(config.precision, make_actor)))
+    critic = hk.without_apply_rng(hk.transform(with_products_in(config.precision, make_critic)))
 
     def init(key: Array) -> Params:
         model_key, actor_key, critic_key = jax.random.split(key, 3)
@@ -109,36 +114,35 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
         model_key, action_key = jax.random.split(key)
         latent = model.observe_step(params.world_model, model_key, observation, is_first, state)
         features = policy_features(latent, config.behaviour.policy_inputs)
-        log_probs = actor.apply(params.actor, features)
-        if evaluation:
-            action = jnp.argmax(log_probs, axis=-1)
-        else:
-            action = jax.random.categorical(action_key, log_probs)
-        action = action.astype(jnp.int32)
+        chosen = actor.apply(params.actor, features)
+        action = actions.mode(chosen) if evaluation else actions.sample(action_key, chosen)
+        action = actions.clip(action)
         return action, ActorState(latent, action)
 
-    return R2INetworks(model, actor.apply, critic.apply, init, initial_actor_state, policy)
+    return R2INetworks(
+        observations, actions, model, actor.apply, critic.apply, init, initial_actor_state, policy
+    )
 
 
 def _make_model(
-    config: R2IConfig, observation_spec: Any, num_actions: int, dummy: PyTree
+    config: R2IConfig, observations: ObservationSpace, actions: ActionSpace, dummy: PyTree
 ) -> tuple[Callable[[Array], PyTree], WorldModelFunctions]:
     """The world model's initialiser, and its methods as functions of parameters."""
-    specs = jax.tree.leaves(observation_spec)
-    size = sum(math.prod(spec.shape) for spec in specs)
-    ranks = jax.tree.map(lambda spec: len(spec.shape), observation_spec)
 
     def build() -> tuple[Callable, WorldModelFunctions]:
-        model = WorldModel(config.world_model, ranks, size, num_actions, name="world_model")
+        model = WorldModel(config.world_model, observations, actions, name="world_model")
         functions = WorldModelFunctions(
-            *(getattr(model, name) for name in WorldModelFunctions._fields)
+            *(
+                with_products_in(config.precision, getattr(model, name))
+                for name in WorldModelFunctions._fields
+            )
         )
 
         def touch_everything() -> LatentState:
             state = model.initial_state(1)
             first = jnp.ones([1, 1], bool)
             key = jax.random.key(0)
-            latent = model.observe(key, dummy, jnp.zeros([1, 1], jnp.int32), first, state).latent
+            latent = model.observe(key, dummy, actions.zeros([1, 1]), first, state).latent
             features = model_features(latent)
             model.decode(features)
             model.predict(features)
@@ -154,16 +158,3 @@ def _make_model(
 
 def _without_haiku_key(apply: Callable) -> Callable:
     return lambda params, *args: apply(params, None, *args)
-
-
-def _check_specs(observation_spec: Any, action_spec: Any) -> None:
-    leaves = jax.tree.leaves(observation_spec)
-    if not leaves:
-        raise ValueError(
-            f"observation spec {observation_spec!r} has no arrays; at least one is needed"
-        )
-    for spec in leaves:
-        if not isinstance(spec, dm_env.specs.Array) or not np.issubdtype(spec.dtype, np.number):
-            raise ValueError(f"observation {spec!r} is not supported: arrays of numbers are")
-    if not isinstance(action_spec, dm_env.specs.DiscreteArray):
-        raise ValueError(f"action spec {action_spec!r} is not supported: DiscreteArray is")

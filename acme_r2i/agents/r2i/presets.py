@@ -10,12 +10,15 @@ from collections.abc import Callable
 
 from acme_r2i.agents.r2i.config import (
     BehaviourConfig,
-    LossScales,
-    MLPConfig,
     OptimiserConfig,
     R2IConfig,
     ReplayConfig,
-    SSMConfig,
+)
+from acme_r2i.agents.r2i.model_config import (
+    CategoricalConfig,
+    LossScales,
+    MLPConfig,
+    S5Config,
     WorldModelConfig,
 )
 
@@ -40,11 +43,9 @@ def cpu() -> R2IConfig:
         num_environments=8,
         replay=ReplayConfig(capacity_env_steps=1_000_000, min_env_steps=1024, stride=8),
         world_model=WorldModelConfig(
-            stoch=2,
-            classes=8,
-            posterior_scale=6.0,
+            latent=CategoricalConfig(stoch=2, classes=8, posterior_scale=6.0),
             deter=128,
-            core=SSMConfig(
+            core=S5Config(
                 layers=2,
                 width=128,
                 state_size=64,
@@ -78,10 +79,9 @@ def tiny() -> R2IConfig:
         num_environments=2,
         replay=ReplayConfig(capacity_env_steps=10_000, min_env_steps=64, stride=4),
         world_model=WorldModelConfig(
-            stoch=4,
-            classes=4,
+            latent=CategoricalConfig(stoch=4, classes=4),
             deter=16,
-            core=SSMConfig(layers=2, width=16, state_size=8, n_blocks=2),
+            core=S5Config(layers=2, width=16, state_size=8, n_blocks=2),
             encoder=mlp,
             decoder=mlp,
             prior=mlp,
@@ -111,7 +111,7 @@ def bsuite() -> R2IConfig:
         num_environments=1,
         replay=ReplayConfig(capacity_env_steps=5_000_000, min_env_steps=1024, stride=64),
         world_model=WorldModelConfig(
-            deter=512, core=SSMConfig(discretisation="zoh", initial_state="zeros")
+            deter=512, core=S5Config(discretisation="zoh", initial_state="zeros")
         ),
     )
 

@@ -1,7 +1,7 @@
 """Records that travel between the parts of the agent.
 
-Shapes are written with B (batch), T (time), S x C (categoricals x classes of the stochastic
-latent) and N (parallel environments).
+Shapes are written with B (batch), T (time), S x C (categoricals x classes of a categorical z) and N
+(parallel environments).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+
+from acme_r2i.networks.sequence_core import flatten_hidden
 
 Array = jax.Array
 PyTree = Any
@@ -44,7 +46,7 @@ class LatentState(NamedTuple):
     """State of the world model after seeing (or imagining) one step.
 
     Attributes:
-      stoch: z, one-hot categoricals, float32 [..., S, C].
+      stoch: z: float32, one-hot categoricals [..., S, C] or numbers [..., S].
       deter: h, output of the sequence core, float32 [..., deter].
       hidden: x, the sequence core's own state: a tree whose leaves have the same leading axes
         (for S5 one complex64 [..., P] per layer).
@@ -53,6 +55,16 @@ class LatentState(NamedTuple):
     stoch: Array
     deter: Array
     hidden: PyTree
+
+    @property
+    def flat_stoch(self) -> Array:
+        """z as one vector, [..., size]."""
+        return self.stoch.reshape(*self.deter.shape[:-1], -1)
+
+    @property
+    def flat_hidden(self) -> Array:
+        """x as one real vector, [..., size]: every complex number as its two parts."""
+        return flatten_hidden(self.hidden, self.deter.ndim - 1)
 
 
 class ActorState(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,12 @@ from acme_r2i.agents.r2i.actor_critic import ReturnRange
 from acme_r2i.agents.r2i.config import OptimiserConfig, R2IConfig
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.types import LatentState, Metrics, Params, PyTree, Row
-from acme_r2i.agents.r2i.world_model import Observed, model_features, world_model_losses
+from acme_r2i.agents.r2i.world_model import (
+    Observed,
+    make_latent,
+    model_features,
+    world_model_losses,
+)
 from acme_r2i.networks import distributions
 from acme_r2i.networks.ssm import s5
 
@@ -101,9 +106,8 @@ def make_update(
             networks, config, optimisers.model, params.world_model, states.model, model_key, rows
         )
         params = params._replace(world_model=model_params)
-        rollout, discount = _imagine(networks, config, params, behaviour_key, observed, rows)
         gradients, return_range, behaviour_metrics = _behaviour_gradients(
-            networks, config, params, rollout, discount, state.return_range
+            networks, config, params, behaviour_key, observed, rows, state.return_range
         )
         actor, actor_state, actor_norm = _apply(
             optimisers.actor, gradients[0], states.actor, params.actor
@@ -182,17 +186,36 @@ def _update_model(
     rows = rows._replace(reward=rows.reward * config.reward_scale)
 
     def loss_fn(params: PyTree) -> tuple[Array, tuple[dict[str, Array], Observed]]:
-        losses, observed = world_model_losses(networks.model, config.world_model, params, key, rows)
+        losses, observed = world_model_losses(
+            networks.model, networks.observations, config.world_model, params, key, rows
+        )
         total = sum(getattr(scales, name) * loss for name, loss in losses.items())
         return total, (losses, observed)
 
     gradient, (losses, observed) = jax.grad(loss_fn, has_aux=True)(params)
     params, optimiser_state, norm = _apply(optimiser, gradient, optimiser_state, params)
     metrics = {f"model/{name}_loss": loss for name, loss in losses.items()}
-    metrics["model/posterior_entropy"] = _latent_entropy(observed.posterior)
-    metrics["model/prior_entropy"] = _latent_entropy(observed.prior)
+    entropy = make_latent(config.world_model.latent).entropy
+    metrics["model/posterior_entropy"] = jnp.mean(entropy(observed.posterior))
+    metrics["model/prior_entropy"] = jnp.mean(entropy(observed.prior))
     metrics["model/gradient_norm"] = norm
     return params, optimiser_state, observed, metrics
+
+
+class _Imagined(NamedTuple):
+    """A rollout of H steps from N starts, and what the model and the critic make of it.
+
+    Attributes:
+      rollout: states and actions.
+      features: what actor and critic see of s_0 .. s_H, [H + 1, N, F].
+      rewards: r_1 .. r_H, [H, N].
+      targets: returns, values and weights.
+    """
+
+    rollout: imagination_lib.Rollout
+    features: Array
+    rewards: Array
+    targets: actor_critic.Returns
 
 
 def _imagine(
@@ -202,19 +225,19 @@ def _imagine(
     key: Array,
     observed: Observed,
     rows: Row,
-) -> tuple[imagination_lib.Rollout, Array]:
-    """A rollout from chosen posterior states, without gradient, and their own discount [N]."""
+) -> _Imagined:
+    """A rollout from chosen posterior states under ``params``, and its returns."""
     behaviour = config.behaviour
     start_key, rollout_key = jax.random.split(key)
     times = imagination_lib.sample_start_times(
         start_key, *rows.is_first.shape, behaviour.imagination_starts
     )
     start = imagination_lib.gather_starts(observed.latent, times)
+    start_discount = imagination_lib.gather_starts(rows.discount, times)
 
     def act(act_key: Array, latent: LatentState) -> Array:
         features = actor_critic.policy_features(latent, behaviour.policy_inputs)
-        log_probs = networks.actor(params.actor, features)
-        return jax.random.categorical(act_key, log_probs).astype(jnp.int32)
+        return networks.actions.sample(act_key, networks.actor(params.actor, features))
 
     rollout = imagination_lib.imagine(
         lambda step_key, state: networks.model.imagine_step(params.world_model, step_key, state),
@@ -223,59 +246,80 @@ def _imagine(
         start,
         behaviour.horizon,
     )
-    return rollout, imagination_lib.gather_starts(rows.discount, times)
+    predictions = networks.model.predict(
+        params.world_model, model_features(jax.tree.map(lambda x: x[1:], rollout.latent))
+    )
+    rewards = distributions.SymlogTwoHot(config.world_model.reward_bins).mean(predictions.reward)
+    continues = jnp.concatenate([start_discount[None], jax.nn.sigmoid(predictions.continue_prob)])
+    features = actor_critic.policy_features(rollout.latent, behaviour.policy_inputs)
+    values = distributions.SymlogTwoHot(behaviour.critic_bins).mean(
+        networks.critic(params.critic, features)
+    )
+    targets = actor_critic.lambda_returns(rewards, continues, values, behaviour)
+    return _Imagined(rollout, features, rewards, targets)
 
 
 def _behaviour_gradients(
     networks: R2INetworks,
     config: R2IConfig,
     params: Params,
-    rollout: imagination_lib.Rollout,
-    start_discount: Array,
+    key: Array,
+    observed: Observed,
+    rows: Row,
     return_range: ReturnRange,
 ) -> tuple[tuple[PyTree, PyTree], ReturnRange, Metrics]:
-    """Gradients of actor and critic on a rollout; the model is not differentiated through."""
-    behaviour = config.behaviour
-    reward_scalar = distributions.SymlogTwoHot(config.world_model.reward_bins)
-    value_scalar = distributions.SymlogTwoHot(behaviour.critic_bins)
+    """Gradients of actor and critic on one rollout, the next return range, and metrics.
 
-    predictions = networks.model.predict(
-        params.world_model, model_features(jax.tree.map(lambda x: x[1:], rollout.latent))
-    )
-    rewards = reward_scalar.mean(predictions.reward)
-    continues = jnp.concatenate([start_discount[None], jax.nn.sigmoid(predictions.continue_prob)])
-    features = actor_critic.policy_features(rollout.latent, behaviour.policy_inputs)
+    REINFORCE takes the rollout as data, so nothing is differentiated through imagination; only
+    reparameterised actions are worth that.
+    """
+    behaviour, actions = config.behaviour, networks.actions
+    frozen = jax.lax.stop_gradient
+    reparameterised = actions.reparameterised and behaviour.actor_gradient != "reinforce"
+
+    def imagine(actor_params: PyTree) -> _Imagined:
+        acting = params._replace(actor=actor_params)
+        return _imagine(networks, config, acting, key, observed, rows)
+
+    def actor_loss(actor_params: PyTree, imagined: _Imagined | None) -> tuple[Array, tuple]:
+        imagined = imagine(actor_params) if imagined is None else imagined
+        targets = imagined.targets
+        next_range, scale = actor_critic.update_return_range(
+            return_range, frozen(targets.returns), behaviour
+        )
+        policy = networks.actor(actor_params, frozen(imagined.features[:-1]))
+        if reparameterised:
+            loss = actor_critic.reparameterised_loss(targets, scale)
+        else:
+            log_prob = actions.log_prob(policy, imagined.rollout.action)
+            loss = actor_critic.reinforce_loss(log_prob, targets, scale)
+        entropy = actor_critic.mean_entropy(actions.entropy(policy), targets)
+        return loss - behaviour.entropy_scale * entropy, (imagined, next_range, scale, entropy)
+
+    data = None if reparameterised else imagine(params.actor)
+    (actor_value, (imagined, next_range, scale, entropy)), actor_gradient = jax.value_and_grad(
+        actor_loss, has_aux=True
+    )(params.actor, data)
+    features, targets = frozen((imagined.features, imagined.targets))
     slow_logits = networks.critic(params.slow_critic, features[:-1])
 
-    def critic_loss(critic_params: PyTree) -> tuple[Array, actor_critic.Returns]:
-        # The same logits are the values that returns bootstrap from, and what is regressed.
+    def critic_loss(critic_params: PyTree) -> Array:
+        # All states, though the last has no target: these are the products that the values were
+        # made of, and XLA does them once.
         logits = networks.critic(critic_params, features)
-        values = jax.lax.stop_gradient(value_scalar.mean(logits))
-        targets = actor_critic.lambda_returns(rewards, continues, values, behaviour)
-        return actor_critic.critic_loss(logits[:-1], slow_logits, targets, behaviour), targets
+        return actor_critic.critic_loss(logits[:-1], slow_logits, targets, behaviour)
 
-    (critic_value, targets), critic_gradient = jax.value_and_grad(critic_loss, has_aux=True)(
-        params.critic
-    )
-    return_range, scale = actor_critic.update_return_range(return_range, targets.returns, behaviour)
-
-    def actor_loss(actor_params: PyTree) -> tuple[Array, Array]:
-        log_probs = networks.actor(actor_params, features[:-1])
-        return actor_critic.actor_loss(log_probs, rollout.action, targets, scale, behaviour)
-
-    (actor_value, entropy), actor_gradient = jax.value_and_grad(actor_loss, has_aux=True)(
-        params.actor
-    )
+    critic_value, critic_gradient = jax.value_and_grad(critic_loss)(params.critic)
     metrics = {
         "actor/loss": actor_value,
         "actor/entropy": entropy,
         "critic/loss": critic_value,
         "imagination/return": jnp.mean(targets.returns),
         "imagination/return_scale": scale,
-        "imagination/reward": jnp.mean(rewards),
+        "imagination/reward": jnp.mean(imagined.rewards),
         "imagination/value": jnp.mean(targets.values),
     }
-    return (actor_gradient, critic_gradient), return_range, metrics
+    return (actor_gradient, critic_gradient), next_range, metrics
 
 
 def _make_optimiser(
@@ -369,8 +413,3 @@ def _apply(
     updates, state = optimiser.update(gradient, state, params)
     norm = optax.global_norm(_pack(gradient))
     return optax.apply_updates(params, updates), state, norm
-
-
-def _latent_entropy(log_probs: Any) -> Array:
-    """Mean entropy of z in nats, summed over its categoricals."""
-    return jnp.mean(jnp.sum(distributions.categorical_entropy(log_probs), axis=-1))

@@ -1,12 +1,13 @@
-"""The S3M world model: representation, sequence core, prior, heads and their losses.
+"""The world model: representation, sequence core, prior, heads and their losses.
 
 Time convention (arXiv 2403.04253, section 3): h_t and x_t come from z_{t-1} and a_{t-1}, z_t from
-o_t. Where ``is_first``, z and a that come in are zeros and x is the core's initial state; nothing
-else in the model knows about episodes.
+o_t (and h_t, where the representation is recurrent). Where ``is_first``, z and a that come in are
+zeros and x is the core's initial state; nothing else in the model knows about episodes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import haiku as hk
@@ -14,13 +15,22 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from acme_r2i.agents.r2i.config import WorldModelConfig
+from acme_r2i.agents.r2i.actions import ActionSpace
+from acme_r2i.agents.r2i.model_config import (
+    CategoricalConfig,
+    CoreConfig,
+    LatentConfig,
+    WorldModelConfig,
+)
+from acme_r2i.agents.r2i.observations import ObservationSpace
 from acme_r2i.agents.r2i.types import ActorState, LatentState, PyTree, Row
-from acme_r2i.networks import distributions
-from acme_r2i.networks.decoders import VectorDecoder
-from acme_r2i.networks.encoders import VectorEncoder, flatten_observation
-from acme_r2i.networks.heads import BernoulliHead, LatentHead, ScalarHead
-from acme_r2i.networks.ssm import SSMStack
+from acme_r2i.networks import cores, distributions
+from acme_r2i.networks.decoders import ImageDecoder, VectorDecoder
+from acme_r2i.networks.encoders import ImageEncoder, VectorEncoder
+from acme_r2i.networks.heads import BernoulliHead, ScalarHead
+from acme_r2i.networks.latents import CategoricalLatent, GaussianLatent, Latent
+from acme_r2i.networks.mlp import MLP
+from acme_r2i.networks.sequence_core import SequenceCore
 
 
 class Observed(NamedTuple):
@@ -28,13 +38,13 @@ class Observed(NamedTuple):
 
     Attributes:
       latent: posterior states.
-      posterior: log-probabilities of z given o, [B, T, S, C].
-      prior: log-probabilities of z given h, [B, T, S, C].
+      posterior: parameters of q(z given o), or q(z given o, h).
+      prior: parameters of p(z given h).
     """
 
     latent: LatentState
-    posterior: Array
-    prior: Array
+    posterior: Any
+    prior: Any
 
 
 class Predictions(NamedTuple):
@@ -49,83 +59,92 @@ class Predictions(NamedTuple):
     continue_prob: Array
 
 
+class Decoded(NamedTuple):
+    """A predicted observation, with the leading axes of the features; None for what there is not.
+
+    Attributes:
+      vector: its symlog, [..., size].
+      image: centred on 0, [..., height, width, channels].
+    """
+
+    vector: Array | None
+    image: Array | None
+
+
 def model_features(latent: LatentState) -> Array:
-    """(h, z) as one vector [..., deter + S C]: what the heads see, never x."""
-    stoch = latent.stoch.reshape(*latent.stoch.shape[:-2], -1)
-    return jnp.concatenate([latent.deter, stoch], axis=-1)
+    """(h, z) as one vector [..., deter + size of z]: what the heads see, never x."""
+    return jnp.concatenate([latent.deter, latent.flat_stoch], axis=-1)
+
+
+def make_latent(config: LatentConfig) -> Latent:
+    """The distribution over z that the settings name."""
+    kind = CategoricalLatent if isinstance(config, CategoricalConfig) else GaussianLatent
+    return kind(**_options(config))
+
+
+def make_core(config: CoreConfig, deter: int) -> SequenceCore:
+    """The sequence core that the settings name."""
+    options = _options(config)
+    if "layers" in options:
+        options["num_layers"] = options.pop("layers")
+    return cores.make_core(config.kind, deter, name="core", **options)
 
 
 class WorldModel(hk.Module):
-    """Haiku module of the world model, for vector observations and discrete actions."""
+    """Haiku module of the world model."""
 
     def __init__(
         self,
         config: WorldModelConfig,
-        observation_ranks: PyTree,
-        observation_size: int,
-        num_actions: int,
+        observations: ObservationSpace,
+        actions: ActionSpace,
         name: str | None = None,
     ):
         """Initialises the model.
 
         Args:
           config: sizes and options.
-          observation_ranks: tree of the observation with the rank of each array.
-          observation_size: size of the whole observation, flattened.
-          num_actions: number of discrete actions.
+          observations: what the environment shows.
+          actions: what it takes.
           name: module name.
         """
         super().__init__(name=name)
-        self._config = config
-        self._observation_ranks = observation_ranks
-        self._num_actions = num_actions
-        c = config
-        self._encoder = VectorEncoder(c.encoder.layers, c.encoder.units, name="encoder")
-        self._posterior = LatentHead(
-            0, 0, c.stoch, c.classes, output_scale=c.posterior_scale**2, name="posterior"
+        self._config = c = config
+        self._observations = observations
+        self._actions = actions
+        self._latent = make_latent(c.latent)
+        self._core = make_core(c.core, c.deter)
+        outputs = self._latent.output_size
+        self._posterior = MLP(
+            c.posterior.layers,
+            c.posterior.units,
+            outputs,
+            output_scale=self._latent.posterior_scale**2,
+            name="posterior",
         )
-        self.core = SSMStack(
-            c.deter,
-            width=c.core.width,
-            num_layers=c.core.layers,
-            state_size=c.core.state_size,
-            norm=c.core.norm,
-            glu=c.core.glu,
-            dropout=c.core.dropout,
-            n_blocks=c.core.n_blocks,
-            discretisation=c.core.discretisation,
-            dt_min=c.core.dt_min,
-            dt_max=c.core.dt_max,
-            conj_sym=c.core.conj_sym,
-            clip_eigs=c.core.clip_eigs,
-            C_init=c.core.C_init,
-            initial_state=c.core.initial_state,
-            input_scaling=c.core.input_scaling,
-            scan_form=c.core.scan_form,
-            name="core",
-        )
-        self._prior = LatentHead(c.prior.layers, c.prior.units, c.stoch, c.classes, name="prior")
-        self._decoder = VectorDecoder(
-            c.decoder.layers, c.decoder.units, observation_size, name="decoder"
-        )
+        self._prior = MLP(c.prior.layers, c.prior.units, outputs, name="prior")
         self._reward = ScalarHead(c.reward.layers, c.reward.units, c.reward_bins, name="reward")
         self._continue = BernoulliHead(
             c.continue_prob.layers, c.continue_prob.units, name="continue_prob"
         )
-
-    def flatten(self, observation: PyTree) -> Array:
-        """The observation as one vector, float32 [..., F]."""
-        return flatten_observation(observation, self._observation_ranks)
+        if observations.vectors:
+            self._encoder = VectorEncoder(c.encoder.layers, c.encoder.units, name="encoder")
+            self._decoder = VectorDecoder(
+                c.decoder.layers, c.decoder.units, observations.vector_size, name="decoder"
+            )
+        if observations.images:
+            size, _, channels = observations.image_shape
+            self._image_encoder = ImageEncoder(c.cnn.depth, name="image_encoder")
+            self._image_decoder = ImageDecoder(c.cnn.depth, size, channels, name="image_decoder")
 
     def initial_state(self, batch_size: int) -> ActorState:
         """The state before an episode: z, h and action zero, x the core's initial state."""
-        c = self._config
         latent = LatentState(
-            stoch=jnp.zeros([batch_size, c.stoch, c.classes]),
-            deter=jnp.zeros([batch_size, c.deter]),
-            hidden=self.core.initial_state(batch_size),
+            stoch=jnp.zeros([batch_size, *self._latent.shape]),
+            deter=jnp.zeros([batch_size, self._config.deter]),
+            hidden=self._core.initial_state(batch_size),
         )
-        return ActorState(latent, jnp.zeros([batch_size], jnp.int32))
+        return ActorState(latent, self._actions.zeros([batch_size]))
 
     def observe(
         self,
@@ -136,76 +155,129 @@ class WorldModel(hk.Module):
         state: ActorState,
         dropout_key: Array | None = None,
     ) -> Observed:
-        """Posterior and prior over whole sequences, in parallel over time.
+        """Posterior and prior over whole sequences; in parallel over time, if not recurrent.
 
         Equals the fold of :meth:`observe_step` over ``jax.random.split(key, T)``.
 
         Args:
           key: random key for z.
           observation: tree of [B, T, ...].
-          action: int32 [B, T]; the one at t follows the observation at t.
+          action: [B, T, ...]; the one at t follows the observation at t.
           is_first: bool [B, T].
           state: state and action before the first row, [B, ...].
           dropout_key: key for the core's dropout; none without it.
         """
-        posterior = self._posterior_log_probs(observation)
         keys = jax.random.split(key, is_first.shape[1])
-        stoch = jax.vmap(distributions.sample_one_hot, in_axes=(0, 1), out_axes=1)(keys, posterior)
-        previous_stoch = jnp.concatenate([state.latent.stoch[:, None], stoch[:, :-1]], axis=1)
+        embedding = self._embed(observation)
         previous_action = jnp.concatenate([state.action[:, None], action[:, :-1]], axis=1)
-        deter, hidden = self.core.unroll(
-            self._core_inputs(previous_stoch, previous_action, is_first),
-            state.latent.hidden,
-            is_first,
-            dropout_key,
-        )
-        return Observed(LatentState(stoch, deter, hidden), posterior, self._prior_log_probs(deter))
+        if self._config.representation == "recurrent":
+            latent, posterior = self._observe_in_turn(
+                keys, embedding, previous_action, is_first, state.latent
+            )
+        else:
+            posterior = self._infer(embedding, None)
+            stoch = jax.vmap(self._latent.sample, in_axes=(0, 1), out_axes=1)(keys, posterior)
+            previous_stoch = jnp.concatenate([state.latent.stoch[:, None], stoch[:, :-1]], axis=1)
+            deter, hidden = self._core.unroll(
+                self._core_inputs(previous_stoch, previous_action, is_first),
+                state.latent.hidden,
+                is_first,
+                **({} if dropout_key is None else {"dropout_key": dropout_key}),
+            )
+            latent = LatentState(stoch, deter, hidden)
+        return Observed(latent, posterior, self._predict_stoch(latent.deter))
 
     def observe_step(
         self, key: Array, observation: PyTree, is_first: Array, state: ActorState
     ) -> LatentState:
         """Posterior state after one more observation [B, ...]; ``state`` is the one before it."""
-        stoch = distributions.sample_one_hot(key, self._posterior_log_probs(observation))
-        inputs = self._core_inputs(state.latent.stoch, state.action, is_first)
-        deter, hidden = self.core(inputs, state.latent.hidden, is_first)
-        return LatentState(stoch, deter, hidden)
+        embedding = self._embed(observation)
+        return self._observe_step(key, embedding, state.action, is_first, state.latent)[0]
 
     def imagine_step(self, key: Array, state: ActorState) -> LatentState:
         """Prior state one step after ``state``, with z drawn from the prior."""
-        continues = jnp.zeros(state.action.shape[:1], bool)
-        inputs = self._core_inputs(state.latent.stoch, state.action, continues)
-        deter, hidden = self.core(inputs, state.latent.hidden, continues)
-        stoch = distributions.sample_one_hot(key, self._prior_log_probs(deter))
-        return LatentState(stoch, deter, hidden)
+        continues = jnp.zeros(state.latent.deter.shape[:1], bool)
+        deter, hidden = self._advance(state.action, continues, state.latent)
+        return LatentState(self._latent.sample(key, self._predict_stoch(deter)), deter, hidden)
 
-    def decode(self, features: Array) -> Array:
-        """Prediction of the symlog of the flat observation: [..., F] -> [..., observation size]."""
-        return self._decoder(features)
+    def decode(self, features: Array) -> Decoded:
+        """The observation that model features [..., F] stand for."""
+        return Decoded(
+            self._decoder(features) if self._observations.vectors else None,
+            self._image_decoder(features) if self._observations.images else None,
+        )
 
     def predict(self, features: Array) -> Predictions:
         """Reward and continue from model features [..., F]."""
         return Predictions(self._reward(features), self._continue(features))
 
-    def _posterior_log_probs(self, observation: PyTree) -> Array:
-        embedding = self._encoder(self.flatten(observation))
-        return distributions.unimix(self._posterior(embedding), self._config.unimix)
+    def _observe_in_turn(
+        self,
+        keys: Array,
+        embedding: Array,
+        previous_action: Array,
+        is_first: Array,
+        latent: LatentState,
+    ) -> tuple[LatentState, Any]:
+        """Posterior states and parameters [B, T, ...], where each needs the one before."""
 
-    def _prior_log_probs(self, deter: Array) -> Array:
-        return distributions.unimix(self._prior(deter), self._config.unimix)
+        def step(latent: LatentState, elements: tuple) -> tuple[LatentState, tuple]:
+            following, posterior = self._observe_step(*elements, latent)
+            return following, (following, posterior)
+
+        time_first = lambda tree: jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), tree)  # noqa: E731
+        elements = (keys, *time_first((embedding, previous_action, is_first)))
+        return time_first(hk.scan(step, latent, elements)[1])
+
+    def _observe_step(
+        self,
+        key: Array,
+        embedding: Array,
+        previous_action: Array,
+        is_first: Array,
+        latent: LatentState,
+    ) -> tuple[LatentState, Any]:
+        deter, hidden = self._advance(previous_action, is_first, latent)
+        posterior = self._infer(embedding, deter)
+        return LatentState(self._latent.sample(key, posterior), deter, hidden), posterior
+
+    def _advance(self, action: Array, is_first: Array, latent: LatentState) -> tuple[Array, PyTree]:
+        """h and x of the next step, from (z, a) and x of this one."""
+        return self._core(
+            self._core_inputs(latent.stoch, action, is_first), latent.hidden, is_first
+        )
+
+    def _embed(self, observation: PyTree) -> Array:
+        parts = []
+        if self._observations.vectors:
+            parts.append(self._encoder(self._observations.vector(observation)))
+        if self._observations.images:
+            parts.append(self._image_encoder(self._observations.image(observation)))
+        return jnp.concatenate(parts, axis=-1)
+
+    def _infer(self, embedding: Array, deter: Array | None) -> Any:
+        """Parameters of the posterior; h takes part only in a recurrent one."""
+        if self._config.representation == "recurrent":
+            embedding = jnp.concatenate([embedding, deter], axis=-1)
+        return self._latent.parameters(self._posterior(embedding))
+
+    def _predict_stoch(self, deter: Array) -> Any:
+        """Parameters of the prior."""
+        return self._latent.parameters(self._prior(deter))
 
     def _core_inputs(self, stoch: Array, action: Array, is_first: Array) -> Array:
         """(z, a) as one vector, zeros where an episode begins."""
-        action = jax.nn.one_hot(action, self._num_actions)
-        magnitude = jnp.max(jnp.abs(action), axis=-1, keepdims=True)
-        action = action / jnp.maximum(1.0, magnitude / self._config.action_clip)
-        inputs = jnp.concatenate([stoch.reshape(*stoch.shape[:-2], -1), action], axis=-1)
+        clip = self._config.action_clip
+        action = self._actions.encode(action)
+        action = action * jax.lax.stop_gradient(clip / jnp.maximum(clip, jnp.abs(action)))
+        stoch = stoch.reshape(*is_first.shape, -1)
+        inputs = jnp.concatenate([stoch, action], axis=-1)
         return jnp.where(is_first[..., None], 0.0, inputs)
 
 
 class WorldModelFunctions(NamedTuple):
     """The methods of :class:`WorldModel` as pure functions of (params, ...)."""
 
-    flatten: Any
     initial_state: Any
     observe: Any
     observe_step: Any
@@ -216,6 +288,7 @@ class WorldModelFunctions(NamedTuple):
 
 def world_model_losses(
     model: WorldModelFunctions,
+    observations: ObservationSpace,
     config: WorldModelConfig,
     params: PyTree,
     key: Array,
@@ -240,16 +313,16 @@ def world_model_losses(
         rows.action,
         is_first,
         state,
-        dropout_key if config.core.dropout else None,
+        dropout_key if getattr(config.core, "dropout", 0.0) else None,
     )
     features = model_features(observed.latent)
     predictions = model.predict(params, features)
     scalar = distributions.SymlogTwoHot(config.reward_bins)
     frozen = jax.lax.stop_gradient
-    kl, free = distributions.categorical_kl, config.free_nats
+    kl, free = make_latent(config.latent).kl, config.free_nats
     losses = {
-        "observation": distributions.symlog_squared_error(
-            model.decode(params, features), model.flatten(params, rows.observation)
+        "observation": _observation_loss(
+            observations, model.decode(params, features), rows.observation
         ),
         "reward": scalar.loss(predictions.reward, rows.reward),
         "continue_prob": distributions.bernoulli_loss(predictions.continue_prob, rows.discount),
@@ -257,3 +330,24 @@ def world_model_losses(
         "representation": jnp.maximum(kl(observed.posterior, frozen(observed.prior)), free),
     }
     return {name: jnp.mean(loss) for name, loss in losses.items()}, observed
+
+
+def _observation_loss(
+    observations: ObservationSpace, decoded: Decoded, observation: PyTree
+) -> Array:
+    """Squared errors summed over all that is seen, of vectors on the symlog scale: [...]."""
+    losses = []
+    if decoded.vector is not None:
+        vector = observations.vector(observation)
+        losses.append(distributions.symlog_squared_error(decoded.vector, vector))
+    if decoded.image is not None:
+        error = decoded.image - observations.image(observation)
+        losses.append(jnp.sum(jnp.square(error), axis=(-3, -2, -1)))
+    return sum(losses)
+
+
+def _options(config: Any) -> dict[str, Any]:
+    """The fields of settings that come in kinds, without the kind."""
+    options = dataclasses.asdict(config)
+    del options["kind"]
+    return options

@@ -1,0 +1,240 @@
+"""Actions: how the world model sees one, and the policy's distribution over them.
+
+One interface for all kinds. An action is what the environment takes and what replay holds. The
+distribution's parameters are arrays with any leading axes, made from the outputs of a network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import dm_env.specs
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from acme_r2i.agents.r2i.config import BehaviourConfig
+from acme_r2i.networks import distributions
+from acme_r2i.networks.latents import Normal
+
+
+class ActionSpace(Protocol):
+    """The actions of one environment.
+
+    Attributes:
+      encoded_size: size of an action as the world model sees it.
+      output_size: outputs of the policy's network.
+      reparameterised: whether a draw passes gradients on to the distribution's parameters.
+    """
+
+    encoded_size: int
+    output_size: int
+    reparameterised: bool
+
+    def zeros(self, leading_axes: Sequence[int]) -> Array:
+        """No action."""
+
+    def encode(self, action: Array) -> Array:
+        """An action as the world model sees it, float32 [..., encoded_size]."""
+
+    def policy(self, outputs: Array) -> Any:
+        """Parameters of the distribution from a network's outputs [..., output_size]."""
+
+    def sample(self, key: Array, policy: Any) -> Array:
+        """Draws an action."""
+
+    def mode(self, policy: Any) -> Array:
+        """The likeliest action."""
+
+    def clip(self, action: Array) -> Array:
+        """The nearest action that the environment takes."""
+
+    def log_prob(self, policy: Any, action: Array) -> Array:
+        """Log-probability (or density) of an action [...]."""
+
+    def entropy(self, policy: Any) -> Array:
+        """Entropy in nats, summed over the parts of an action [...]."""
+
+
+def make_action_space(spec: Any, config: BehaviourConfig) -> ActionSpace:
+    """The actions that a specification describes.
+
+    Args:
+      spec: a ``dm_env.specs.DiscreteArray``; a BoundedArray of integers [n], each from 0 to its
+        own maximum (MultiDiscrete); or a BoundedArray of floats with finite bounds (Box).
+      config: the actor's settings.
+
+    Raises:
+      ValueError: for another specification, or a gradient that these actions do not have.
+    """
+    if isinstance(spec, dm_env.specs.DiscreteArray):
+        space: ActionSpace = DiscreteActions((spec.num_values,), (), config.unimix)
+    elif not isinstance(spec, dm_env.specs.BoundedArray):
+        raise ValueError(f"action spec {spec!r} is not supported: {_SUPPORTED}")
+    elif np.issubdtype(spec.dtype, np.integer):
+        if np.any(spec.minimum != 0) or len(spec.shape) != 1:
+            raise ValueError(f"action spec {spec!r} is not supported: {_SUPPORTED}")
+        maximum = np.broadcast_to(spec.maximum, spec.shape)
+        values = tuple(int(each) + 1 for each in maximum)
+        space = DiscreteActions(values, spec.shape, config.unimix)
+    else:
+        low, high = (np.broadcast_to(x, spec.shape) for x in (spec.minimum, spec.maximum))
+        if not np.issubdtype(spec.dtype, np.floating) or not np.all(np.isfinite([low, high])):
+            raise ValueError(f"action spec {spec!r} is not supported: {_SUPPORTED}")
+        space = ContinuousActions(
+            tuple(low.ravel().tolist()), tuple(high.ravel().tolist()), spec.shape, config.std_range
+        )
+    if config.actor_gradient == "reparameterised" and not space.reparameterised:
+        raise ValueError(
+            "behaviour.actor_gradient='reparameterised' is not allowed with discrete actions: "
+            "a draw has no gradient; 'reinforce' and 'auto' are"
+        )
+    return space
+
+
+_SUPPORTED = (
+    "DiscreteArray is, or BoundedArray of integers [n] from 0 on, or of floats with finite bounds"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscreteActions:
+    """One choice, or several that are independent given the state; int32 [..., *shape].
+
+    Its policy is a tuple with the log-probabilities [..., number of values] of each choice.
+
+    Attributes:
+      num_values: of each choice.
+      shape: () for one choice, [n] for n.
+      unimix: fraction of the uniform mixture.
+    """
+
+    num_values: tuple[int, ...]
+    shape: tuple[int, ...]
+    unimix: float
+    reparameterised = False
+
+    @property
+    def encoded_size(self) -> int:
+        return sum(self.num_values)
+
+    @property
+    def output_size(self) -> int:
+        return sum(self.num_values)
+
+    def zeros(self, leading_axes: Sequence[int]) -> Array:
+        return jnp.zeros((*leading_axes, *self.shape), jnp.int32)
+
+    def encode(self, action: Array) -> Array:
+        choices = self._choices(action)
+        one_hots = [
+            jax.nn.one_hot(choice, n) for choice, n in zip(choices, self.num_values, strict=True)
+        ]
+        return jnp.concatenate(one_hots, axis=-1)
+
+    def policy(self, outputs: Array) -> tuple[Array, ...]:
+        ends = list(itertools.accumulate(self.num_values))[:-1]
+        parts = jnp.split(outputs, ends, axis=-1)
+        return tuple(distributions.unimix(part, self.unimix) for part in parts)
+
+    def sample(self, key: Array, policy: tuple[Array, ...]) -> Array:
+        keys = [key] if len(policy) == 1 else list(jax.random.split(key, len(policy)))
+        return self._action(
+            [jax.random.categorical(k, p) for k, p in zip(keys, policy, strict=True)]
+        )
+
+    def mode(self, policy: tuple[Array, ...]) -> Array:
+        return self._action([jnp.argmax(p, axis=-1) for p in policy])
+
+    def clip(self, action: Array) -> Array:
+        return action
+
+    def log_prob(self, policy: tuple[Array, ...], action: Array) -> Array:
+        return sum(
+            jnp.take_along_axis(p, choice[..., None], axis=-1)[..., 0]
+            for p, choice in zip(policy, self._choices(action), strict=True)
+        )
+
+    def entropy(self, policy: tuple[Array, ...]) -> Array:
+        return sum(distributions.categorical_entropy(p) for p in policy)
+
+    def _choices(self, action: Array) -> list[Array]:
+        return [action[..., i] for i in range(len(self.num_values))] if self.shape else [action]
+
+    def _action(self, choices: list[Array]) -> Array:
+        action = jnp.stack(choices, axis=-1) if self.shape else choices[0]
+        return action.astype(jnp.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class ContinuousActions:
+    """Numbers between bounds, float32 [..., *shape].
+
+    Inside, an action is a vector in [-1, 1]: Normal(tanh(mean), std) with std in ``std_range``
+    (arXiv 2301.04104, appendix). A draw may leave the interval: what the environment gets is
+    clipped, and so is what the world model sees (``action_clip``).
+
+    Attributes:
+      minimum: of each number.
+      maximum: of each number.
+      shape: of an action.
+      std_range: smallest and largest standard deviation, on the inner scale.
+    """
+
+    minimum: tuple[float, ...]
+    maximum: tuple[float, ...]
+    shape: tuple[int, ...]
+    std_range: tuple[float, float]
+    reparameterised = True
+
+    @property
+    def encoded_size(self) -> int:
+        return len(self.minimum)
+
+    @property
+    def output_size(self) -> int:
+        return 2 * len(self.minimum)
+
+    def zeros(self, leading_axes: Sequence[int]) -> Array:
+        return self._scale(jnp.zeros((*leading_axes, len(self.minimum))))
+
+    def encode(self, action: Array) -> Array:
+        flat = action.reshape(*action.shape[: action.ndim - len(self.shape)], -1)
+        middle, half = self._middle_and_half()
+        return (flat - middle) / half
+
+    def policy(self, outputs: Array) -> Normal:
+        mean, raw = jnp.split(outputs, 2, axis=-1)
+        low, high = self.std_range
+        return Normal(jnp.tanh(mean), low + (high - low) * jax.nn.sigmoid(raw + 2.0))
+
+    def sample(self, key: Array, policy: Normal) -> Array:
+        return self._scale(policy.mean + policy.std * jax.random.normal(key, policy.mean.shape))
+
+    def mode(self, policy: Normal) -> Array:
+        return self._scale(policy.mean)
+
+    def clip(self, action: Array) -> Array:
+        low, high = (np.reshape(x, self.shape) for x in (self.minimum, self.maximum))
+        return jnp.clip(action, low, high)
+
+    def log_prob(self, policy: Normal, action: Array) -> Array:
+        distance = jnp.square((self.encode(action) - policy.mean) / policy.std)
+        return -jnp.sum(0.5 * (distance + math.log(2 * math.pi)) + jnp.log(policy.std), axis=-1)
+
+    def entropy(self, policy: Normal) -> Array:
+        return jnp.sum(0.5 * math.log(2 * math.pi * math.e) + jnp.log(policy.std), axis=-1)
+
+    def _scale(self, vector: Array) -> Array:
+        middle, half = self._middle_and_half()
+        return (middle + half * vector).reshape(*vector.shape[:-1], *self.shape)
+
+    def _middle_and_half(self) -> tuple[np.ndarray, np.ndarray]:
+        low, high = (np.asarray(x, np.float32) for x in (self.minimum, self.maximum))
+        # Where an action cannot be chosen, its scale does not matter, but it must not be 0.
+        return (low + high) / 2, np.where(high > low, (high - low) / 2, 1.0).astype(np.float32)

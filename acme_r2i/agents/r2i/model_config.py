@@ -1,0 +1,321 @@
+"""Settings of the world model; see ``config`` for the whole agent's."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from acme_r2i.agents.r2i.checks import (
+    Kind,
+    kind_field,
+    require,
+    require_bins,
+    require_choice,
+    require_fraction,
+    require_non_negative,
+    require_positive,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class MLPConfig:
+    """A multilayer perceptron: hidden layers and their width."""
+
+    layers: int = 2
+    units: int = 512
+
+    def __post_init__(self):
+        require_non_negative(self, "layers")
+        require_positive(self, "units")
+
+
+@dataclasses.dataclass(frozen=True)
+class CNNConfig:
+    """Convolutions of images, down to 4 x 4 and back up: kernel 4, stride 2.
+
+    Attributes:
+      depth: channels of the stage at the highest resolution; each stage further down has twice as
+        many.
+    """
+
+    depth: int = 32
+
+    def __post_init__(self):
+        require_positive(self, "depth")
+
+
+@dataclasses.dataclass(frozen=True)
+class CoreConfig(Kind):
+    """The sequence core, of one of these kinds: s5, s4d, s4, gru."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SSMConfig(CoreConfig):
+    """What all state-space cores have: a stack of residual blocks (``networks.ssm.SSMStack``).
+
+    Attributes:
+      layers: number of blocks.
+      width: features H between blocks.
+      state_size: size of the real system that a block starts from: one in all for s5 (MIMO), one
+        for each of the H features for s4d and s4 (SISO).
+      dt_min: smallest initial step, in units of one environment step of the agent.
+      dt_max: largest initial step.
+      clip_eigs: keep Re(Lambda) <= -1e-4.
+      initial_state: "learned" or "zeros".
+      norm: "post" or "pre".
+      glu: gate each SSM's output.
+      dropout: rate in the unrolled form during training.
+      scan_form: "parallel" or "sequential" form of the recurrence in training.
+    """
+
+    layers: int = 3
+    width: int = 512
+    state_size: int = 128
+    dt_min: float = 0.001
+    dt_max: float = 0.1
+    clip_eigs: bool = False
+    initial_state: str = "learned"
+    norm: str = "post"
+    glu: bool = True
+    dropout: float = 0.0
+    scan_form: str = "parallel"
+
+    def __post_init__(self):
+        require_positive(self, "layers", "width", "state_size", "dt_min", "dt_max")
+        require(
+            self, "dt_max", f"it must be at least dt_min={self.dt_min}", self.dt_max >= self.dt_min
+        )
+        require_choice(self, "initial_state", "learned", "zeros")
+        require_choice(self, "norm", "post", "pre")
+        require_choice(self, "scan_form", "parallel", "sequential")
+        require(self, "dropout", "it must be in [0, 1)", 0 <= self.dropout < 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class S5Config(SSMConfig):
+    """S5: diagonal, all features in one state (``networks.ssm.S5``).
+
+    Attributes:
+      kind: "s5".
+      n_blocks: equal HiPPO blocks at initialisation; divides ``state_size``.
+      discretisation: "bilinear" or "zoh".
+      conj_sym: keep one of each conjugate pair.
+      C_init: "lecun_normal", "truncated_normal" or "complex_normal".
+      input_scaling: "none" (S5's own) or "unit_variance" (sqrt(1 - |Lambda_bar|^2)).
+    """
+
+    kind: str = kind_field("s5")
+    n_blocks: int = 8
+    discretisation: str = "bilinear"
+    conj_sym: bool = False
+    C_init: str = "lecun_normal"
+    input_scaling: str = "none"
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_positive(self, "n_blocks")
+        parts = self.n_blocks * (2 if self.conj_sym else 1)
+        require(
+            self,
+            "state_size",
+            f"it must be a multiple of n_blocks={self.n_blocks}"
+            + (" and its blocks of even size, with conj_sym" if self.conj_sym else ""),
+            self.state_size % parts == 0,
+        )
+        require_choice(self, "discretisation", "bilinear", "zoh")
+        require_choice(self, "C_init", "lecun_normal", "truncated_normal", "complex_normal")
+        require_choice(self, "input_scaling", "none", "unit_variance")
+
+
+@dataclasses.dataclass(frozen=True)
+class S4DConfig(SSMConfig):
+    """S4D: diagonal, a state for every feature (``networks.ssm.S4D``).
+
+    Attributes:
+      kind: "s4d".
+      spectrum: "legs", "lin" or "inv" (arXiv 2206.11893).
+      discretisation: "bilinear" or "zoh".
+      conj_sym: keep one of each conjugate pair.
+      input_scaling: "none" or "unit_variance" (sqrt(1 - |Lambda_bar|^2)).
+    """
+
+    kind: str = kind_field("s4d")
+    spectrum: str = "legs"
+    discretisation: str = "bilinear"
+    conj_sym: bool = True
+    input_scaling: str = "none"
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(
+            self,
+            "state_size",
+            "it must be even, with conj_sym",
+            not self.conj_sym or self.state_size % 2 == 0,
+        )
+        require_choice(self, "spectrum", "legs", "lin", "inv")
+        require_choice(self, "discretisation", "bilinear", "zoh")
+        require_choice(self, "input_scaling", "none", "unit_variance")
+
+
+@dataclasses.dataclass(frozen=True)
+class S4Config(SSMConfig):
+    """S4: diagonal plus low rank, a state for every feature, bilinear (``networks.ssm.S4``).
+
+    Attributes:
+      kind: "s4".
+    """
+
+    kind: str = kind_field("s4")
+
+
+@dataclasses.dataclass(frozen=True)
+class GRUConfig(CoreConfig):
+    """The layer-norm GRU of DreamerV3; its state, which is also h, has the size ``deter``.
+
+    Attributes:
+      kind: "gru".
+      width: units of the layer before the GRU.
+      initial_state: "learned" or "zeros".
+    """
+
+    kind: str = kind_field("gru")
+    width: int = 512
+    initial_state: str = "learned"
+
+    def __post_init__(self):
+        require_positive(self, "width")
+        require_choice(self, "initial_state", "learned", "zeros")
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentConfig(Kind):
+    """The stochastic latent z, of one of these kinds: categorical, gaussian."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CategoricalConfig(LatentConfig):
+    """Independent categoricals, as one-hots.
+
+    Attributes:
+      kind: "categorical".
+      stoch: number of categoricals.
+      classes: classes of each.
+      unimix: fraction of the uniform mixture in posterior and prior.
+      posterior_scale: how much larger than usual the posterior's logits are at initialisation.
+        With 1 z begins as noise; with 5 or more as an almost deterministic code of the
+        observation, which what is remembered later can be read from.
+    """
+
+    kind: str = kind_field("categorical")
+    stoch: int = 32
+    classes: int = 32
+    unimix: float = 0.01
+    posterior_scale: float = 1.0
+
+    def __post_init__(self):
+        require_positive(self, "stoch", "posterior_scale")
+        require(self, "classes", "it must be at least 2", self.classes >= 2)
+        require_fraction(self, "unimix")
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianConfig(LatentConfig):
+    """Independent normal variables.
+
+    Attributes:
+      kind: "gaussian".
+      stoch: number of variables.
+      min_std: smallest standard deviation.
+    """
+
+    kind: str = kind_field("gaussian")
+    stoch: int = 32
+    min_std: float = 0.1
+
+    def __post_init__(self):
+        require_positive(self, "stoch", "min_std")
+
+
+@dataclasses.dataclass(frozen=True)
+class LossScales:
+    """Weights of the world model's losses; its fields are exactly the losses' keys."""
+
+    observation: float = 1.0
+    reward: float = 1.0
+    continue_prob: float = 1.0
+    dynamics: float = 0.5
+    representation: float = 0.1
+
+    def __post_init__(self):
+        require_non_negative(self, *(f.name for f in dataclasses.fields(self)))
+
+
+@dataclasses.dataclass(frozen=True)
+class WorldModelConfig:
+    """The world model (arXiv 2403.04253, section 3).
+
+    Attributes:
+      representation: "non_recurrent", q(z given o), which a whole sequence can be encoded by in
+        parallel, or "recurrent", q(z given o, h), which goes step by step (DreamerV3's).
+      latent: the stochastic latent z.
+      deter: size of h.
+      core: the sequence model.
+      vector_keys: regular expression; observations whose names it matches in full, and which are
+        no images, are seen and predicted as one vector.
+      image_keys: regular expression; likewise images (uint8, height x width x channels).
+      encoder: MLP on the vector.
+      cnn: encoder and decoder of images.
+      posterior: MLP from the embedded observation (and h, if recurrent) to z.
+      decoder: MLP from (h, z) to the vector.
+      prior: MLP from h to z.
+      reward: MLP of the reward head.
+      continue_prob: MLP of the continue head.
+      reward_bins: bins of the reward's two-hot code.
+      free_nats: each KL is clipped below at this many nats.
+      action_clip: largest magnitude of an action at the sequence model's input.
+      loss_scales: weights of the losses.
+    """
+
+    representation: str = "non_recurrent"
+    latent: LatentConfig = CategoricalConfig()
+    deter: int = 1024
+    core: CoreConfig = S5Config()
+    vector_keys: str = ".*"
+    image_keys: str = ".*"
+    encoder: MLPConfig = MLPConfig(1, 512)
+    cnn: CNNConfig = CNNConfig()
+    posterior: MLPConfig = MLPConfig(0, 512)
+    decoder: MLPConfig = MLPConfig(1, 512)
+    prior: MLPConfig = MLPConfig(1, 512)
+    reward: MLPConfig = MLPConfig(2, 512)
+    continue_prob: MLPConfig = MLPConfig(2, 512)
+    reward_bins: int = 255
+    free_nats: float = 1.0
+    action_clip: float = 1.0
+    loss_scales: LossScales = LossScales()
+
+    def __post_init__(self):
+        require_choice(self, "representation", "non_recurrent", "recurrent")
+        require_positive(self, "deter", "action_clip")
+        require_bins(self, "reward_bins")
+        require_non_negative(self, "free_nats")
+        require(
+            self,
+            "representation",
+            f"with core.dropout={getattr(self.core, 'dropout', 0.0)} it must be non_recurrent: "
+            "dropout acts where a whole sequence goes through the core at once",
+            self.representation == "non_recurrent" or not getattr(self.core, "dropout", 0.0),
+        )
+        for field in ("vector_keys", "image_keys"):
+            require(
+                self, field, "it must be a regular expression", _is_pattern(getattr(self, field))
+            )
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True

@@ -1,0 +1,125 @@
+"""The stochastic latent z: what its parameters are, how it is drawn, and how far two of it differ.
+
+One interface for both kinds, so that the world model does not know which it has. "Parameters" are
+those of the distribution: arrays with any leading axes, made from the outputs of a network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from acme_r2i.networks import distributions
+
+
+class Latent(Protocol):
+    """A distribution over z.
+
+    Attributes:
+      output_size: outputs of a network that parameters are made from.
+      shape: of one draw, without leading axes.
+      posterior_scale: how much larger than usual the posterior's output weights start.
+    """
+
+    output_size: int
+    shape: tuple[int, ...]
+    posterior_scale: float
+
+    def parameters(self, outputs: Array) -> Any:
+        """Parameters from a network's outputs [..., output_size]."""
+
+    def sample(self, key: Array, parameters: Any) -> Array:
+        """A draw [..., *shape] that gradients pass through."""
+
+    def kl(self, p: Any, q: Any) -> Array:
+        """KL(p || q) in nats, summed over z: [...]."""
+
+    def entropy(self, parameters: Any) -> Array:
+        """Entropy in nats, summed over z: [...]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CategoricalLatent:
+    """S independent categoricals of C classes; parameters are log-probabilities [..., S, C].
+
+    Attributes:
+      stoch: S.
+      classes: C.
+      unimix: fraction of the uniform mixture.
+      posterior_scale: see :class:`Latent`.
+    """
+
+    stoch: int
+    classes: int
+    unimix: float = 0.01
+    posterior_scale: float = 1.0
+
+    @property
+    def output_size(self) -> int:
+        return self.stoch * self.classes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.stoch, self.classes
+
+    def parameters(self, outputs: Array) -> Array:
+        return distributions.unimix(outputs.reshape(*outputs.shape[:-1], *self.shape), self.unimix)
+
+    def sample(self, key: Array, parameters: Array) -> Array:
+        return distributions.sample_one_hot(key, parameters)
+
+    def kl(self, p: Array, q: Array) -> Array:
+        return distributions.categorical_kl(p, q)
+
+    def entropy(self, parameters: Array) -> Array:
+        return jnp.sum(distributions.categorical_entropy(parameters), axis=-1)
+
+
+class Normal(NamedTuple):
+    """Mean and standard deviation, [..., S] each."""
+
+    mean: Array
+    std: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianLatent:
+    """S independent normal variables; std = 2 sigmoid(x / 2) + min_std (arXiv 1912.01603's form).
+
+    Attributes:
+      stoch: S.
+      min_std: smallest standard deviation.
+    """
+
+    stoch: int
+    min_std: float = 0.1
+    posterior_scale = 1.0
+
+    @property
+    def output_size(self) -> int:
+        return 2 * self.stoch
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.stoch,)
+
+    def parameters(self, outputs: Array) -> Normal:
+        mean, raw = jnp.split(outputs, 2, axis=-1)
+        return Normal(mean, 2.0 * jax.nn.sigmoid(raw / 2.0) + self.min_std)
+
+    def sample(self, key: Array, parameters: Normal) -> Array:
+        noise = jax.random.normal(key, parameters.mean.shape)
+        return parameters.mean + parameters.std * noise
+
+    def kl(self, p: Normal, q: Normal) -> Array:
+        ratio = jnp.square(p.std / q.std)
+        distance = jnp.square((p.mean - q.mean) / q.std)
+        return 0.5 * jnp.sum(ratio + distance - 1.0 - jnp.log(ratio), axis=-1)
+
+    def entropy(self, parameters: Normal) -> Array:
+        return jnp.sum(0.5 * math.log(2 * math.pi * math.e) + jnp.log(parameters.std), axis=-1)
