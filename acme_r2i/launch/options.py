@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.launch import overrides, run_folder
 from acme_r2i.launch.errors import UsageError
 
@@ -37,7 +37,7 @@ class TrainOptions:
 
     Attributes:
       env: the task's full name, "suite:task".
-      preset: name of the settings.
+      preset: names of the settings, with commas between them.
       config: the settings, overrides included.
       overrides: value of each field that was set by hand, by dotted path.
       env_steps: actions to take, over all environments together.
@@ -70,7 +70,7 @@ def make_options(
 
     Args:
       env: the task's name.
-      preset: name of a preset.
+      preset: names of presets, with commas between them.
       env_steps: a whole number.
       seed: a whole number.
       workdir: folder of the run; None chooses one under runs/ that names task, seed and time.
@@ -115,11 +115,16 @@ def make_config(
     the two-hot code (255 bins on the symlog range [-20, 20] are 0.16 apart), and what there is to
     learn from it fades. Without a task ("") it stays at the preset's.
     """
-    if preset not in PRESETS:
-        close = overrides.nearest(preset, PRESETS)
-        hint = f"did you mean {', '.join(close)}?" if close else f"presets: {', '.join(PRESETS)}"
-        raise UsageError(f"unknown preset {preset!r}; {hint}")
-    config = PRESETS[preset]()
+    names = [name.strip() for name in preset.split(",")]
+    for name in names:
+        if name not in presets.PRESETS:
+            close = overrides.nearest(name, presets.PRESETS)
+            if close:
+                raise UsageError(f"unknown preset {name!r}; did you mean {', '.join(close)}?")
+    try:
+        config = presets.compose(names)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     magnitude = _reward_magnitude(task) if task else None
     if magnitude:
         config = dataclasses.replace(config, reward_scale=1.0 / magnitude)

@@ -17,6 +17,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from acme_r2i.agents.r2i.checks import is_kind
 from acme_r2i.launch.errors import UsageError
 
 
@@ -91,13 +92,20 @@ def apply_overrides(
       UsageError: for an unknown path, a text that is not of the field's type, or a value that the
         configuration does not allow.
     """
-    fields = {field.name: field for field in list_fields(config)}
-    values = {}
-    for name, text in assignments.items():
-        if name not in fields:
-            raise UsageError(_unknown(name, fields, options))
-        values[name] = convert(f"--{name}", text, fields[name].type)
-    return _replaced(config, values, ""), values
+    # Kinds first: what other fields there are depends on them.
+    kinds = {name: text for name, text in assignments.items() if name.endswith(".kind")}
+    others = {name: text for name, text in assignments.items() if name not in kinds}
+    values: dict[str, Any] = {}
+    for part in (kinds, others):
+        fields = {field.name: field for field in list_fields(config)}
+        read = {}
+        for name, text in part.items():
+            if name not in fields:
+                raise UsageError(_unknown(name, fields, options))
+            read[name] = convert(f"--{name}", text, fields[name].type)
+        config = _replaced(config, read, "")
+        values |= read
+    return config, {name: values[name] for name in assignments}
 
 
 def convert(name: str, text: str, kind: Any) -> Any:
@@ -154,6 +162,8 @@ def _replaced(config: Any, values: Mapping[str, Any], prefix: str) -> Any:
     for group, inner in groups.items():
         changes[group] = _replaced(getattr(config, group), inner, f"{prefix}{group}.")
     try:
+        if is_kind(config) and "kind" in changes:
+            config = config.as_kind(changes.pop("kind"))
         return dataclasses.replace(config, **changes)
     except UsageError:
         raise
@@ -217,7 +227,10 @@ def _describe(kind: Any) -> str:
 
 
 def _descriptions(cls: type) -> dict[str, str]:
-    """What the "Attributes:" section of a class's docstring says, by field."""
-    _, _, section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
-    entries = re.findall(r"^ {2}(\w+): (.*(?:\n {4,}.*)*)", section, flags=re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in entries}
+    """What the "Attributes:" sections of a class's docstring and its bases' say, by field."""
+    descriptions: dict[str, str] = {}
+    for each in reversed(cls.__mro__):
+        _, _, section = inspect.cleandoc(each.__doc__ or "").partition("Attributes:\n")
+        entries = re.findall(r"^ {2}(\w+): (.*(?:\n {4,}.*)*)", section, flags=re.MULTILINE)
+        descriptions |= {name: " ".join(text.split()) for name, text in entries}
+    return descriptions

@@ -1,106 +1,64 @@
-"""Named settings: each preset is a function that returns a config.
+"""Named settings, which stack: ``compose(["popgym", "dreamerv3", "small"])``.
 
-No preset knows its task. What a task decides (``reward_scale``, which brings its rewards to size
-1) is set by who knows it: ``launch.options`` for the command.
+There are three sorts. Whole ones set everything: the paper's benchmarks, and some for two CPU
+cores. On top of one, ``dreamerv3`` makes its DreamerV3 twin, and a size sets the sizes of all
+networks; they are applied from left to right.
+
+No preset knows its task. What a task decides (``reward_scale``, which brings its rewards to size 1)
+is set by who knows it: ``launch.options`` for the command.
+
+Sources: arXiv 2403.04253, appendix, and the settings that were released with it; sizes as in arXiv
+2301.04104, appendix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 
-from acme_r2i.agents.r2i.config import (
-    BehaviourConfig,
-    OptimiserConfig,
-    R2IConfig,
-    ReplayConfig,
-)
+from acme_r2i.agents.r2i.config import BehaviourConfig, OptimiserConfig, R2IConfig, ReplayConfig
 from acme_r2i.agents.r2i.model_config import (
     CategoricalConfig,
+    CNNConfig,
     LossScales,
     MLPConfig,
     S5Config,
+    SSMConfig,
     WorldModelConfig,
 )
 
-Preset = Callable[[], R2IConfig]
+Whole = Callable[[], R2IConfig]
+Change = Callable[[R2IConfig], R2IConfig]
 
 
-def cpu() -> R2IConfig:
-    """Small networks and short sequences: learns on two CPU cores in minutes.
+def compose(names: Sequence[str]) -> R2IConfig:
+    """The settings of a whole preset, changed by those after it.
 
-    What differs from the paper in kind, all of it so that memory is clean from the start
-    (docs/learning.md has the figures): ``unit_variance`` and larger steps make what the core
-    remembers as large, at initialisation, as what it sees. Few categoricals that begin certain
-    (``posterior_scale``) put little noise beside it, and leave the action a share of the core's
-    input. The observation's weight of 10 makes z say what was seen: with 1, a KL of one nat costs
-    more than the symlog error of a one-hot saves, and RepeatPrevious stalls near 0.8. The reward's
-    of 10 keeps a reward that is rare, or already well predicted, from drowning among the others.
+    Raises:
+      ValueError: for an unknown name, or an order in which one of them would not count.
     """
-    mlp = MLPConfig(2, 128)
-    return R2IConfig(
-        batch_size=16,
-        sequence_length=32,
-        train_ratio=64.0,
-        num_environments=8,
-        replay=ReplayConfig(capacity_env_steps=1_000_000, min_env_steps=1024, stride=8),
-        world_model=WorldModelConfig(
-            latent=CategoricalConfig(stoch=2, classes=8, posterior_scale=6.0),
-            deter=128,
-            core=S5Config(
-                layers=2,
-                width=128,
-                state_size=64,
-                n_blocks=8,
-                dt_min=0.01,
-                dt_max=0.5,
-                input_scaling="unit_variance",
-            ),
-            encoder=MLPConfig(1, 128),
-            decoder=MLPConfig(1, 128),
-            prior=MLPConfig(1, 128),
-            reward=mlp,
-            continue_prob=mlp,
-            loss_scales=LossScales(observation=10.0, reward=10.0),
-        ),
-        behaviour=BehaviourConfig(imagination_starts=4, actor=mlp, critic=mlp, entropy_scale=3e-3),
-        model_optimiser=OptimiserConfig(1e-3, 1e-8, 1000.0),
-        ssm_learning_rate=1e-3,
-        actor_optimiser=OptimiserConfig(3e-4, 1e-5, 100.0),
-        critic_optimiser=OptimiserConfig(3e-4, 1e-5, 100.0),
-    )
+    unknown = [name for name in names if name not in PRESETS]
+    if unknown or not names:
+        given = f"unknown preset {unknown[0]!r}" if unknown else "no preset is given"
+        raise ValueError(f"{given}; presets: {', '.join(PRESETS)}")
+    first, *changes = names
+    if first not in WHOLE:
+        raise ValueError(
+            f"preset {first!r} changes another, and cannot come first; first is one of "
+            f"{', '.join(WHOLE)}"
+        )
+    config = WHOLE[first]()
+    for name in changes:
+        if name not in CHANGES:
+            raise ValueError(
+                f"preset {name!r} sets everything, and would undo {first!r} before it; what "
+                f"follows is one of {', '.join(CHANGES)}"
+            )
+        config = CHANGES[name](config)
+    return config
 
 
-def tiny() -> R2IConfig:
-    """As small as it gets: for tests, not for learning."""
-    mlp = MLPConfig(1, 16)
-    return R2IConfig(
-        batch_size=4,
-        sequence_length=8,
-        train_ratio=8.0,
-        num_environments=2,
-        replay=ReplayConfig(capacity_env_steps=10_000, min_env_steps=64, stride=4),
-        world_model=WorldModelConfig(
-            latent=CategoricalConfig(stoch=4, classes=4),
-            deter=16,
-            core=S5Config(layers=2, width=16, state_size=8, n_blocks=2),
-            encoder=mlp,
-            decoder=mlp,
-            prior=mlp,
-            reward=mlp,
-            continue_prob=mlp,
-            reward_bins=41,
-        ),
-        behaviour=BehaviourConfig(
-            horizon=4, imagination_starts=2, actor=mlp, critic=mlp, critic_bins=41
-        ),
-    )
-
-
-def popgym() -> R2IConfig:
-    """The paper's POPGym settings."""
-    return R2IConfig(
-        replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=8192, stride=256),
-    )
+# The paper's benchmarks.
 
 
 def bsuite() -> R2IConfig:
@@ -117,4 +75,255 @@ def bsuite() -> R2IConfig:
     )
 
 
-PRESETS: dict[str, Preset] = {"cpu": cpu, "tiny": tiny, "popgym": popgym, "bsuite": bsuite}
+def popgym() -> R2IConfig:
+    """The paper's POPGym settings."""
+    return R2IConfig(
+        replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=8192, stride=256)
+    )
+
+
+def memory_maze() -> R2IConfig:
+    """The paper's Memory Maze settings: 64 x 64 images."""
+    mlp, hidden = MLPConfig(4, 1024), MLPConfig(1, 1024)
+    return R2IConfig(
+        num_environments=40,
+        replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=40_960, stride=256),
+        world_model=WorldModelConfig(
+            deter=2048,
+            core=S5Config(layers=5, width=1024, state_size=512),
+            encoder=MLPConfig(4, 400),
+            cnn=CNNConfig(48),
+            decoder=MLPConfig(4, 400),
+            prior=hidden,
+            reward=mlp,
+            continue_prob=mlp,
+            loss_scales=LossScales(dynamics=0.8, representation=0.2),
+        ),
+        behaviour=BehaviourConfig(
+            policy_inputs="full_state", actor=mlp, critic=mlp, entropy_scale=1e-3
+        ),
+        model_optimiser=OptimiserConfig(3e-4, 1e-8, 200.0, weight_decay=1e-2),
+        ssm_learning_rate=3e-4,
+        actor_optimiser=OptimiserConfig(1e-4, 1e-5, 200.0),
+        critic_optimiser=OptimiserConfig(1e-4, 1e-5, 100.0),
+    )
+
+
+def atari100k() -> R2IConfig:
+    """The paper's Atari 100K settings: 64 x 64 images in colour, action repeat 4."""
+    return dataclasses.replace(_control(), train_ratio=1024.0, num_environments=1)
+
+
+def dmc_proprio() -> R2IConfig:
+    """The paper's DeepMind Control settings, from state; action repeat 2."""
+    config = _control()
+    vector = MLPConfig(2, 512)
+    model = dataclasses.replace(config.world_model, encoder=vector, decoder=vector)
+    return dataclasses.replace(config, world_model=model)
+
+
+def dmc_vision() -> R2IConfig:
+    """The paper's DeepMind Control settings, from 64 x 64 images; action repeat 2."""
+    return _control()
+
+
+def _control() -> R2IConfig:
+    """What Atari 100K and DeepMind Control share."""
+    return R2IConfig(
+        train_ratio=512.0,
+        num_environments=4,
+        replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=4096, stride=256),
+        world_model=WorldModelConfig(deter=512, core=S5Config(layers=4), cnn=CNNConfig(32)),
+        behaviour=BehaviourConfig(policy_inputs="full_state"),
+    )
+
+
+# For two CPU cores.
+
+
+def cpu() -> R2IConfig:
+    """Small networks and short sequences: learns on two CPU cores in minutes.
+
+    What differs from the paper in kind, all of it so that memory is clean from the start
+    (docs/learning.md has the figures): ``unit_variance`` and larger steps make what the core
+    remembers as large, at initialisation, as what it sees. Few categoricals that begin certain
+    (``posterior_scale``) put little noise beside it, and leave the action a share of the core's
+    input. The observation's weight of 10 makes z say what was seen: with 1, a KL of one nat costs
+    more than the symlog error of a one-hot saves, and RepeatPrevious stalls near 0.8. The reward's
+    of 10 keeps a reward that is rare, or already well predicted, from drowning among the others.
+    """
+    mlp, hidden = MLPConfig(2, 128), MLPConfig(1, 128)
+    return R2IConfig(
+        batch_size=16,
+        sequence_length=32,
+        num_environments=8,
+        replay=ReplayConfig(stride=8),
+        world_model=WorldModelConfig(
+            latent=CategoricalConfig(stoch=2, classes=8, posterior_scale=6.0),
+            deter=128,
+            core=S5Config(
+                layers=2,
+                width=128,
+                state_size=64,
+                dt_min=0.01,
+                dt_max=0.5,
+                input_scaling="unit_variance",
+            ),
+            encoder=hidden,
+            cnn=CNNConfig(8),
+            decoder=hidden,
+            prior=hidden,
+            reward=mlp,
+            continue_prob=mlp,
+            loss_scales=LossScales(observation=10.0, reward=10.0),
+        ),
+        behaviour=BehaviourConfig(imagination_starts=4, actor=mlp, critic=mlp, entropy_scale=3e-3),
+        model_optimiser=OptimiserConfig(1e-3, 1e-8, 1000.0),
+        ssm_learning_rate=1e-3,
+        actor_optimiser=OptimiserConfig(3e-4, 1e-5, 100.0),
+        critic_optimiser=OptimiserConfig(3e-4, 1e-5, 100.0),
+    )
+
+
+def cpu_control() -> R2IConfig:
+    """``cpu`` for tasks whose state is continuous and in sight: a larger z, the paper's weights."""
+    config = cpu()
+    model = dataclasses.replace(
+        config.world_model, latent=CategoricalConfig(8, 8), loss_scales=LossScales()
+    )
+    return dataclasses.replace(
+        config,
+        train_ratio=128.0,
+        world_model=model,
+        behaviour=dataclasses.replace(
+            config.behaviour, policy_inputs="full_state", imagination_starts=8, entropy_scale=1e-3
+        ),
+    )
+
+
+def debug() -> R2IConfig:
+    """As small as it gets: for tests, not for learning."""
+    mlp = MLPConfig(1, 16)
+    return R2IConfig(
+        batch_size=4,
+        sequence_length=8,
+        train_ratio=8.0,
+        num_environments=2,
+        replay=ReplayConfig(capacity_env_steps=10_000, min_env_steps=64, stride=4),
+        world_model=WorldModelConfig(
+            latent=CategoricalConfig(stoch=4, classes=4),
+            deter=16,
+            core=S5Config(layers=2, width=16, state_size=8, n_blocks=2),
+            encoder=mlp,
+            cnn=CNNConfig(4),
+            posterior=MLPConfig(0, 16),
+            decoder=mlp,
+            prior=mlp,
+            reward=mlp,
+            continue_prob=mlp,
+            reward_bins=41,
+        ),
+        behaviour=BehaviourConfig(
+            horizon=4, imagination_starts=2, actor=mlp, critic=mlp, critic_bins=41
+        ),
+    )
+
+
+# The baseline.
+
+
+def dreamerv3(config: R2IConfig) -> R2IConfig:
+    """The DreamerV3 twin: GRU, recurrent representation, policy on the output state (z, h)."""
+    model = config.world_model
+    core = model.core.as_kind("gru")
+    units = model.posterior.units
+    model = dataclasses.replace(
+        model,
+        representation="recurrent",
+        posterior=MLPConfig(1, units),
+        core=core,
+    )
+    behaviour = dataclasses.replace(config.behaviour, policy_inputs="output_state")
+    return dataclasses.replace(config, world_model=model, behaviour=behaviour)
+
+
+# Sizes.
+
+
+def tiny(config: R2IConfig) -> R2IConfig:
+    """Size: h of 200, networks of 2 x 200."""
+    return _resized(config, deter=200, units=200, layers=2, depth=32, width=200, state_size=64)
+
+
+def small(config: R2IConfig) -> R2IConfig:
+    """Size: h of 512, networks of 2 x 512."""
+    return _resized(config, deter=512, units=512, layers=2, depth=32, width=512, state_size=128)
+
+
+def medium(config: R2IConfig) -> R2IConfig:
+    """Size: h of 1024, networks of 3 x 640."""
+    return _resized(config, deter=1024, units=640, layers=3, depth=48, width=640, state_size=256)
+
+
+def large(config: R2IConfig) -> R2IConfig:
+    """Size: h of 2048, networks of 4 x 768."""
+    return _resized(config, deter=2048, units=768, layers=4, depth=64, width=768, state_size=384)
+
+
+def xlarge(config: R2IConfig) -> R2IConfig:
+    """Size: h of 4096, networks of 5 x 1024."""
+    return _resized(config, deter=4096, units=1024, layers=5, depth=96, width=1024, state_size=512)
+
+
+def _resized(
+    config: R2IConfig,
+    *,
+    deter: int,
+    units: int,
+    layers: int,
+    depth: int,
+    width: int,
+    state_size: int,
+) -> R2IConfig:
+    """Other sizes for every network; z, the number of SSM layers and all else stay."""
+    model, behaviour = config.world_model, config.behaviour
+    core = dataclasses.replace(model.core, width=width)
+    if isinstance(core, SSMConfig):
+        core = dataclasses.replace(core, state_size=state_size)
+    mlp, hidden = MLPConfig(layers, units), MLPConfig(1, units)
+    model = dataclasses.replace(
+        model,
+        deter=deter,
+        core=core,
+        encoder=mlp,
+        cnn=CNNConfig(depth),
+        posterior=MLPConfig(model.posterior.layers, units),
+        decoder=mlp,
+        prior=hidden,
+        reward=mlp,
+        continue_prob=mlp,
+    )
+    behaviour = dataclasses.replace(behaviour, actor=mlp, critic=mlp)
+    return dataclasses.replace(config, world_model=model, behaviour=behaviour)
+
+
+WHOLE: dict[str, Whole] = {
+    "bsuite": bsuite,
+    "popgym": popgym,
+    "memory_maze": memory_maze,
+    "atari100k": atari100k,
+    "dmc_proprio": dmc_proprio,
+    "dmc_vision": dmc_vision,
+    "cpu": cpu,
+    "cpu_control": cpu_control,
+    "debug": debug,
+}
+CHANGES: dict[str, Change] = {
+    "dreamerv3": dreamerv3,
+    "tiny": tiny,
+    "small": small,
+    "medium": medium,
+    "large": large,
+    "xlarge": xlarge,
+}
+PRESETS: dict[str, Whole | Change] = {**WHOLE, **CHANGES}
