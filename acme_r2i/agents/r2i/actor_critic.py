@@ -27,7 +27,7 @@ def policy_features(latent: LatentState, policy_inputs: str) -> Array:
     if policy_inputs in ("output_state", "full_state"):
         parts.append(latent.deter)
     if policy_inputs in ("hidden_state", "full_state"):
-        parts.append(flatten_hidden(latent.hidden))
+        parts.append(flatten_hidden(latent.hidden, latent.deter.ndim - 1))
     return jnp.concatenate(parts, axis=-1)
 
 
