@@ -49,13 +49,13 @@ class GatedCore(SequenceCore):
         """All steps: [B, T, F] -> [B, T, output_size], states [B, T, ...]; there is no dropout."""
         is_first = flags_or_none_set(is_first, inputs.shape[:-1])
         embedded = self._embed(inputs.astype(jnp.float32))
-        (outputs, states), _ = hk.dynamic_unroll(
-            lambda element, state: _with_state(self._reset_and_advance(*element, state)),
+        return hk.dynamic_unroll(
+            lambda element, state: self._reset_and_advance(*element, state),
             (embedded, is_first),
             state,
             time_major=False,
+            return_all_states=True,
         )
-        return outputs, states
 
     def _reset_and_advance(
         self, embedded: Array, is_first: Array, state: State
@@ -179,8 +179,3 @@ class LSTM(GatedCore):
     ) -> tuple[Array, tuple[Array, Array]]:
         outputs, state = self._lstm(embedded, hk.LSTMState(*state))
         return outputs, tuple(state)
-
-
-def _with_state(result: tuple[Array, State]) -> tuple[tuple[Array, State], State]:
-    """(outputs, state) with the state among the outputs as well, for a scan to keep them all."""
-    return result, result[1]
