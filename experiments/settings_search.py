@@ -193,7 +193,7 @@ def override(config: Any, path: str, value: Any) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", default="repeat_previous:4:1")
-    parser.add_argument("--preset", default="cpu", choices=sorted(presets.PRESETS))
+    parser.add_argument("--preset", default="cpu", help="names, with commas")
     parser.add_argument("--grid", type=json.loads, default={}, help="JSON: field -> numbers")
     parser.add_argument("--fixed", type=json.loads, default={}, help="JSON: field -> value")
     parser.add_argument("--zip", action="store_true", help="pair the grid's lists up")
@@ -207,7 +207,7 @@ def main() -> None:
     args = parser.parse_args()
 
     task = make_task(args.task)
-    config = presets.PRESETS[args.preset]()
+    config = presets.compose(args.preset.split(","))
     for path, value in args.fixed.items():
         config = override(config, path, value)
     combine = zip if args.zip else itertools.product

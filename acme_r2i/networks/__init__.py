@@ -1,1 +1,6 @@
-"""Networks in JAX and Haiku, usable outside of this project."""
+"""Networks in JAX and Haiku, usable outside of this project.
+
+``sequence_core`` is the interface of all sequence cores, and ``cores.make_core`` makes one by name:
+stacks of state-space layers (``ssm``), GRU and LSTM (``recurrent``). ``encoders``, ``decoders``,
+``heads`` and ``mlp`` are the layers around a core, ``distributions`` what their outputs mean.
+"""

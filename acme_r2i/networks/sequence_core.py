@@ -1,4 +1,4 @@
-"""The interface that every sequence core offers (S5, GRU and those to come)."""
+"""The interface that every sequence core offers: SSM stacks, GRU, LSTM and those to come."""
 
 from __future__ import annotations
 
@@ -33,12 +33,19 @@ class SequenceCore(hk.RNNCore):
 
     @abc.abstractmethod
     def unroll(
-        self, inputs: Array, state: State, is_first: Array | None = None
+        self,
+        inputs: Array,
+        state: State,
+        is_first: Array | None = None,
+        dropout_key: Array | None = None,
     ) -> tuple[Array, State]:
         """All steps: inputs [B, T, F], is_first bool [B, T] -> outputs, states, each [B, T, ...].
 
         ``state`` is the one before the first step, leading axis [B]. The states returned are those
-        after each step, so any of them can be carried on from.
+        after each step, so any of them can be carried on from. Dropout acts only where a key is
+        given; a core that has none does nothing with the key.
+
+        Inputs may be bfloat16; outputs and states are float32 (states complex64 where complex).
         """
 
 
@@ -49,18 +56,23 @@ def broadcast_state(state: State, batch_size: int | None) -> State:
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (batch_size, *x.shape)), state)
 
 
-def flatten_hidden(hidden: State, num_leading_axes: int) -> Array:
+def flags_or_none_set(is_first: Array | None, shape: tuple[int, ...]) -> Array:
+    """``is_first``, or flags of that shape that are all False for None."""
+    return jnp.zeros(shape, bool) if is_first is None else is_first
+
+
+def flatten_hidden(hidden: State, leading_axes: int) -> Array:
     """A core's state as one real vector: all leaves, complex ones as [real, imag].
 
     Args:
-      hidden: a tree of arrays, real or complex, with the same leading axes.
-      num_leading_axes: how many of their axes are leading.
+      hidden: a tree of arrays, real or complex, with the same leading axes before their own.
+      leading_axes: how many those are.
 
     Returns:
-      [..., size], float32.
+      [..., sum of sizes, complex ones counted twice], float32.
     """
     parts = []
     for leaf in jax.tree.leaves(hidden):
-        leaf = leaf.reshape(*leaf.shape[:num_leading_axes], -1)
+        leaf = leaf.reshape(*leaf.shape[:leading_axes], -1)
         parts.extend([leaf.real, leaf.imag] if jnp.iscomplexobj(leaf) else [leaf])
     return jnp.concatenate(parts, axis=-1)

@@ -24,7 +24,7 @@ from acme_r2i.agents.r2i.world_model import (
     world_model_losses,
 )
 from acme_r2i.networks import distributions
-from acme_r2i.networks.ssm import s5
+from acme_r2i.networks.ssm import PARAMETER_NAMES
 
 
 class OptimiserStates(NamedTuple):
@@ -375,7 +375,7 @@ def _over_groups(inner: optax.GradientTransformation) -> optax.GradientTransform
 
 def _group(path: tuple, x: Array) -> str:
     """The group of a parameter: "ssm", "matrix" (which may decay) or "vector"."""
-    if path[-1].key in s5.PARAMETER_NAMES:
+    if path[-1].key in PARAMETER_NAMES:
         return "ssm"
     return "matrix" if x.ndim > 1 else "vector"
 

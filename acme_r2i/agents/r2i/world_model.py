@@ -182,7 +182,7 @@ class WorldModel(hk.Module):
                 self._core_inputs(previous_stoch, previous_action, is_first),
                 state.latent.hidden,
                 is_first,
-                **({} if dropout_key is None else {"dropout_key": dropout_key}),
+                dropout_key,
             )
             latent = LatentState(stoch, deter, hidden)
         return Observed(latent, posterior, self._predict_stoch(latent.deter))

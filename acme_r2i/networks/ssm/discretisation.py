@@ -1,7 +1,8 @@
 """From the continuous system dx = Lambda x + B u to x_t = Lambda_bar x_{t-1} + B_bar u_t.
 
-Lambda is diagonal, so B_bar = diag(gain) B: each rule returns ``(Lambda_bar, gain)`` and the gain
-is applied to the product B u, which keeps the matrix product itself real.
+Where Lambda is diagonal, B_bar = diag(gain) B: each rule returns ``(Lambda_bar, gain)`` and the
+gain is applied to the product B u, which keeps the matrix product itself real. ``bilinear_dplr``
+is the bilinear rule for a diagonal matrix minus one of rank one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array
+
+from acme_r2i.networks.ssm.scan import DPLR
 
 Discretisation = Callable[[Array, Array], tuple[Array, Array]]
 
@@ -44,3 +47,31 @@ def zoh(Lambda: Array, step: Array) -> tuple[Array, Array]:
 
 
 DISCRETISATIONS: dict[str, Discretisation] = {"bilinear": bilinear, "zoh": zoh}
+
+
+def bilinear_dplr(A: DPLR, B: Array, step: Array) -> tuple[DPLR, Array]:
+    """The bilinear rule for A = diag(Lambda) - P Q^H, without a dense matrix.
+
+    A_bar = (1 - step/2 A)^-1 (1 + step/2 A) and B_bar = step (1 - step/2 A)^-1 B. With Lambda_bar
+    and gain = step D of the diagonal rule, the Woodbury identity gives
+
+        (1 - step/2 A)^-1 = D - 1/2 P_bar Q^H D,    P_bar = gain P / (1 + 1/2 Q^H gain P),
+
+    so that A_bar, which is 2 (1 - step/2 A)^-1 - 1, has the same form as A:
+    diag(Lambda_bar) - P_bar (D^H Q)^H (arXiv 2111.00396, appendix C).
+
+    Args:
+      A: complex vectors [..., N].
+      B: complex [..., N].
+      step: real [..., 1], positive step sizes.
+
+    Returns:
+      A_bar, vectors [..., N], and B_bar, [..., N].
+    """
+    Lambda_bar, gain = bilinear(A.Lambda, step)
+    conjugate_Q = A.Q.conj()
+    coupling = jnp.sum(conjugate_Q * gain * A.P, axis=-1, keepdims=True)
+    P_bar = gain * A.P / (1.0 + 0.5 * coupling)
+    Q_bar = A.Q * (gain / step).conj()
+    B_bar = gain * B - 0.5 * P_bar * jnp.sum(conjugate_Q * gain * B, axis=-1, keepdims=True)
+    return DPLR(Lambda_bar, P_bar, Q_bar), B_bar

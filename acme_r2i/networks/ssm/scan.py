@@ -1,10 +1,11 @@
-"""Diagonal linear recurrences with resets, over one sequence; batch with ``jax.vmap``.
+"""Linear recurrences with resets, over one sequence; batch with ``jax.vmap``.
 
-    x_t = Lambda_bar * x_{t-1} + b_t,    where x_{t-1} is ``reset_state`` if is_first_t.
+    x_t = A_bar x_{t-1} + b_t,    where x_{t-1} is ``reset_state`` if is_first_t.
 
-A reset is folded into the elements of the recurrence,
+``linear_recurrence`` has a diagonal A_bar, ``dplr_recurrence`` one that is diagonal minus rank
+one. In both a reset is folded into the elements of the recurrence,
 
-    A_t = (1 - is_first_t) Lambda_bar,    b_t <- b_t + is_first_t Lambda_bar reset_state,
+    A_t = (1 - is_first_t) A_bar,    b_t <- b_t + is_first_t A_bar reset_state,
 
 after which the plain operator (A, b) o (A', b') = (A' A, A' b + b') is associative whatever the
 states are, and the parallel form needs no case for resets at all.
@@ -12,11 +13,13 @@ states are, and the parallel form needs no case for resets at all.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+from acme_r2i.networks.options import check_choice
 
 ScanForm = Literal["parallel", "sequential"]
 
@@ -29,10 +32,10 @@ def linear_recurrence(
     reset_state: Array,
     form: ScanForm = "parallel",
 ) -> Array:
-    """All states x_0 .. x_{T-1} of the recurrence above.
+    """All states x_0 .. x_{T-1} of the recurrence above with A_bar = diag(Lambda_bar).
 
     Args:
-      Lambda_bar: [P], discretised eigenvalues.
+      Lambda_bar: [P], discretised eigenvalues; here and below P may be several axes.
       inputs: [T, P], b_t = B_bar u_t.
       initial_state: [P], x_{-1}; without effect if ``is_first[0]``.
       is_first: bool [T].
@@ -42,8 +45,10 @@ def linear_recurrence(
     Returns:
       States, [T, P], in the dtype of ``inputs``.
     """
-    carried = jnp.where(is_first[:, None], 0, Lambda_bar)
-    injected = inputs + jnp.where(is_first[:, None], Lambda_bar * reset_state, 0)
+    check_choice("form", form, ScanForm)
+    is_first = is_first.reshape(-1, *[1] * Lambda_bar.ndim)
+    carried = jnp.where(is_first, 0, Lambda_bar)
+    injected = inputs + jnp.where(is_first, Lambda_bar * reset_state, 0)
     if form == "sequential":
 
         def step(state: Array, element: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -53,8 +58,6 @@ def linear_recurrence(
 
         _, states = jax.lax.scan(step, initial_state.astype(inputs.dtype), (carried, injected))
         return states
-    if form != "parallel":
-        raise ValueError(f"form={form!r} is not one of 'parallel', 'sequential'")
     injected = injected.at[0].add(carried[0] * initial_state)
     _, states = jax.lax.associative_scan(_compose, (carried, injected))
     return states
@@ -73,6 +76,98 @@ def linear_recurrence_step(
       reset_state: [P].
     """
     return Lambda_bar * jnp.where(is_first, reset_state, state) + inputs
+
+
+class DPLR(NamedTuple):
+    """The matrix diag(Lambda) - P Q^H: diagonal plus (here minus) low rank, of rank one.
+
+    Attributes:
+      Lambda: complex [N].
+      P: complex [N].
+      Q: complex [N].
+    """
+
+    Lambda: Array
+    P: Array
+    Q: Array
+
+    def apply(self, x: Array) -> Array:
+        """The matrix times x, [..., N] -> [..., N], in O(N)."""
+        return self.Lambda * x - self.P * jnp.sum(self.Q.conj() * x, axis=-1, keepdims=True)
+
+    def dense(self) -> Array:
+        """The matrix itself, [N, N]."""
+        return jnp.diag(self.Lambda) - jnp.outer(self.P, self.Q.conj())
+
+
+def dplr_recurrence(
+    A_bar: DPLR,
+    inputs: Array,
+    initial_state: Array,
+    is_first: Array,
+    reset_state: Array,
+    form: ScanForm = "parallel",
+) -> Array:
+    """All states of the recurrence above with A_bar = diag(Lambda_bar) - P_bar Q_bar^H.
+
+    The parallel form doubles the reach of every state until it is the whole sequence: with all
+    resets folded into b_t, and x_t = b_t to begin with, level k = 0, 1, .. does
+
+        x_t <- x_t + m_k(t) A_bar^(2^k) x_{t - 2^k},
+
+    m_k(t) being 1 if there is no reset in (t - 2^k, t] and 0 otherwise. That is T N^2 log T work
+    in dense products. The sequential form is T N in T steps.
+
+    Args:
+      A_bar: vectors [N].
+      inputs: [T, N], b_t = B_bar u_t.
+      initial_state: [N], x_{-1}; without effect if ``is_first[0]``.
+      is_first: bool [T].
+      reset_state: [N], takes the place of x_{t-1} where ``is_first``.
+      form: "parallel" or "sequential". Equal up to rounding.
+
+    Returns:
+      States, [T, N], in the dtype of ``inputs``.
+    """
+    check_choice("form", form, ScanForm)
+    if form == "sequential":
+
+        def step(state: Array, element: tuple[Array, Array]) -> tuple[Array, Array]:
+            b, first = element
+            state = dplr_recurrence_step(A_bar, b, state, first, reset_state)
+            return state, state
+
+        _, states = jax.lax.scan(step, initial_state.astype(inputs.dtype), (inputs, is_first))
+        return states
+    started = jnp.where(is_first[:, None], reset_state, 0)
+    started = started.at[0].set(jnp.where(is_first[0], reset_state, initial_state))
+    states = inputs + A_bar.apply(started)
+    # There is no reset between two times of the same episode.
+    episode = jnp.cumsum(is_first)
+    power, shift = A_bar.dense(), 1
+    while shift < len(inputs):
+        same = episode[shift:] == episode[:-shift]
+        moved = jnp.matmul(states[:-shift], power.T, precision=jax.lax.Precision.HIGHEST)
+        states = states.at[shift:].add(jnp.where(same[:, None], moved, 0))
+        shift *= 2
+        if shift < len(inputs):
+            power = jnp.matmul(power, power, precision=jax.lax.Precision.HIGHEST)
+    return states
+
+
+def dplr_recurrence_step(
+    A_bar: DPLR, inputs: Array, state: Array, is_first: Array, reset_state: Array
+) -> Array:
+    """One step of the same recurrence in O(N): x_t from x_{t-1}.
+
+    Args:
+      A_bar: vectors [N].
+      inputs: [N], b_t.
+      state: [N], x_{t-1}.
+      is_first: bool [].
+      reset_state: [N].
+    """
+    return A_bar.apply(jnp.where(is_first, reset_state, state)) + inputs
 
 
 def _compose(earlier: tuple[Array, Array], later: tuple[Array, Array]) -> tuple[Array, Array]:

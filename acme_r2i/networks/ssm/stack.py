@@ -11,10 +11,18 @@ import jax.numpy as jnp
 from jax import Array
 
 from acme_r2i.networks.layer_norm import LayerNorm
+from acme_r2i.networks.options import check_choice, check_options
+from acme_r2i.networks.precision import Linear
 from acme_r2i.networks.sequence_core import SequenceCore
-from acme_r2i.networks.ssm.s5 import S5, check_choice
+from acme_r2i.networks.ssm.dplr import S4
+from acme_r2i.networks.ssm.layer import SSMLayer
+from acme_r2i.networks.ssm.s4d import S4D
+from acme_r2i.networks.ssm.s5 import S5
 
 Norm = Literal["post", "pre"]
+
+SSM_LAYERS: dict[str, type[SSMLayer]] = {"s5": S5, "s4d": S4D, "s4": S4}
+"""The layers that a stack can be made of, by name."""
 
 
 class SSMBlock(hk.Module):
@@ -26,7 +34,7 @@ class SSMBlock(hk.Module):
 
     def __init__(
         self,
-        ssm: S5,
+        ssm: SSMLayer,
         width: int,
         norm: Norm = "post",
         glu: bool = True,
@@ -39,7 +47,7 @@ class SSMBlock(hk.Module):
         self._norm = norm
         self._dropout = dropout
         self._layer_norm = LayerNorm(name="norm")
-        self._gate = hk.Linear(2 * width, name="glu") if glu else None
+        self._gate = Linear(2 * width, name="glu") if glu else None
 
     def initial_state(self, batch_size: int | None) -> Array:
         """State of the SSM inside."""
@@ -48,7 +56,7 @@ class SSMBlock(hk.Module):
     def __call__(
         self, inputs: Array, prev_state: Array, is_first: Array | None = None
     ) -> tuple[Array, Array]:
-        """One step, shapes as :class:`S5`."""
+        """One step, shapes as :class:`SSMLayer`."""
         return self._around(lambda u: self._ssm(u, prev_state, is_first), inputs, None)
 
     def unroll(
@@ -58,7 +66,7 @@ class SSMBlock(hk.Module):
         is_first: Array | None = None,
         dropout_key: Array | None = None,
     ) -> tuple[Array, Array]:
-        """All steps, shapes as :class:`S5`. Dropout acts only where a key is given."""
+        """All steps, shapes as :class:`SSMLayer`. Dropout acts only where a key is given."""
         return self._around(lambda u: self._ssm.unroll(u, state, is_first), inputs, dropout_key)
 
     def _around(
@@ -84,7 +92,7 @@ class SSMBlock(hk.Module):
 class SSMStack(SequenceCore):
     """Linear input layer, residual SSM blocks, linear output layer.
 
-    Its state is a tuple with one complex64 [B, P] a block.
+    Its state is a tuple with one complex64 [B, ...] a block, of the layer's ``state_shape``.
     """
 
     def __init__(
@@ -92,7 +100,7 @@ class SSMStack(SequenceCore):
         output_size: int,
         width: int,
         num_layers: int,
-        state_size: int,
+        ssm: str = "s5",
         norm: Norm = "post",
         glu: bool = True,
         dropout: float = 0.0,
@@ -105,18 +113,25 @@ class SSMStack(SequenceCore):
           output_size: features out.
           width: features H between the blocks.
           num_layers: number of blocks.
-          state_size: of each block's SSM.
+          ssm: layer in each block: "s5", "s4d" or "s4".
           norm: "post" or "pre"; a pre-norm stack ends with one more LayerNorm.
           glu: gate the output of each SSM.
           dropout: rate in [0, 1), in ``unroll`` with a key only.
           name: module name.
-          **ssm_options: the other arguments of :class:`S5`.
+          **ssm_options: the other arguments of the layer, ``state_size`` among them: of one
+            system for all features with "s5", of one for each feature with "s4d" and "s4".
+
+        Raises:
+          ValueError: for an option that does not exist, or that the layer does not have.
         """
         super().__init__(name=name)
-        self._input = hk.Linear(width, name="input")
+        check_choice("ssm", ssm, SSM_LAYERS)
+        layer = SSM_LAYERS[ssm]
+        check_options(f"ssm={ssm!r}", layer.__init__, ssm_options, given=("width", "name"))
+        self._input = Linear(width, name="input")
         self._blocks = [
             SSMBlock(
-                S5(width, state_size, name=f"s5_{i}", **ssm_options),
+                layer(width, name=f"{ssm}_{i}", **ssm_options),
                 width,
                 norm=norm,
                 glu=glu,
@@ -126,17 +141,17 @@ class SSMStack(SequenceCore):
             for i in range(num_layers)
         ]
         self._final_norm = LayerNorm(name="norm") if norm == "pre" else None
-        self._output = hk.Linear(output_size, name="output")
+        self._output = Linear(output_size, name="output")
 
     def initial_state(self, batch_size: int | None) -> tuple[Array, ...]:
-        """One complex64 [B, P] a block."""
+        """One complex64 [B, ...] a block."""
         return tuple(block.initial_state(batch_size) for block in self._blocks)
 
     def __call__(
         self, inputs: Array, prev_state: tuple[Array, ...], is_first: Array | None = None
     ) -> tuple[Array, tuple[Array, ...]]:
         """One step: [B, F] -> [B, output_size]."""
-        outputs, states = self._input(inputs), []
+        outputs, states = self._input(inputs.astype(jnp.float32)), []
         for block, state in zip(self._blocks, prev_state, strict=True):
             outputs, state = block(outputs, state, is_first)
             states.append(state)
@@ -149,8 +164,8 @@ class SSMStack(SequenceCore):
         is_first: Array | None = None,
         dropout_key: Array | None = None,
     ) -> tuple[Array, tuple[Array, ...]]:
-        """All steps: [B, T, F] -> [B, T, output_size], states [B, T, P] a block."""
-        outputs, states = self._input(inputs), []
+        """All steps: [B, T, F] -> [B, T, output_size], states [B, T, ...] a block."""
+        outputs, states = self._input(inputs.astype(jnp.float32)), []
         for index, (block, initial) in enumerate(zip(self._blocks, state, strict=True)):
             key = None if dropout_key is None else jax.random.fold_in(dropout_key, index)
             outputs, block_states = block.unroll(outputs, initial, is_first, key)

@@ -14,26 +14,12 @@ from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.actor_critic import policy_features
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.types import ActorState
+from tests.helpers import random_like, random_params
 
 CONFIG = presets.tiny()
 NUMBER, ACTIONS = 3, 4
 OBSERVATION_SPEC = {"touch": specs.Array((2, 2), np.float32), "clock": specs.Array((), np.int32)}
 ACTION_SPEC = specs.DiscreteArray(ACTIONS)
-
-
-def random_like(shapes, seed: int):
-    """Random values for a tree of shapes; integers are actions."""
-    random = np.random.default_rng(seed)
-
-    def draw(leaf):
-        if np.issubdtype(leaf.dtype, np.integer):
-            return random.integers(0, ACTIONS, leaf.shape).astype(leaf.dtype)
-        values = random.normal(size=leaf.shape)
-        if np.issubdtype(leaf.dtype, np.complexfloating):
-            values = values + 1j * random.normal(size=leaf.shape)
-        return values.astype(leaf.dtype)
-
-    return jax.tree.map(draw, shapes)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +30,8 @@ def networks():
 @pytest.fixture(scope="module")
 def params(networks):
     """Random parameters, so that no output layer is zero."""
-    params = random_like(jax.eval_shape(networks.init, jax.random.key(0)), 0)
-    for module in params.world_model.values():
-        if "Lambda_re" in module:
-            module["Lambda_re"] = -np.abs(module["Lambda_re"])
-    return params
+    shapes = jax.eval_shape(networks.init, jax.random.key(0))
+    return random_like(shapes, 0)._replace(world_model=random_params(shapes.world_model, 0))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +52,7 @@ def observe(seed: int):
 
 
 def random_state(networks, seed: int) -> ActorState:
-    return random_like(networks.initial_actor_state(NUMBER), seed)
+    return random_like(networks.initial_actor_state(NUMBER), seed, below=ACTIONS)
 
 
 # What is refused.

@@ -24,7 +24,7 @@ from acme_r2i.agents.r2i.update import (
     make_optimisers,
     make_update,
 )
-from acme_r2i.networks.ssm.s5 import PARAMETER_NAMES
+from acme_r2i.networks.ssm import PARAMETER_NAMES
 
 FEATURES, ACTIONS = 3, 4
 SPECS = specs.Array((FEATURES,), np.float32), specs.DiscreteArray(ACTIONS)

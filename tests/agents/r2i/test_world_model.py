@@ -22,6 +22,7 @@ from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.types import ActorState, Row
 from acme_r2i.agents.r2i.world_model import model_features, world_model_losses
 from acme_r2i.networks import distributions
+from tests.helpers import assert_close, random_like, random_params, soft
 
 BATCH, LENGTH, FEATURES, ACTIONS, STATE_SIZE = 2, 7, 3, 3, 4
 CORES = {
@@ -64,27 +65,7 @@ def make_model(config: WorldModelConfig):
         whole, specs.Array((FEATURES,), np.float32), specs.DiscreteArray(ACTIONS)
     )
     shapes = jax.eval_shape(networks.init, jax.random.key(0)).world_model
-    params = random_like(shapes, 0)
-    for module in params.values():
-        if "Lambda_re" in module:
-            module["Lambda_re"] = -np.abs(module["Lambda_re"])
-            module["log_step"] -= 1
-    return networks.model, params
-
-
-def random_like(shapes, seed: int):
-    """Random values for a tree of shapes, float32 or complex64; integers are actions."""
-    random = np.random.default_rng(seed)
-
-    def draw(leaf):
-        if np.issubdtype(leaf.dtype, np.integer):
-            return random.integers(0, ACTIONS, leaf.shape).astype(leaf.dtype)
-        values = random.normal(size=leaf.shape)
-        if np.issubdtype(leaf.dtype, np.complexfloating):
-            values = values + 1j * random.normal(size=leaf.shape)
-        return values.astype(leaf.dtype)
-
-    return jax.tree.map(draw, shapes)
+    return networks.model, random_params(shapes, 0)
 
 
 def flags(sequences) -> np.ndarray:
@@ -101,17 +82,6 @@ def random_sequence(seed: int):
     return observation, random.integers(0, ACTIONS, (BATCH, LENGTH)).astype(np.int32)
 
 
-def soft(latent) -> jax.Array:
-    """A smooth function of every element of z, h and x, each with another weight."""
-    total = 0.0
-    for leaf in jax.tree.leaves(latent):
-        weights = jnp.cos(jnp.arange(leaf.size, dtype=jnp.float32)).reshape(leaf.shape)
-        total += jnp.sum(weights * jnp.tanh(leaf.real))
-        if jnp.iscomplexobj(leaf):
-            total += jnp.sum(weights * jnp.sin(leaf.imag))
-    return total
-
-
 class Model:
     """A model's two forms, each giving latents and their gradients, compiled."""
 
@@ -121,7 +91,7 @@ class Model:
         shapes = jax.eval_shape(
             lambda params: self.functions.initial_state(params, BATCH), self.params
         )
-        self.state: ActorState = random_like(shapes, 1)
+        self.state: ActorState = random_like(shapes, 1, below=ACTIONS)
         self.observe = jax.jit(jax.grad(self._observe, argnums=(0, 1), has_aux=True))
         self.fold = jax.jit(jax.grad(self._fold, argnums=(0, 1), has_aux=True))
 
@@ -163,14 +133,6 @@ def model(request):
 def any_model():
     """For what does not depend on the core's options."""
     return Model(make_config())
-
-
-def assert_close(actual, expected, rtol=1e-4):
-    """Every leaf to a relative tolerance of its largest element."""
-    actual, expected = (jax.tree.leaves_with_path(tree) for tree in (actual, expected))
-    for (path, a), (_, e) in zip(actual, expected, strict=True):
-        atol = rtol * np.abs(e).max()
-        np.testing.assert_allclose(a, e, rtol=0, atol=atol, err_msg=jax.tree_util.keystr(path))
 
 
 def assert_same_after(latent, other, time, sequence=0):
@@ -256,7 +218,7 @@ def test_nothing_before_a_reset_changes_anything_after_it(model, time):
     observation, action = random_sequence(0)
     other_observation, other_action = random_sequence(1)
     before = np.arange(LENGTH) < time
-    other_state = random_like(model.state, 5)
+    other_state = random_like(model.state, 5, below=ACTIONS)
     latent = model.latent(observation, action, is_first)
     perturbed = model.latent(
         np.where(before[:, None], other_observation, observation),

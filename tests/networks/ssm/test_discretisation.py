@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from acme_r2i.networks.ssm.discretisation import DISCRETISATIONS, bilinear, zoh
+from acme_r2i.networks.ssm import spectra
+from acme_r2i.networks.ssm.discretisation import DISCRETISATIONS, bilinear, bilinear_dplr, zoh
+from acme_r2i.networks.ssm.scan import DPLR
 
 NEAR_ZERO = [0.0, -0.0, -1e-38, -1e-20, -1e-8, -1e-4, 1e-20j, 1e-8j, -1e-8 + 1e-12j, -1e-3 + 1e-3j]
 
@@ -121,3 +123,47 @@ def test_zoh_agrees_with_itself_across_the_switch_to_the_series():
         # ((z - 1) exp(z) + 1) / z^2, which cancels in float64 too: its series where z is small.
         series = sum(wide**k * (k + 1) / np.prod(np.arange(1.0, k + 3)) for k in range(16))
         np.testing.assert_allclose(gradient, series, rtol=3e-5)
+
+
+def assert_bilinear_dplr(A: DPLR, B: np.ndarray, step: np.ndarray):
+    """Against dense solves in float64, to 1e-5 of the largest entry. Vectors [H, N], step [H]."""
+    A_bar, B_bar = bilinear_dplr(A, B, step[:, None])
+    for h in range(len(step)):
+        half, identity = step[h] / 2 * dense(A, h), np.eye(B.shape[1])
+        expected_A_bar = np.linalg.solve(identity - half, identity + half)
+        expected_B_bar = np.linalg.solve(identity - half, step[h] * B[h])
+        for actual, expected in ((dense(A_bar, h), expected_A_bar), (B_bar[h], expected_B_bar)):
+            atol = 1e-5 * np.abs(expected).max()
+            np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
+
+
+def dense(A: DPLR, h: int) -> np.ndarray:
+    Lambda, P, Q = (np.asarray(x, complex)[h] for x in A)
+    return np.diag(Lambda) - np.outer(P, Q.conj())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bilinear_dplr_is_the_dense_bilinear_rule(seed):
+    random = np.random.default_rng(seed)
+    Lambda, P, step = random_system(seed, features=3)
+    Q, B = (random.normal(size=(2, 6)) + 1j * random.normal(size=(2, 6))).astype(np.complex64)
+    A = DPLR(np.tile(Lambda, (3, 1)), P.T.astype(np.complex64), np.tile(Q, (3, 1)))
+    assert_bilinear_dplr(A, np.tile(B, (3, 1)), step[:3])
+
+
+@pytest.mark.parametrize("size", [8, 64])
+def test_bilinear_dplr_of_hippo_at_the_smallest_and_the_largest_step(size):
+    Lambda, P, V = spectra.dplr_hippo(size)
+    B = V.conj().T @ spectra.hippo_legs_input(size)
+    A = DPLR(*(np.tile(x, (2, 1)).astype(np.complex64) for x in (Lambda, P, P)))
+    assert_bilinear_dplr(A, np.tile(B, (2, 1)).astype(np.complex64), np.float32([1e-3, 1e-1]))
+
+
+def test_bilinear_dplr_without_a_rank_one_term_is_bilinear():
+    Lambda, B, step = random_system(0, features=1)
+    B, nothing = B[:, 0].astype(np.complex64), np.zeros(6, np.complex64)
+    A_bar, B_bar = bilinear_dplr(DPLR(Lambda, nothing, nothing), B, step[:1])
+    Lambda_bar, gain = bilinear(Lambda, step[:1])
+    np.testing.assert_array_equal(A_bar.Lambda, Lambda_bar)
+    np.testing.assert_array_equal(A_bar.P, 0)
+    np.testing.assert_allclose(B_bar, gain * B, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""The resettable recurrence: all its forms are one function, and a reset is a wall."""
+"""The resettable recurrences: all forms of one are one function, and a reset is a wall."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_r2i.networks.ssm.scan import linear_recurrence, linear_recurrence_step
+from acme_r2i.networks.ssm.scan import (
+    DPLR,
+    dplr_recurrence,
+    dplr_recurrence_step,
+    linear_recurrence,
+    linear_recurrence_step,
+)
+from tests.helpers import soft
 
 LENGTH, STATES = 9, 3
 RESETS = {
@@ -33,69 +40,88 @@ def random_flags(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random(LENGTH) < 0.4
 
 
-def random_problem(seed: int, length: int = LENGTH):
-    """Lambda_bar inside the unit circle, inputs, and non-zero initial and reset states."""
-    random = np.random.default_rng(seed)
+def complex_normal(random: np.random.Generator, *shape) -> np.ndarray:
+    return (random.normal(size=shape) + 1j * random.normal(size=shape)).astype(np.complex64)
 
-    def complex_normal(*shape):
-        return (random.normal(size=shape) + 1j * random.normal(size=shape)).astype(np.complex64)
 
-    magnitude, angle = random.uniform(0.5, 1.0, STATES), random.uniform(-np.pi, np.pi, STATES)
+def random_system(kind: str, random: np.random.Generator):
+    """A_bar, as its recurrence takes it, with eigenvalues inside the unit circle."""
+    largest = 1.0 if kind == "diagonal" else 0.8
+    magnitude, angle = random.uniform(0.5, largest, STATES), random.uniform(-np.pi, np.pi, STATES)
     Lambda_bar = (magnitude * np.exp(1j * angle)).astype(np.complex64)
-    return (
-        Lambda_bar,
-        complex_normal(length, STATES),
-        complex_normal(STATES),
-        complex_normal(STATES),
-    )
+    if kind == "diagonal":
+        return Lambda_bar
+    return DPLR(Lambda_bar, *np.complex64(0.3) * complex_normal(random, 2, STATES))
 
 
-def plain_loop(Lambda_bar, inputs, initial_state, is_first, reset_state):
+def dense(A_bar) -> np.ndarray:
+    """The whole matrix, complex128."""
+    if not isinstance(A_bar, DPLR):
+        return np.diag(A_bar.astype(complex))
+    return np.diag(A_bar.Lambda.astype(complex)) - np.outer(A_bar.P, A_bar.Q.conj())
+
+
+def plain_loop(A_bar, inputs, initial_state, is_first, reset_state):
     """The definition, in complex128."""
     state, states = initial_state.astype(complex), []
     for b, first in zip(inputs, is_first, strict=True):
-        state = Lambda_bar * (reset_state if first else state) + b
+        state = dense(A_bar) @ (reset_state if first else state) + b
         states.append(state)
     return np.stack(states)
 
 
-def fold(Lambda_bar, inputs, initial_state, is_first, reset_state):
+def fold(step):
     """The step form, folded over time."""
 
-    def step(state, element):
-        b, first = element
-        state = linear_recurrence_step(Lambda_bar, b, state, first, reset_state)
-        return state, state
+    def run(A_bar, inputs, initial_state, is_first, reset_state):
+        def body(state, element):
+            b, first = element
+            state = step(A_bar, b, state, first, reset_state)
+            return state, state
 
-    return jax.lax.scan(step, initial_state, (inputs, is_first))[1]
+        return jax.lax.scan(body, initial_state, (inputs, is_first))[1]
+
+    return run
 
 
-FORMS = {
-    "parallel": functools.partial(linear_recurrence, form="parallel"),
-    "sequential": functools.partial(linear_recurrence, form="sequential"),
-    "fold of steps": fold,
+FORMS = ("parallel", "sequential", "fold of steps")
+RECURRENCES = {
+    "diagonal": (linear_recurrence, linear_recurrence_step),
+    "dplr": (dplr_recurrence, dplr_recurrence_step),
 }
 
 
-@pytest.fixture(scope="module")
-def forms():
-    """Every form, compiled."""
-    return {name: jax.jit(form) for name, form in FORMS.items()}
+class Recurrence:
+    """One kind of recurrence: its forms and their gradients, compiled, and random problems."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self.function, step = RECURRENCES[kind]
+        forms = {f: functools.partial(self.function, form=f) for f in ("parallel", "sequential")}
+        forms["fold of steps"] = fold(step)
+        self.forms = {name: jax.jit(form) for name, form in forms.items()}
+        self.gradients = {name: self._gradient(form) for name, form in forms.items()}
+
+    @staticmethod
+    def _gradient(form):
+        """Gradient of a soft function of the states, by all arguments but the flags."""
+
+        def objective(A_bar, inputs, initial_state, reset_state, is_first):
+            return soft(form(A_bar, inputs, initial_state, is_first, reset_state))
+
+        return jax.jit(jax.grad(objective, argnums=(0, 1, 2, 3)))
+
+    def problem(self, seed: int, length: int = LENGTH):
+        """A_bar, inputs, and non-zero initial and reset states."""
+        random = np.random.default_rng(seed)
+        A_bar = random_system(self.kind, random)
+        shapes = (length, STATES), (STATES,), (STATES,)
+        return A_bar, *(complex_normal(random, *shape) for shape in shapes)
 
 
-@pytest.fixture(scope="module")
-def gradients():
-    """Gradients of every form, by all its arguments, of one soft function of the states."""
-
-    def make(form):
-        def soft(Lambda_bar, inputs, initial_state, reset_state, is_first):
-            states = form(Lambda_bar, inputs, initial_state, is_first, reset_state)
-            weights = jnp.cos(jnp.arange(states.size).reshape(states.shape))
-            return jnp.sum(weights * jnp.tanh(states.real) + jnp.sin(states.imag))
-
-        return jax.jit(jax.grad(soft, argnums=(0, 1, 2, 3)))
-
-    return {name: make(form) for name, form in FORMS.items()}
+@pytest.fixture(scope="module", params=list(RECURRENCES))
+def recurrence(request):
+    return Recurrence(request.param)
 
 
 CASES = [pytest.param(flags(times), id=name) for name, times in RESETS.items()] + [
@@ -104,84 +130,84 @@ CASES = [pytest.param(flags(times), id=name) for name, times in RESETS.items()] 
 
 
 @pytest.mark.parametrize("is_first", CASES)
-def test_all_forms_equal_the_plain_loop(forms, is_first):
-    Lambda_bar, inputs, initial, reset = random_problem(seed=0)
-    expected = plain_loop(Lambda_bar, inputs, initial, is_first, reset)
-    for name, form in forms.items():
-        states = form(Lambda_bar, inputs, initial, is_first, reset)
+def test_all_forms_equal_the_plain_loop(recurrence, is_first):
+    A_bar, inputs, initial, reset = recurrence.problem(seed=0)
+    expected = plain_loop(A_bar, inputs, initial, is_first, reset)
+    for name, form in recurrence.forms.items():
+        states = form(A_bar, inputs, initial, is_first, reset)
         assert states.dtype == jnp.complex64
         np.testing.assert_allclose(states, expected, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("is_first", CASES)
-def test_all_forms_have_the_same_gradients(gradients, is_first):
-    Lambda_bar, inputs, initial, reset = random_problem(seed=1)
-    reference = gradients["fold of steps"](Lambda_bar, inputs, initial, reset, is_first)
+def test_all_forms_have_the_same_gradients(recurrence, is_first):
+    A_bar, inputs, initial, reset = recurrence.problem(seed=1)
+    reference = recurrence.gradients["fold of steps"](A_bar, inputs, initial, reset, is_first)
     if is_first[0]:
         np.testing.assert_array_equal(reference[2], 0)
     if not is_first.any():
         np.testing.assert_array_equal(reference[3], 0)
     for name in ("parallel", "sequential"):
-        result = gradients[name](Lambda_bar, inputs, initial, reset, is_first)
-        for actual, expected in zip(result, reference, strict=True):
+        result = recurrence.gradients[name](A_bar, inputs, initial, reset, is_first)
+        for actual, expected in zip(*map(jax.tree.leaves, (result, reference)), strict=True):
             np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("time", [0, 1, 4, 7, LENGTH - 1])
-def test_nothing_before_a_reset_changes_anything_after_it(forms, name, time):
-    Lambda_bar, inputs, initial, reset = random_problem(seed=2)
+def test_nothing_before_a_reset_changes_anything_after_it(recurrence, name, time):
+    A_bar, inputs, initial, reset = recurrence.problem(seed=2)
     is_first = flags([time])
-    states = forms[name](Lambda_bar, inputs, initial, is_first, reset)
-    _, other_inputs, other_initial, _ = random_problem(seed=3)
+    states = recurrence.forms[name](A_bar, inputs, initial, is_first, reset)
+    _, other_inputs, other_initial, _ = recurrence.problem(seed=3)
     perturbed = np.where(np.arange(LENGTH)[:, None] < time, 1e3 * other_inputs, inputs)
-    other = forms[name](Lambda_bar, perturbed, other_initial, is_first, reset)
+    other = recurrence.forms[name](A_bar, perturbed, other_initial, is_first, reset)
     np.testing.assert_array_equal(states[time:], other[time:])
     assert np.all(np.asarray(states[:time]) != np.asarray(other[:time]))
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_reset_starts_from_the_reset_state_and_not_earlier(forms, name):
-    Lambda_bar, inputs, initial, reset = random_problem(seed=4)
-    without = forms[name](Lambda_bar, inputs, initial, flags([]), reset)
-    states = forms[name](Lambda_bar, inputs, initial, flags([4]), reset)
+def test_a_reset_starts_from_the_reset_state_and_not_earlier(recurrence, name):
+    A_bar, inputs, initial, reset = recurrence.problem(seed=4)
+    without = recurrence.forms[name](A_bar, inputs, initial, flags([]), reset)
+    states = recurrence.forms[name](A_bar, inputs, initial, flags([4]), reset)
     np.testing.assert_allclose(states[:4], without[:4], rtol=1e-6)
-    np.testing.assert_allclose(states[4], Lambda_bar * reset + inputs[4], rtol=1e-5)
+    np.testing.assert_allclose(states[4], dense(A_bar) @ reset + inputs[4], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_the_initial_state_enters_once(forms, name):
-    Lambda_bar, inputs, initial, reset = random_problem(seed=5)
+def test_the_initial_state_enters_once(recurrence, name):
+    A_bar, inputs, initial, reset = recurrence.problem(seed=5)
     arguments = flags([]), reset
-    difference = forms[name](Lambda_bar, inputs, initial, *arguments) - forms[name](
-        Lambda_bar, inputs, np.zeros_like(initial), *arguments
-    )
-    powers = Lambda_bar ** np.arange(1, LENGTH + 1)[:, None]
-    np.testing.assert_allclose(difference, powers * initial, rtol=1e-4, atol=1e-5)
+    difference = recurrence.forms[name](A_bar, inputs, initial, *arguments) - recurrence.forms[
+        name
+    ](A_bar, inputs, np.zeros_like(initial), *arguments)
+    powers = [np.linalg.matrix_power(dense(A_bar), t + 1) @ initial for t in range(LENGTH)]
+    np.testing.assert_allclose(difference, powers, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("seed", range(3))
-def test_two_chunks_with_carried_state_equal_one(forms, name, seed):
-    Lambda_bar, inputs, initial, reset = random_problem(seed, 2 * LENGTH)
+def test_two_chunks_with_carried_state_equal_one(recurrence, name, seed):
+    A_bar, inputs, initial, reset = recurrence.problem(seed, 2 * LENGTH)
     is_first = np.concatenate([random_flags(seed), random_flags(seed + 10)])
-    whole = plain_loop(Lambda_bar, inputs, initial, is_first, reset)
-    form = forms[name]
-    head = form(Lambda_bar, inputs[:LENGTH], initial, is_first[:LENGTH], reset)
-    tail = form(Lambda_bar, inputs[LENGTH:], head[-1], is_first[LENGTH:], reset)
+    whole = plain_loop(A_bar, inputs, initial, is_first, reset)
+    form = recurrence.forms[name]
+    head = form(A_bar, inputs[:LENGTH], initial, is_first[:LENGTH], reset)
+    tail = form(A_bar, inputs[LENGTH:], head[-1], is_first[LENGTH:], reset)
     np.testing.assert_allclose(np.concatenate([head, tail]), whole, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_a_single_step(is_first):
-    Lambda_bar, inputs, initial, reset = random_problem(seed=6, length=1)
-    expected = Lambda_bar * (reset if is_first else initial) + inputs[0]
+def test_a_single_step(recurrence, is_first):
+    A_bar, inputs, initial, reset = recurrence.problem(seed=6, length=1)
+    expected = dense(A_bar) @ (reset if is_first else initial) + inputs[0]
     for form in ("parallel", "sequential"):
-        states = linear_recurrence(Lambda_bar, inputs, initial, jnp.array([is_first]), reset, form)
+        states = recurrence.function(A_bar, inputs, initial, jnp.array([is_first]), reset, form)
         np.testing.assert_allclose(states, expected[None], rtol=1e-5)
 
 
-def test_unknown_form_is_refused():
-    problem = random_problem(seed=0)
+def test_unknown_form_is_refused(recurrence):
+    problem = recurrence.problem(seed=0)
     with pytest.raises(ValueError, match="form='fast' is not one of 'parallel', 'sequential'"):
-        linear_recurrence(*problem[:3], flags([]), problem[3], "fast")
+        recurrence.function(*problem[:3], flags([]), problem[3], "fast")

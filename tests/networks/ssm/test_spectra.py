@@ -83,3 +83,62 @@ def test_blocks_that_are_not_equal_are_refused(n_blocks):
 def test_conj_sym_refuses_blocks_of_odd_size():
     with pytest.raises(ValueError, match="blocks of even size, got state_size/n_blocks=3"):
         spectra.hippo_blocks(6, 2, conj_sym=True)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 64])
+def test_dplr_form_is_hippo_legs_itself(size):
+    Lambda, P, V = spectra.dplr_hippo(size)
+    assert Lambda.dtype == P.dtype == V.dtype == np.complex128
+    rebuilt = V @ (np.diag(Lambda) - np.outer(P, P.conj())) @ V.conj().T
+    np.testing.assert_allclose(rebuilt, spectra.hippo_legs(size), rtol=1e-12, atol=1e-10)
+
+
+def test_dplr_form_by_hand():
+    """For size 1, A = -1 is the diagonal -1/2 less the square of p = sqrt(1/2)."""
+    Lambda, P, V = spectra.dplr_hippo(1)
+    np.testing.assert_allclose(Lambda, [-0.5], atol=1e-15)
+    np.testing.assert_allclose(np.abs(P) ** 2, [0.5], rtol=1e-14)
+    np.testing.assert_allclose(np.abs(V), [[1.0]], rtol=1e-14)
+
+
+def test_input_of_hippo_legs_by_hand():
+    np.testing.assert_allclose(spectra.hippo_legs_input(3), np.sqrt([1.0, 3.0, 5.0]), rtol=1e-14)
+
+
+def test_s4d_lin_by_hand():
+    expected = [-0.5, -0.5 + 1j * np.pi, -0.5 + 2j * np.pi]
+    np.testing.assert_allclose(spectra.s4d_lin(3), expected, rtol=1e-14)
+
+
+def test_s4d_inv_by_hand():
+    # N = 4: 4/pi (4/1 - 1) = 12/pi and 4/pi (4/3 - 1) = 4/(3 pi).
+    expected = [-0.5 + 12j / np.pi, -0.5 + 4j / (3 * np.pi)]
+    np.testing.assert_allclose(spectra.s4d_inv(2), expected, rtol=1e-14)
+
+
+def test_the_highest_frequencies_of_s4d_inv_are_those_of_s4d_legs():
+    """What its closed form is made after: N^2/pi / (2n + 1) to leading order in N."""
+    legs, inv = (np.sort(spectra.s4d(name, 256, conj_sym=True).imag) for name in ("legs", "inv"))
+    np.testing.assert_allclose(inv[-4:], legs[-4:], rtol=0.03)
+
+
+@pytest.mark.parametrize("spectrum", ["legs", "lin", "inv"])
+def test_s4d_is_made_of_conjugate_pairs(spectrum):
+    whole = spectra.s4d(spectrum, 8)
+    half = spectra.s4d(spectrum, 8, conj_sym=True)
+    assert whole.shape == (8,) and half.shape == (4,)
+    assert np.all(half.imag >= 0) and np.all(half.real == -0.5)
+    np.testing.assert_allclose(
+        np.sort_complex(whole), np.sort_complex(np.concatenate([half, half.conj()])), rtol=1e-14
+    )
+
+
+def test_s4d_legs_is_the_normal_part_of_hippo():
+    expected = spectra.diagonalise_hippo(6)[0]
+    np.testing.assert_allclose(np.sort_complex(spectra.s4d("legs", 6)), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [-2, 0, 3])
+def test_s4d_refuses_what_is_no_number_of_pairs(size):
+    with pytest.raises(ValueError, match=f"state_size={size} is not an even number above 0"):
+        spectra.s4d("lin", size)

@@ -1,6 +1,8 @@
-"""The residual block by hand, and the stack as a sequence core and as a Haiku RNNCore."""
+"""The residual block by hand, and what a stack is made of."""
 
 from __future__ import annotations
+
+import re
 
 import haiku as hk
 import jax
@@ -8,30 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_r2i.networks.sequence_core import SequenceCore
-from acme_r2i.networks.ssm import SSMBlock, SSMStack
+from acme_r2i.networks.ssm import SSM_LAYERS, SSMBlock, SSMStack
+from tests.helpers import random_like
 
-BATCH, LENGTH, FEATURES, WIDTH, OUTPUT, STATE_SIZE = 3, 6, 5, 4, 2, 4
+BATCH, LENGTH, WIDTH, OUTPUT = 3, 6, 4, 2
 KEY = jax.random.key(0)
 
 
-def random_like(shapes, seed: int):
-    """Random values for a tree of shapes, float32 or complex64."""
-    random = np.random.default_rng(seed)
-
-    def draw(leaf):
-        values = random.normal(size=leaf.shape)
-        if np.issubdtype(leaf.dtype, np.complexfloating):
-            values = values + 1j * random.normal(size=leaf.shape)
-        return values.astype(leaf.dtype)
-
-    return jax.tree.map(draw, shapes)
-
-
 def random_inputs(seed: int):
-    random = np.random.default_rng(seed)
-    inputs = random.normal(size=(BATCH, LENGTH, FEATURES)).astype(np.float32)
-    return inputs, random.random((BATCH, LENGTH)) < 0.3
+    return np.random.default_rng(seed).normal(size=(BATCH, LENGTH, WIDTH)).astype(np.float32)
 
 
 # The block, around an SSM that can be calculated in the head.
@@ -64,7 +51,7 @@ def test_block_by_hand(norm, glu):
         return block(inputs[:, 0], state)[0] if step else block.unroll(inputs, state)[0]
 
     block = hk.without_apply_rng(hk.transform(forward))
-    inputs = random_inputs(0)[0][..., :WIDTH]
+    inputs = random_inputs(0)
     params = random_like(jax.eval_shape(lambda k: block.init(k, inputs, False), KEY), 0)
     assert set(params) == {"block/~/norm"} | ({"block/~/glu"} if glu else set())
 
@@ -96,7 +83,7 @@ def test_dropout_acts_only_where_there_is_a_key():
         return block.unroll(inputs, block.initial_state(BATCH), None, key)[0]
 
     block = hk.without_apply_rng(hk.transform(forward))
-    inputs = random_inputs(0)[0][..., :WIDTH]
+    inputs = random_inputs(0)
     params = {"block/~/norm": {"scale": np.ones(WIDTH), "offset": np.ones(WIDTH)}}
     plain = block.apply(params, inputs, 0.0, None)
     np.testing.assert_array_equal(block.apply(params, inputs, 0.5, None), plain)
@@ -108,100 +95,46 @@ def test_dropout_acts_only_where_there_is_a_key():
     assert 0.2 < dropped.mean() < 0.8
 
 
-# The stack.
+# The stack. That it is a sequence core is shown with the others, in test_cores.
 
 
-class Stack:
-    """A stack with random parameters, compiled forms and gradients."""
+def stack_shapes(*args, **options):
+    """Shapes of the parameters of a stack."""
 
-    def __init__(self, norm: str):
-        def build():
-            stack = SSMStack(OUTPUT, WIDTH, 2, STATE_SIZE, norm=norm, n_blocks=1, name="stack")
+    def unroll(inputs):
+        stack = SSMStack(*args, **options, name="stack")
+        return stack.unroll(inputs, stack.initial_state(BATCH))
 
-            def dynamic_unroll(inputs, state):
-                return hk.dynamic_unroll(stack, inputs, state, time_major=False)
-
-            def init(inputs):
-                return stack.unroll(inputs, stack.initial_state(BATCH))
-
-            return init, (stack, stack.unroll, stack.initial_state, dynamic_unroll)
-
-        transformed = hk.multi_transform(build)
-        applies = [lambda p, *args, f=f: f(p, None, *args) for f in transformed.apply]
-        step, unroll, self.initial_state, dynamic_unroll = applies
-        shapes = jax.eval_shape(transformed.init, KEY, random_inputs(0)[0])
-        self.params = random_like(shapes, 1)
-        for module in self.params.values():
-            if "Lambda_re" in module:
-                module["Lambda_re"] = -np.abs(module["Lambda_re"])
-                module["log_step"] -= 1
-        state_shapes = jax.eval_shape(lambda p: self.initial_state(p, BATCH), shapes)
-        self.state = random_like(state_shapes, 2)
-
-        def fold(params, inputs, state, is_first):
-            def body(state, element):
-                outputs, state = step(params, element[0], state, element[1])
-                return state, (outputs, state)
-
-            elements = jnp.swapaxes(inputs, 0, 1), jnp.swapaxes(is_first, 0, 1)
-            _, results = jax.lax.scan(body, state, elements)
-            return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), results)
-
-        def loss(params, inputs, state, is_first):
-            outputs, _ = unroll(params, inputs, state, is_first)
-            return jnp.sum(jnp.tanh(outputs) * jnp.arange(1.0, 1 + LENGTH)[:, None])
-
-        self.unroll, self.fold = jax.jit(unroll), jax.jit(fold)
-        self.dynamic_unroll = jax.jit(dynamic_unroll)
-        self.gradient = jax.jit(jax.grad(loss))
+    return jax.eval_shape(hk.transform(unroll).init, KEY, random_inputs(0))
 
 
-@pytest.fixture(scope="module", params=["post", "pre"])
-def stack(request):
-    return Stack(request.param)
+@pytest.mark.parametrize("ssm", SSM_LAYERS)
+def test_modules_are_named_after_what_they_are(ssm):
+    """Checkpoints are read by these names."""
+    shapes = stack_shapes(OUTPUT, WIDTH, 2, ssm=ssm, state_size=8)
+    blocks = [f"stack/~/block_{i}/~/{part}" for i in range(2) for part in ("norm", "glu")]
+    layers = [f"stack/~/{ssm}_{i}" for i in range(2)]
+    assert set(shapes) == {"stack/~/input", "stack/~/output", *blocks, *layers}
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_unroll_is_the_fold_of_steps(stack, seed):
-    inputs, is_first = random_inputs(seed)
-    outputs, states = stack.unroll(stack.params, inputs, stack.state, is_first)
-    expected = stack.fold(stack.params, inputs, stack.state, is_first)
-    assert outputs.shape == (BATCH, LENGTH, OUTPUT)
-    assert [s.shape for s in states] == [(BATCH, LENGTH, STATE_SIZE)] * 2
-    for actual, reference in zip(
-        jax.tree.leaves((outputs, states)), jax.tree.leaves(expected), strict=True
-    ):
-        np.testing.assert_allclose(actual, reference, rtol=1e-4, atol=1e-5)
+def test_a_pre_norm_stack_ends_with_a_norm():
+    assert "stack/~/norm" in stack_shapes(OUTPUT, WIDTH, 1, norm="pre", state_size=8)
 
 
-def test_it_is_an_rnn_core_which_haiku_unrolls(stack):
-    assert issubclass(SSMStack, SequenceCore) and issubclass(SequenceCore, hk.RNNCore)
-    inputs, _ = random_inputs(0)
-    outputs, state = stack.dynamic_unroll(stack.params, inputs, stack.state)
-    no_resets = np.zeros((BATCH, LENGTH), bool)
-    expected, states = stack.unroll(stack.params, inputs, stack.state, no_resets)
-    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
-    for actual, reference in zip(state, states, strict=True):
-        np.testing.assert_allclose(actual, reference[:, -1], rtol=1e-4, atol=1e-5)
-
-
-def test_initial_state_has_a_batch_axis_only_when_asked(stack):
-    single = stack.initial_state(stack.params, None)
-    batch = stack.initial_state(stack.params, BATCH)
-    assert [x.shape for x in single] == [(STATE_SIZE,)] * 2
-    for one, many in zip(single, batch, strict=True):
-        np.testing.assert_array_equal(many, np.broadcast_to(one, (BATCH, STATE_SIZE)))
-
-
-def test_learned_initial_state_gets_a_gradient_from_resets_alone(stack):
-    inputs, _ = random_inputs(0)
-    is_first = np.zeros((BATCH, LENGTH), bool)
-
-    def gradient():
-        by_module = stack.gradient(stack.params, inputs, stack.state, is_first)
-        return [m["initial_state"] for m in by_module.values() if "initial_state" in m]
-
-    # The state given is not the learned one, so that without resets it plays no part.
-    assert len(gradient()) == 2 and not any(np.any(g) for g in gradient())
-    is_first[0, 3] = True
-    assert all(np.all(np.abs(g) > 0) for g in gradient())
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(ssm="s6"), "ssm='s6' is not one of 's5', 's4d', 's4'"),
+        (dict(ssm="s4d"), "ssm='s4d' needs state_size"),
+        (
+            dict(ssm="s4", state_size=8, n_blocks=2),
+            "ssm='s4' has no option 'n_blocks'; it has state",
+        ),
+        (dict(ssm="s4d", state_size=8, C_init="x"), "ssm='s4d' has no option 'C_init'"),
+        (dict(ssm="s5", state_size=8, spectrum="lin"), "ssm='s5' has no option 'spectrum'"),
+        (dict(norm="batch", state_size=8), "norm='batch' is not one of 'post', 'pre'"),
+    ],
+)
+def test_options_that_a_layer_does_not_have_are_refused(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        stack_shapes(OUTPUT, WIDTH, 1, **options)
