@@ -110,6 +110,13 @@ def measure_policy(
     return timed(lambda: step(params, key, observation, is_first, state), repeats)
 
 
+def describe(settings: Any, *fields: str) -> str:
+    """Those of the fields that this kind of settings has."""
+    return ", ".join(
+        f"{name} {getattr(settings, name)}" for name in fields if hasattr(settings, name)
+    )
+
+
 def main() -> None:
     """Prints one table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -135,8 +142,9 @@ def main() -> None:
         "batch x length": f"{config.batch_size} x {config.sequence_length}",
         "imagination starts, horizon": f"{config.batch_size * starts}, {config.behaviour.horizon}",
         "observation, actions": f"{args.observation_size}, {args.num_actions}",
-        "z, h": f"{model.stoch} x {model.classes}, {model.deter}",
-        "SSM layers, width, state": f"{core.layers}, {core.width}, {core.state_size}",
+        "z, h": f"{describe(model.latent, 'kind', 'stoch', 'classes')}; {model.deter}",
+        "core": describe(core, "kind", "layers", "width", "state_size"),
+        "representation, precision": f"{model.representation}, {config.precision}",
         "reward / actor / critic units": f"{model.reward.layers} x {model.reward.units} / "
         f"{config.behaviour.actor.layers} x {config.behaviour.actor.units} / "
         f"{config.behaviour.critic.layers} x {config.behaviour.critic.units}",

@@ -17,7 +17,7 @@ from acme_r2i.launch import options, overrides
 
 ROOT = pathlib.Path(__file__).parents[1]
 TASK = ("--env", "bsuite:memory_len/0")
-TINY = (*TASK, "--preset", "tiny", "--env-steps", "100")
+TINY = (*TASK, "--preset", "debug", "--env-steps", "100")
 
 # What is wrong -> the line on stderr, whole or its beginning (where it ends in "...").
 WRONG = {
@@ -206,8 +206,8 @@ def test_help(capsys):
 
 
 def test_help_fields_shows_the_values_of_the_preset(capsys):
-    text = run(["train", "--help-fields", "--preset", "tiny", "--batch_size", "5"], capsys)
-    fields = overrides.list_fields(presets.PRESETS["tiny"]())
+    text = run(["train", "--help-fields", "--preset", "debug", "--batch_size", "5"], capsys)
+    fields = overrides.list_fields(presets.PRESETS["debug"]())
     shown = [line.split() for line in text.splitlines() if line.startswith("--")]
     assert [words[0] for words in shown] == [f"--{field.name}" for field in fields]
     assert ["--batch_size", "5"] in shown
@@ -226,7 +226,7 @@ def test_what_is_typed_becomes_options(here, monkeypatch):
     assert cli.main(["train", "--env", "bsuite:memory_len"]) == 7
     first, second = asked
     assert (first.env, first.preset, first.env_steps, first.seed, first.workdir) == (
-        *("bsuite:memory_len/0", "tiny", 100, 5, pathlib.Path("out")),
+        *("bsuite:memory_len/0", "debug", 100, 5, pathlib.Path("out")),
     )
     assert first.overrides == {"behaviour.horizon": 3} and first.config.behaviour.horizon == 3
     assert (second.env, second.preset, second.env_steps, second.seed) == (

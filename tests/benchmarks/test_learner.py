@@ -11,7 +11,7 @@ from benchmarks import learner
 
 @pytest.mark.slow
 def test_the_tables_dimensions_and_figures_are_those_of_the_preset(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["learner", "--preset", "tiny", "--repeats", "2", "--json"])
+    monkeypatch.setattr("sys.argv", ["learner", "--preset", "debug", "--repeats", "2", "--json"])
     learner.main()
     report = json.loads(capsys.readouterr().out)
     assert report["dimensions"]["batch x length"] == "4 x 8"

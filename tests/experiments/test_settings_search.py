@@ -66,7 +66,7 @@ def test_memory_length_is_bsuites(index, steps):
 def test_replay_holds_what_was_played():
     """Every row sampled lies in an episode that the task could have produced."""
     task = jax_tasks.MemoryLength(2)
-    config = presets.tiny()
+    config = presets.debug()
     trial = settings_search.Trial(task, config, capacity=200, model_only=True)
     loop = jax.jit(trial.start)(jax.random.key(0))
     written = 4 * config.sequence_length

@@ -12,7 +12,7 @@ from acme_r2i.launch import run_folder
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.run_folder import RunFolder
 
-CONFIG = {"env": "bsuite:catch/0", "preset": "tiny", "seed": 3}
+CONFIG = {"env": "bsuite:catch/0", "preset": "debug", "seed": 3}
 
 
 def test_files_of_a_run(tmp_path):
@@ -51,7 +51,7 @@ def test_any_file_of_a_run_keeps_others_out(tmp_path, name):
 
 def test_the_run_that_is_there_is_described(tmp_path):
     RunFolder(tmp_path, CONFIG).close()
-    with pytest.raises(UsageError, match="bsuite:catch/0, preset tiny, seed 3, no summary"):
+    with pytest.raises(UsageError, match="bsuite:catch/0, preset debug, seed 3, no summary"):
         run_folder.check_is_free(tmp_path)
 
 

@@ -27,7 +27,7 @@ from acme_r2i.launch.train import environment_seeds
 
 ROOT = pathlib.Path(__file__).parents[2]
 TASK, SEED, ENV_STEPS = "bsuite:memory_len/2", 3, 451
-CONFIG = PRESETS["tiny"]()
+CONFIG = PRESETS["debug"]()
 FIRST = CONFIG.replay.min_env_steps
 ROWS_OF_AN_UPDATE = CONFIG.batch_size * CONFIG.sequence_length
 
@@ -71,7 +71,7 @@ class Run:
 
 def arguments(workdir, env_steps):
     return [
-        *("train", "--env", TASK, "--preset", "tiny", "--seed", str(SEED)),
+        *("train", "--env", TASK, "--preset", "debug", "--seed", str(SEED)),
         *("--env-steps", str(env_steps), "--workdir", str(workdir), "--log-every", "100"),
     ]
 
@@ -118,7 +118,7 @@ def test_exit_code_and_output(process):
     assert process.exit_code == 130, process.error
     assert process.error == "\nr2i: SIGINT: ending the run; once more kills it\n"
     for text in (
-        f"task        {TASK}, preset tiny, seed {SEED}\n",
+        f"task        {TASK}, preset debug, seed {SEED}\n",
         "device      cpu",
         "returns     chance 0, solved from 0.9, best 1\n",
         f"{ENV_STEPS} env steps in 2 environments",
@@ -142,7 +142,7 @@ def test_the_folder_holds_the_files_and_nothing_else(whole, endless):
 def test_config(whole):
     config = whole.json("config.json")
     assert config["config"] == json.loads(json.dumps(dataclasses.asdict(CONFIG)))
-    assert (config["env"], config["preset"], config["seed"]) == (TASK, "tiny", SEED)
+    assert (config["env"], config["preset"], config["seed"]) == (TASK, "debug", SEED)
     assert config["env_steps"] == ENV_STEPS and config["overrides"] == {}
     assert {"python", "acme_r2i", "jax", "dm-reverb"} <= set(config["versions"])
 
@@ -156,7 +156,7 @@ def test_summary(whole):
     assert mean_return == pytest.approx(sum(last) / 100)
     assert summary == {
         "env": TASK,
-        "preset": "tiny",
+        "preset": "debug",
         "seed": SEED,
         "env_steps": ENV_STEPS,
         "episodes": len(episodes),

@@ -1,32 +1,12 @@
-"""Encoders: what a tree of observations becomes."""
+"""Encoders: what they see."""
 
 from __future__ import annotations
 
 import haiku as hk
 import jax
-import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from acme_r2i.networks.encoders import VectorEncoder, flatten_observation
-
-# Names in sorted order; a scalar, a vector and a matrix, of different dtypes.
-RANKS = {"clock": 0, "grid": 2, "touch": 1}
-
-
-@pytest.mark.parametrize("leading", [(), (4,), (2, 3)])
-def test_a_tree_of_any_ranks_becomes_one_vector(leading):
-    random = np.random.default_rng(0)
-    observation = {
-        "touch": random.integers(0, 2, (*leading, 3)).astype(bool),
-        "grid": random.normal(size=(*leading, 2, 2)).astype(np.float64),
-        "clock": random.integers(0, 9, leading),
-    }
-    vector = flatten_observation(observation, RANKS)
-    assert vector.shape == (*leading, 8) and vector.dtype == jnp.float32
-    np.testing.assert_allclose(vector[..., 0], observation["clock"])
-    np.testing.assert_allclose(vector[..., 1:5], observation["grid"].reshape(*leading, 4))
-    np.testing.assert_allclose(vector[..., 5:], observation["touch"])
+from acme_r2i.networks.encoders import VectorEncoder
 
 
 def test_the_encoder_sees_the_symlog_of_its_input():

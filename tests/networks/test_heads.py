@@ -9,7 +9,7 @@ import pytest
 
 from acme_r2i.networks.decoders import VectorDecoder
 from acme_r2i.networks.distributions import SymlogTwoHot
-from acme_r2i.networks.heads import BernoulliHead, LatentHead, ScalarHead
+from acme_r2i.networks.heads import BernoulliHead, ScalarHead
 from acme_r2i.networks.mlp import MLP
 
 INPUTS = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
@@ -43,8 +43,6 @@ def test_mlp_by_hand():
     [
         pytest.param(lambda: ScalarHead(1, 4, 9), (2, 3, 9), id="scalar"),
         pytest.param(lambda: BernoulliHead(1, 4), (2, 3), id="bernoulli"),
-        pytest.param(lambda: LatentHead(1, 4, 3, 2), (2, 3, 3, 2), id="latent"),
-        pytest.param(lambda: LatentHead(0, 0, 3, 2), (2, 3, 3, 2), id="latent, linear"),
         pytest.param(lambda: VectorDecoder(1, 4, 7), (2, 3, 7), id="decoder"),
     ],
 )
@@ -63,8 +61,8 @@ def test_scalar_head_predicts_zero_at_first():
 
 def test_the_first_output_weights_have_the_scale_asked_for():
     def output_weights(scale):
-        init, _ = transform(lambda: LatentHead(0, 0, 3, 2, output_scale=scale, name="head"))
-        return init(jax.random.key(0), INPUTS)["head/~/mlp/~/output"]["w"]
+        init, _ = transform(lambda: MLP(0, 0, 6, output_scale=scale, name="head"))
+        return init(jax.random.key(0), INPUTS)["head/~/output"]["w"]
 
     # The scale is that of the variance.
     np.testing.assert_allclose(output_weights(9.0), 3 * output_weights(1.0), rtol=1e-5)

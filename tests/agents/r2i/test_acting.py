@@ -17,7 +17,7 @@ from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.presets import PRESETS
 
 NUM_ACTIONS = 7
-CONFIG = PRESETS["tiny"]()
+CONFIG = PRESETS["debug"]()
 NETWORKS = make_networks(
     CONFIG, specs.Array((3,), np.float32), specs.DiscreteArray(NUM_ACTIONS, dtype=np.int32)
 )

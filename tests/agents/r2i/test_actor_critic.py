@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from acme_r2i.agents.r2i import actor_critic
+from acme_r2i.agents.r2i.actions import DiscreteActions
 from acme_r2i.agents.r2i.actor_critic import ReturnRange, Returns
 from acme_r2i.agents.r2i.config import BehaviourConfig
 from acme_r2i.agents.r2i.types import LatentState
@@ -128,17 +129,21 @@ def test_small_ranges_are_not_blown_up(floor):
 # Losses.
 
 
-def two_action_case(entropy_scale: float):
-    """Two states of one trajectory, and a function of the logits of a two-action policy."""
-    config = BehaviourConfig(entropy_scale=entropy_scale)
-    targets = Returns(returns=column(3, 1), values=column(1, 2), weights=column(1, 0.5))
-    actions = jnp.array([[0], [1]])
+ACTIONS = DiscreteActions((2,), (), unimix=0.0)
+TARGETS = Returns(returns=column(3, 1), values=column(1, 2), weights=column(1, 0.5))
+TAKEN = jnp.array([[0], [1]])
 
-    @jax.jit
-    def loss(logits, targets=targets, scale=2.0):
-        return actor_critic.actor_loss(jax.nn.log_softmax(logits), actions, targets, scale, config)
 
-    return loss, targets
+@jax.jit
+def reinforce(logits, targets=TARGETS, scale=2.0):
+    """Two states of one trajectory, as a function of the logits of a two-action policy."""
+    log_prob = ACTIONS.log_prob(ACTIONS.policy(logits), TAKEN)
+    return actor_critic.reinforce_loss(log_prob, targets, scale)
+
+
+@jax.jit
+def entropy(logits, targets=TARGETS):
+    return actor_critic.mean_entropy(ACTIONS.entropy(ACTIONS.policy(logits)), targets)
 
 
 LOGITS = jnp.array([[[math.log(3.0), 0.0]], [[0.0, 0.0]]])
@@ -146,40 +151,40 @@ PROBS = np.array([[[0.75, 0.25]], [[0.5, 0.5]]])
 
 
 def test_reinforce_by_hand():
-    loss, _ = two_action_case(entropy_scale=0.0)
     # Advantages (3 - 1) / 2 = 1 and (1 - 2) / 2 = -0.5, weights 1 and 0.5, two states.
-    value, _ = loss(LOGITS)
-    assert value == pytest.approx(
-        -0.5 * (1.0 * math.log(0.75) - 0.5 * 0.5 * math.log(0.5)), rel=1e-5
-    )
+    expected = -0.5 * (1.0 * math.log(0.75) - 0.5 * 0.5 * math.log(0.5))
+    assert reinforce(LOGITS) == pytest.approx(expected, rel=1e-5)
     # d log p_a / d logits = one_hot(a) - p.
-    gradient = jax.jit(jax.grad(lambda x: loss(x)[0]))(LOGITS)
+    gradient = jax.jit(jax.grad(reinforce))(LOGITS)
     np.testing.assert_allclose(
         gradient, [[[-0.5 * 0.25, 0.5 * 0.25]], [[-0.125 * 0.5, 0.125 * 0.5]]], rtol=1e-5
     )
 
 
-def test_entropy_bonus_by_hand():
-    without, _ = two_action_case(entropy_scale=0.0)
-    with_bonus, _ = two_action_case(entropy_scale=0.1)
+def test_entropy_by_hand():
     entropies = -np.sum(PROBS * np.log(PROBS), axis=-1)
     mean = 0.5 * (1.0 * entropies[0, 0] + 0.5 * entropies[1, 0])
-    value, entropy = with_bonus(LOGITS)
-    assert entropy == pytest.approx(mean, rel=1e-5)
-    assert value - without(LOGITS)[0] == pytest.approx(-0.1 * mean, rel=1e-4)
+    assert entropy(LOGITS) == pytest.approx(mean, rel=1e-5)
     # dH / d logits = -p (log p + H); the weights and the mean over two states as above.
     expected = -PROBS * (np.log(PROBS) + entropies[..., None]) * [[[1.0]], [[0.5]]] / 2
-    gradient = jax.jit(jax.grad(lambda x: with_bonus(x)[0] - without(x)[0]))(LOGITS)
-    np.testing.assert_allclose(gradient, -0.1 * expected, rtol=1e-4, atol=1e-7)
+    gradient = jax.jit(jax.grad(entropy))(LOGITS)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-7)
 
 
-def test_the_actor_loss_gives_its_targets_and_scale_no_gradient():
-    loss, targets = two_action_case(entropy_scale=0.1)
-    gradients = jax.jit(jax.grad(lambda t, s: loss(LOGITS, t, s)[0], argnums=(0, 1)))(
-        targets, jnp.float32(2.0)
-    )
-    for gradient in jax.tree.leaves(gradients):
+def test_targets_weights_and_scale_get_no_gradient_where_the_rollout_is_data():
+    of_loss = jax.jit(jax.grad(reinforce, argnums=(1, 2)))(LOGITS, TARGETS, jnp.float32(2.0))
+    of_entropy = jax.jit(jax.grad(entropy, argnums=1))(LOGITS, TARGETS)
+    for gradient in jax.tree.leaves((of_loss, of_entropy)):
         np.testing.assert_array_equal(gradient, 0)
+
+
+def test_the_reparameterised_loss_by_hand_and_its_gradient_to_the_returns_only():
+    value, gradient = jax.value_and_grad(actor_critic.reparameterised_loss)(TARGETS, 2.0)
+    # Returns 3 and 1, weights 1 and 0.5, divided by 2, over two states.
+    assert value == pytest.approx(-0.5 * (1.5 + 0.25))
+    np.testing.assert_allclose(gradient.returns, column(-0.25, -0.125))
+    np.testing.assert_array_equal(gradient.values, 0)
+    np.testing.assert_array_equal(gradient.weights, 0)
 
 
 # Three bins at -20, 0, 20 on the symlog scale: a target t > 0 is log(1 + t) / 20 in the last.

@@ -22,7 +22,7 @@ from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.environments import make_environment
 
 TASK = "bsuite:memory_len/2"
-CONFIG = PRESETS["tiny"]()
+CONFIG = PRESETS["debug"]()
 ENV_STEPS_PER_UPDATE = CONFIG.batch_size * CONFIG.sequence_length / CONFIG.train_ratio
 
 

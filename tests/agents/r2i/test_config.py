@@ -5,45 +5,73 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import typing
 
 import pytest
 
-from acme_r2i.agents.r2i import config as config_lib
 from acme_r2i.agents.r2i.config import (
     BehaviourConfig,
-    LossScales,
-    MLPConfig,
     OptimiserConfig,
     R2IConfig,
     ReplayConfig,
-    SSMConfig,
+    from_dict,
+)
+from acme_r2i.agents.r2i.model_config import (
+    CategoricalConfig,
+    CNNConfig,
+    CoreConfig,
+    GaussianConfig,
+    GRUConfig,
+    LossScales,
+    MLPConfig,
+    S4Config,
+    S4DConfig,
+    S5Config,
     WorldModelConfig,
 )
 
 REFUSED = [
     (MLPConfig, "layers", -1, "at least 0"),
     (MLPConfig, "units", 0, "above 0"),
-    (SSMConfig, "layers", 0, "above 0"),
-    (SSMConfig, "width", -8, "above 0"),
-    (SSMConfig, "state_size", 0, "above 0"),
-    (SSMConfig, "state_size", 100, "multiple of n_blocks=8"),
-    (SSMConfig, "n_blocks", 0, "above 0"),
-    (SSMConfig, "dt_min", 0.0, "above 0"),
-    (SSMConfig, "dt_max", -0.1, "above 0"),
-    (SSMConfig, "dt_max", 0.0001, "at least dt_min=0.001"),
-    (SSMConfig, "discretisation", "euler", "bilinear, zoh"),
-    (SSMConfig, "C_init", "zeros", "lecun_normal, truncated_normal, complex_normal"),
-    (SSMConfig, "initial_state", "ones", "learned, zeros"),
-    (SSMConfig, "input_scaling", "half", "none, unit_variance"),
-    (SSMConfig, "norm", "batch", "post, pre"),
-    (SSMConfig, "scan_form", "fast", "parallel, sequential"),
-    (SSMConfig, "dropout", 1.0, "[0, 1)"),
-    (SSMConfig, "dropout", -0.1, "[0, 1)"),
+    (CNNConfig, "depth", 0, "above 0"),
+    *[
+        (kind, field, value, allowed)
+        for kind in (S5Config, S4DConfig, S4Config)
+        for field, value, allowed in (
+            ("layers", 0, "above 0"),
+            ("width", -8, "above 0"),
+            ("state_size", 0, "above 0"),
+            ("dt_min", 0.0, "above 0"),
+            ("dt_max", -0.1, "above 0"),
+            ("dt_max", 0.0001, "at least dt_min=0.001"),
+            ("initial_state", "ones", "learned, zeros"),
+            ("norm", "batch", "post, pre"),
+            ("scan_form", "fast", "parallel, sequential"),
+            ("dropout", 1.0, "[0, 1)"),
+            ("dropout", -0.1, "[0, 1)"),
+        )
+    ],
+    (S5Config, "state_size", 100, "multiple of n_blocks=8"),
+    (S5Config, "n_blocks", 0, "above 0"),
+    (S5Config, "discretisation", "euler", "bilinear, zoh"),
+    (S5Config, "C_init", "zeros", "lecun_normal, truncated_normal, complex_normal"),
+    (S5Config, "input_scaling", "half", "none, unit_variance"),
+    (S4DConfig, "state_size", 7, "even, with conj_sym"),
+    (S4DConfig, "spectrum", "random", "legs, lin, inv"),
+    (S4DConfig, "discretisation", "euler", "bilinear, zoh"),
+    (S4DConfig, "input_scaling", "half", "none, unit_variance"),
+    (GRUConfig, "width", 0, "above 0"),
+    (GRUConfig, "initial_state", "ones", "learned, zeros"),
+    (CategoricalConfig, "stoch", 0, "above 0"),
+    (CategoricalConfig, "classes", 1, "at least 2"),
+    (CategoricalConfig, "unimix", 1.1, "[0, 1]"),
+    (CategoricalConfig, "posterior_scale", 0.0, "above 0"),
+    (GaussianConfig, "stoch", 0, "above 0"),
+    (GaussianConfig, "min_std", 0.0, "above 0"),
     *[(LossScales, f.name, -0.5, "at least 0") for f in dataclasses.fields(LossScales)],
-    (WorldModelConfig, "stoch", 0, "above 0"),
-    (WorldModelConfig, "classes", 1, "at least 2"),
-    (WorldModelConfig, "unimix", 1.1, "[0, 1]"),
-    (WorldModelConfig, "posterior_scale", 0.0, "above 0"),
+    (WorldModelConfig, "representation", "partial", "non_recurrent, recurrent"),
+    (WorldModelConfig, "vector_keys", "(", "regular expression"),
+    (WorldModelConfig, "image_keys", "*", "regular expression"),
     (WorldModelConfig, "deter", 0, "above 0"),
     (WorldModelConfig, "reward_bins", 254, "odd"),
     (WorldModelConfig, "reward_bins", 1, "at least 3"),
@@ -56,6 +84,9 @@ REFUSED = [
     (BehaviourConfig, "lambda_", -0.1, "[0, 1]"),
     (BehaviourConfig, "critic_bins", 10, "odd"),
     (BehaviourConfig, "unimix", -0.1, "[0, 1]"),
+    (BehaviourConfig, "std_range", (0.0, 1.0), "0 < low <= high"),
+    (BehaviourConfig, "std_range", (1.0, 0.5), "0 < low <= high"),
+    (BehaviourConfig, "actor_gradient", "both", "auto, reinforce, reparameterised"),
     (BehaviourConfig, "entropy_scale", -1e-3, "at least 0"),
     (BehaviourConfig, "return_decay", 2.0, "[0, 1]"),
     (BehaviourConfig, "return_percentiles", (95.0, 5.0), "low < high"),
@@ -77,6 +108,7 @@ REFUSED = [
     (R2IConfig, "train_ratio", 0.0, "above 0"),
     (R2IConfig, "num_environments", 0, "above 0"),
     (R2IConfig, "reward_scale", 0.0, "above 0"),
+    (R2IConfig, "precision", "float16", "float32, bfloat16"),
     (R2IConfig, "ssm_learning_rate", -1e-4, "above 0"),
 ]
 NEEDED = {OptimiserConfig: dict(learning_rate=1e-3, eps=1e-8, clip=1.0)}
@@ -96,18 +128,18 @@ def test_a_wrong_value_is_refused_with_field_value_and_what_is_allowed(kind, fie
 
 
 def test_every_field_with_a_limit_is_tried_above():
-    free = {"conj_sym", "clip_eigs", "glu"}
+    free = {"kind", "conj_sym", "clip_eigs", "glu"}
     for kind in {case[0] for case in REFUSED}:
         tried = {field for other, field, *_ in REFUSED if other is kind}
-        for field in dataclasses.fields(kind):
-            nested = dataclasses.is_dataclass(getattr(config_lib, str(field.type), None))
-            assert nested or field.name in tried | free, f"{kind.__name__}.{field.name}"
+        for field, annotation in typing.get_type_hints(kind).items():
+            nested = dataclasses.is_dataclass(annotation) or field == "family"
+            assert nested or field in tried | free, f"{kind.__name__}.{field}"
 
 
 def test_conj_sym_needs_even_blocks():
-    SSMConfig(state_size=24, n_blocks=8)
-    with pytest.raises(ValueError, match="SSMConfig.state_size=24 .* even size, with conj_sym"):
-        SSMConfig(state_size=24, n_blocks=8, conj_sym=True)
+    S5Config(state_size=24, n_blocks=8)
+    with pytest.raises(ValueError, match="S5Config.state_size=24 .* even size, with conj_sym"):
+        S5Config(state_size=24, n_blocks=8, conj_sym=True)
 
 
 def test_imagination_cannot_start_from_more_rows_than_there_are():
@@ -131,14 +163,59 @@ def test_configs_are_frozen():
         R2IConfig().batch_size = 3
 
 
-def test_as_json_and_back():
-    written = json.loads(json.dumps(dataclasses.asdict(R2IConfig())))
+def test_dropout_needs_a_representation_that_is_not_recurrent():
+    core = S5Config(dropout=0.1)
+    WorldModelConfig(core=core)
+    with pytest.raises(ValueError, match="representation='recurrent' .* core.dropout=0.1"):
+        WorldModelConfig(core=core, representation="recurrent")
 
-    def read(kind, values):
-        fields = {f.name: getattr(config_lib, str(f.type), None) for f in dataclasses.fields(kind)}
-        nested = {name: each for name, each in fields.items() if dataclasses.is_dataclass(each)}
-        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-        inner = {name: read(nested[name], values[name]) for name in nested}
-        return kind(**{**values, **lists, **inner})
 
-    assert read(R2IConfig, written) == R2IConfig()
+# Settings that come in kinds.
+
+
+def test_a_kind_keeps_what_both_kinds_have():
+    core = S5Config(
+        layers=1, width=24, state_size=16, n_blocks=2, dropout=0.5, C_init="complex_normal"
+    )
+    assert core.as_kind("s4d") == S4DConfig(
+        layers=1, width=24, state_size=16, dropout=0.5, conj_sym=False
+    )
+    assert core.as_kind("gru") == GRUConfig(width=24)
+    assert core.as_kind("s5") is core
+    assert GaussianConfig(stoch=7).as_kind("categorical") == CategoricalConfig(stoch=7)
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="S5Config.kind='rnn' .* one of s5, s4d, s4, gru"):
+        S5Config().as_kind("rnn")
+    # A latent is no core.
+    with pytest.raises(ValueError, match="one of categorical, gaussian"):
+        CategoricalConfig().as_kind("s5")
+
+
+def test_what_a_kind_does_not_allow_is_refused_when_it_is_chosen():
+    with pytest.raises(ValueError, match="S4DConfig.state_size=15 .* even"):
+        S4Config(state_size=15).as_kind("s4d")
+
+
+# As plain data.
+
+
+@pytest.mark.parametrize("core", CoreConfig.family)
+@pytest.mark.parametrize("latent", ["categorical", "gaussian"])
+def test_as_json_and_back(core, latent):
+    model = WorldModelConfig(
+        core=S5Config(layers=5).as_kind(core), latent=CategoricalConfig(stoch=6).as_kind(latent)
+    )
+    config = R2IConfig(batch_size=3, world_model=model)
+    written = json.dumps(dataclasses.asdict(config))
+    assert from_dict(json.loads(written)) == config
+
+
+def test_plain_data_that_is_none_of_ours_is_refused():
+    written = dataclasses.asdict(R2IConfig())
+    with pytest.raises(ValueError, match="R2IConfig has no field 'colour'"):
+        from_dict({**written, "colour": "red"})
+    model = {**written["world_model"], "core": {"kind": "rnn"}}
+    with pytest.raises(ValueError, match="CoreConfig has no kind 'rnn': s5, s4d, s4, gru"):
+        from_dict({**written, "world_model": model})

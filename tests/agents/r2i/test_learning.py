@@ -18,7 +18,7 @@ from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.agents.r2i.types import PolicyParams, Row
 from acme_r2i.agents.r2i.update import init_training_state
 
-CONFIG = PRESETS["tiny"]()
+CONFIG = PRESETS["debug"]()
 SPECS = specs.Array((3,), np.float32), specs.DiscreteArray(4, dtype=np.int32)
 NETWORKS = make_networks(CONFIG, *SPECS)
 

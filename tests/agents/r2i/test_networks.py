@@ -16,7 +16,7 @@ from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.types import ActorState
 from tests.helpers import random_like, random_params
 
-CONFIG = presets.tiny()
+CONFIG = presets.debug()
 NUMBER, ACTIONS = 3, 4
 OBSERVATION_SPEC = {"touch": specs.Array((2, 2), np.float32), "clock": specs.Array((), np.int32)}
 ACTION_SPEC = specs.DiscreteArray(ACTIONS)
@@ -64,7 +64,7 @@ def random_state(networks, seed: int) -> ActorState:
         ((), ACTION_SPEC, "has no arrays"),
         (specs.StringArray((2,)), ACTION_SPEC, "arrays of numbers"),
         ({"a": np.zeros(3)}, ACTION_SPEC, "arrays of numbers"),
-        (OBSERVATION_SPEC, specs.BoundedArray((2,), np.float32, -1, 1), "DiscreteArray is"),
+        (OBSERVATION_SPEC, specs.BoundedArray((2,), np.float32, -np.inf, 1), "finite bounds"),
         (OBSERVATION_SPEC, specs.Array((), np.int32), "DiscreteArray is"),
     ],
 )
@@ -80,7 +80,7 @@ def test_specs_that_are_not_supported_are_refused(observation_spec, action_spec,
 def test_the_initial_actor_state_is_zeros_of_the_models_own_shapes(networks):
     state = networks.initial_actor_state(NUMBER)
     c = CONFIG.world_model
-    assert state.latent.stoch.shape == (NUMBER, c.stoch, c.classes)
+    assert state.latent.stoch.shape == (NUMBER, c.latent.stoch, c.latent.classes)
     assert state.latent.deter.shape == (NUMBER, c.deter)
     assert [x.shape for x in state.latent.hidden] == [(NUMBER, c.core.state_size)] * c.core.layers
     assert state.action.shape == (NUMBER,) and state.action.dtype == jnp.int32
@@ -95,7 +95,7 @@ def test_actor_and_critic_have_the_size_of_what_they_see(policy_inputs):
     networks = make_networks(config, OBSERVATION_SPEC, ACTION_SPEC)
     params = jax.eval_shape(networks.init, jax.random.key(0))
     c = CONFIG.world_model
-    z, h, x = c.stoch * c.classes, c.deter, 2 * c.core.layers * c.core.state_size
+    z, h, x = c.latent.stoch * c.latent.classes, c.deter, 2 * c.core.layers * c.core.state_size
     size = {"output_state": z + h, "hidden_state": z + x, "full_state": z + h + x}[policy_inputs]
     assert params.actor["actor/~/linear_0"]["w"].shape[0] == size
     assert params.critic["critic/~/mlp/~/linear_0"]["w"].shape[0] == size
@@ -114,7 +114,7 @@ def test_the_policy_is_the_models_step_and_the_actor(networks, params, policies)
     for a, e in zip(jax.tree.leaves(following.latent), jax.tree.leaves(latent), strict=True):
         np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5)
     features = policy_features(latent, CONFIG.behaviour.policy_inputs)
-    log_probs = networks.actor(params.actor, features)
+    (log_probs,) = networks.actor(params.actor, features)
     np.testing.assert_array_equal(action, np.argmax(log_probs, axis=-1))
     np.testing.assert_array_equal(following.action, action)
     np.testing.assert_allclose(np.exp(log_probs).sum(-1), 1, rtol=1e-5)

@@ -27,7 +27,7 @@ ACTION_SPEC = specs.DiscreteArray(NUM_ACTIONS, dtype=np.int64, name="action")
 
 
 def make_config(sequence_length=8, stride=4, *, train_ratio=1e6, min_env_steps=1, **changes):
-    tiny = PRESETS["tiny"]()
+    tiny = PRESETS["debug"]()
     changes = {"num_environments": 1, **changes}
     capacity = changes.pop("capacity_env_steps", 100_000)
     return dataclasses.replace(

@@ -34,7 +34,7 @@ REWARD_SCALE = 2.0
 
 
 def make_config(**behaviour) -> R2IConfig:
-    tiny = presets.tiny()
+    tiny = presets.debug()
     return dataclasses.replace(
         tiny,
         reward_scale=REWARD_SCALE,
