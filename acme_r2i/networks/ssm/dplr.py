@@ -26,8 +26,8 @@ class S4(layer.SSMLayer):
     [2, H, N], real and imaginary parts, D [H], log_step [H] and, if learned, initial_state
     [2, H, N]. All float32. The state is complex64 [B, H, N].
 
-    A step costs O(H N). The parallel unroll costs O(T H N^2 log T), in dense products: where N is
-    large, or T small, the sequential one is faster. Both halves of every conjugate pair are kept,
+    A step costs O(H N). The parallel unroll costs O(T H N^2 log T), in dense products: on a CPU the
+    sequential one is several times faster. Both halves of every conjugate pair are kept,
     since the rank-one term couples them. P and Q start equal, which makes A stable; nothing keeps
     them so.
     """
