@@ -7,7 +7,9 @@ run that can be loads JAX, Acme and the simulators, which takes seconds.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
+import json
 import os
 import sys
 import textwrap
@@ -22,7 +24,7 @@ from acme_r2i.launch.errors import UsageError
 _DESCRIPTION = "Recall to Imagine (R2I): a world-model agent with state-space memory."
 
 _EPILOG = """\
-r2i train --help tells what a run takes, e.g.
+r2i COMMAND --help tells what a command takes, e.g.
   r2i train --env popgym:RepeatPreviousEasy --workdir runs/first
 """
 
@@ -35,10 +37,13 @@ ends a run early and leaves its files whole.
 _TRAIN_EPILOG = """\
 presets:
 {presets}
+  The first sets everything, those below change it: --preset popgym,dreamerv3,small
 
 fields:
   Every field of the settings can be set by its dotted path, on top of the preset:
     --batch_size 8 --behaviour.horizon 10 --world_model.core.layers 3
+  Settings that come in kinds change kind, and keep what both kinds have:
+    --world_model.core.kind s4d --world_model.latent.kind gaussian
   r2i train --help-fields lists them, with the values of the preset given by --preset.
 
 examples:
@@ -46,6 +51,12 @@ examples:
   r2i train --env bsuite:memory_len/3 --env-steps 50000 --behaviour.entropy_scale 1e-3
 
 exit code: 0 when the run is done, 2 if it cannot be, 130 after Ctrl-C, 143 after SIGTERM.
+"""
+
+
+_PRESETS_DESCRIPTION = """\
+Lists the named settings with their numbers of parameters, or shows one whole: every field, its
+value and what it means. With commas between them, presets stack: popgym,dreamerv3,small.
 """
 
 
@@ -105,24 +116,46 @@ def _make_parser() -> _Parser:
     )
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     _add_train(commands)
+    _add_presets(commands)
     return parser
 
 
-def _add_train(commands: argparse._SubParsersAction) -> None:
-    presets = "\n".join(
-        f"  {name:<10}{inspect.getdoc(preset).splitlines()[0]}" for name, preset in PRESETS.items()
+def _describe_presets() -> str:
+    return "\n".join(
+        f"  {name:<13}{inspect.getdoc(preset).splitlines()[0]}" for name, preset in PRESETS.items()
     )
+
+
+def _add_presets(commands: argparse._SubParsersAction) -> None:
+    presets = commands.add_parser(
+        "presets",
+        help="list the named settings, or show one",
+        usage="r2i presets [NAME[,NAME...]] [--json]",
+        description=_PRESETS_DESCRIPTION,
+        epilog=f"presets:\n{_describe_presets()}",
+    )
+    presets.set_defaults(run=_presets)
+    presets.add_argument("name", nargs="?", metavar="NAME", help="show this one whole")
+    presets.add_argument("--json", action="store_true", help="show it as JSON")
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
     train = commands.add_parser(
         "train",
         help="train the agent on a task",
         usage="r2i train --env SUITE:TASK [options] [--FIELD VALUE ...]",
         description=_TRAIN_DESCRIPTION,
-        epilog=_TRAIN_EPILOG.format(presets=presets),
+        epilog=_TRAIN_EPILOG.format(presets=_describe_presets()),
     )
     train.set_defaults(run=_train)
     add = train.add_argument
     add("--env", metavar="SUITE:TASK", help="the task, e.g. popgym:RepeatPreviousEasy (needed)")
-    add("--preset", metavar="NAME", default=options.DEFAULT_PRESET, help=_help("named settings"))
+    add(
+        "--preset",
+        metavar="NAME[,NAME...]",
+        default=options.DEFAULT_PRESET,
+        help=_help("named settings"),
+    )
     add(
         "--env-steps",
         metavar="N",
@@ -165,6 +198,26 @@ def _train(typed: argparse.Namespace, fields: list[str]) -> int:
     from acme_r2i.launch.train import train
 
     return train(checked)
+
+
+def _presets(typed: argparse.Namespace, others: list[str]) -> int:
+    if others:
+        raise UsageError(f"unexpected argument {others[0]!r}; see r2i presets --help")
+    if typed.name is None:
+        if typed.json:
+            raise UsageError("--json shows one preset: r2i presets NAME --json")
+        print(f"{_describe_presets()}\n")
+        from acme_r2i.launch import preset_listing  # imports JAX
+
+        for line in preset_listing.table():
+            print(line, flush=True)
+        return 0
+    config, _ = options.make_config(typed.name, "")
+    if typed.json:
+        print(json.dumps(dataclasses.asdict(config), indent=2))
+    else:
+        _print_fields(config)
+    return 0
 
 
 def _print_fields(config: Any) -> None:
