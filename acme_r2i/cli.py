@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import json
 import os
+import pathlib
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -57,6 +58,13 @@ exit code: 0 when the run is done, 2 if it cannot be, 130 after Ctrl-C, 143 afte
 _PRESETS_DESCRIPTION = """\
 Lists the named settings with their numbers of parameters, or shows one whole: every field, its
 value and what it means. With commas between them, presets stack: popgym,dreamerv3,small.
+"""
+
+
+_IMAGINE_DESCRIPTION = """\
+Plays an episode with the policy of a run that has ended. The world model sees the first rows; from
+there on it is given the actions alone, and imagines. Draws lines.png and, of images, strip.png and
+animation.gif.
 """
 
 
@@ -117,6 +125,7 @@ def _make_parser() -> _Parser:
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     _add_train(commands)
     _add_presets(commands)
+    _add_imagine(commands)
     return parser
 
 
@@ -177,6 +186,22 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add("--help-fields", action="store_true", help="show every field and its value, and exit")
 
 
+def _add_imagine(commands: argparse._SubParsersAction) -> None:
+    imagine = commands.add_parser(
+        "imagine",
+        help="draw what a trained world model expects, beside what happens",
+        usage="r2i imagine RUN [options]",
+        description=_IMAGINE_DESCRIPTION,
+    )
+    imagine.set_defaults(run=_imagine)
+    add = imagine.add_argument
+    add("folder", metavar="RUN", help="folder of a run that has ended")
+    add("--context", metavar="N", default="10", help=_help("rows that the model sees"))
+    add("--horizon", metavar="N", default="30", help=_help("rows that it then imagines"))
+    add("--seed", metavar="N", default="0", help=_help("of the episode and of imagination"))
+    add("--out", metavar="DIR", help="folder of the pictures (default: RUN/imagine)")
+
+
 def _help(text: str) -> str:
     return f"{text} (default: %(default)s)"
 
@@ -198,6 +223,25 @@ def _train(typed: argparse.Namespace, fields: list[str]) -> int:
     from acme_r2i.launch.train import train
 
     return train(checked)
+
+
+def _imagine(typed: argparse.Namespace, others: list[str]) -> int:
+    if others:
+        raise UsageError(f"unexpected argument {others[0]!r}; see r2i imagine --help")
+    context, horizon, seed = (
+        options.whole_number(f"--{name}", getattr(typed, name), minimum)
+        for name, minimum in (("context", 1), ("horizon", 1), ("seed", 0))
+    )
+    folder = pathlib.Path(typed.folder)
+    from acme_r2i.launch import imagine  # imports JAX
+    from acme_r2i.reports import open_loop
+
+    run = imagine.load_run(folder, seed)
+    prediction = imagine.predict(run, context, horizon, seed)
+    out = pathlib.Path(typed.out) if typed.out else folder / "imagine"
+    for path in open_loop.draw(prediction, f"R2I on {run.task}", out):
+        print(path)
+    return 0
 
 
 def _presets(typed: argparse.Namespace, others: list[str]) -> int:
