@@ -114,6 +114,7 @@ def _run(arguments: list[str]) -> int:
             raise UsageError(f"unexpected argument {others[0]!r}; see r2i --help")
         parser.print_help()
         return 0
+    _silence_tensorflow()
     return typed.run(typed, others)
 
 
@@ -269,6 +270,16 @@ def _print_fields(config: Any) -> None:
         value = ",".join(map(str, field.value)) if isinstance(field.value, tuple) else field.value
         print(f"--{field.name} {value}")
         print(textwrap.indent(textwrap.fill(field.description, 92), "    "))
+
+
+def _silence_tensorflow() -> None:
+    """Hides TensorFlow's start-up complaints unless the user wants some level, as acme_compat does.
+
+    It has to be done before TensorFlow is loaded, and rlax loads it where it is installed, through
+    TensorFlow Probability. JAX sets "1" itself, so that is nobody's wish.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
 if __name__ == "__main__":

@@ -189,7 +189,7 @@ def cpu() -> R2IConfig:
 
 
 def cpu_control() -> R2IConfig:
-    """``cpu`` for tasks whose state is continuous and in sight: a larger z, the paper's weights."""
+    """``cpu`` for control and small images: a z with room for them, the paper's loss weights."""
     config = cpu()
     model = dataclasses.replace(
         config.world_model, latent=CategoricalConfig(8, 8), loss_scales=LossScales()
