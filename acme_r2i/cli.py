@@ -109,8 +109,10 @@ def _make_parser() -> _Parser:
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
+    width = max(map(len, PRESETS)) + 2
     presets = "\n".join(
-        f"  {name:<10}{inspect.getdoc(preset).splitlines()[0]}" for name, preset in PRESETS.items()
+        f"  {name:<{width}}{inspect.getdoc(preset).splitlines()[0]}"
+        for name, preset in PRESETS.items()
     )
     train = commands.add_parser(
         "train",
