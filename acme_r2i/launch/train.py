@@ -125,6 +125,9 @@ def _run(
     )
     with contextlib.closing(reporter):
         counts = loop.run(options.env_steps)
+        from acme_r2i.launch.parameters import save_parameters  # imports JAX
+
+        save_parameters(folder.path, agent.learner.save().params)
         updates_due = blueprint.schedule.due(options.env_steps)
         whole = counts.env_steps == options.env_steps and counts.learner_steps == updates_due
         return reporter.finish(counts, interrupted=not whole)
