@@ -1,8 +1,8 @@
 """The precision of matrix products and convolutions, chosen once for everything inside a context.
 
 Only the products are affected: their arguments are rounded to the chosen type, they are summed in
-float32, and they return float32. So parameters, normalisation, recurrences, distributions and
-losses need no care.
+float32, and they return float32 (convolutions after rounding their result, too). So parameters,
+normalisation, recurrences, distributions and losses need no care.
 """
 
 from __future__ import annotations
