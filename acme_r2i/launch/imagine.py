@@ -117,7 +117,7 @@ def predict(run: TrainedRun, context: int, horizon: int, seed: int) -> Predictio
         )
     observation = jax.tree.map(lambda *x: np.stack(x), *(t.observation for t in timesteps))
     decoded, reward, continue_prob = jax.jit(_expect, static_argnums=(0, 4))(
-        networks, run.params.world_model, imagine_key, (observation, actions), context
+        networks.model, run.params.world_model, imagine_key, (observation, actions), context
     )
     space = networks.observations
     return Prediction(
@@ -152,14 +152,13 @@ def _play(run: TrainedRun, rows: int, key: jax.Array) -> tuple[list[dm_env.TimeS
 
 
 def _expect(
-    networks: R2INetworks, params: Any, key: jax.Array, rows: tuple[Any, Any], context: int
+    model: WorldModelFunctions, params: Any, key: jax.Array, rows: tuple[Any, Any], context: int
 ) -> tuple[Decoded, jax.Array, jax.Array]:
     """Predicted observations, rewards (as scaled in training) and continues, [T, ...] each."""
-    latent = imagine_latent(networks.model, params, key, *rows, context)
-    features = model_features(latent)
-    heads = networks.model.predict(params, features)
+    features = model_features(imagine_latent(model, params, key, *rows, context))
+    heads = model.predict(params, features)
     scalar = SymlogTwoHot(heads.reward.shape[-1])
-    decoded = networks.model.decode(params, features)
+    decoded = model.decode(params, features)
     return decoded, scalar.mean(heads.reward), jax.nn.sigmoid(heads.continue_prob)
 
 
