@@ -25,14 +25,3 @@ def test_parameters_are_counted_as_they_are_made():
 @pytest.mark.slow
 def test_the_page_has_the_table_as_it_is():
     assert "\n".join(preset_listing.table()) in PAGE.read_text()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", presets.WHOLE)
-def test_every_whole_preset_and_its_twin_are_in_the_table(name):
-    page = PAGE.read_text()
-    (line,) = [line for line in page.splitlines() if line.startswith(f"{name} ")]
-    environment = preset_listing.example(name)
-    for stack in ([name], [name, "dreamerv3"]):
-        count = preset_listing.count_parameters(presets.compose(stack), environment)
-        assert f" {count:,} " in line
