@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from acme_r2i import __version__
-from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.launch import options, overrides
+from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
 from acme_r2i.launch.errors import UsageError
 
 _DESCRIPTION = "Recall to Imagine (R2I): a world-model agent with state-space memory."
@@ -27,23 +27,26 @@ r2i train --help tells what a run takes, e.g.
 """
 
 _TRAIN_DESCRIPTION = """\
-Trains R2I on a task. The run's folder gets config.json (every setting), metrics.jsonl (a line every
-so many environment steps), episodes.csv (a line an episode) and, at the end, summary.json. Ctrl-C
-ends a run early and leaves its files whole.
+Trains an agent on a task; R2I, unless --agent names another. The run's folder gets config.json
+(every setting), metrics.jsonl (a line every so many environment steps), episodes.csv (a line an
+episode) and, at the end, summary.json. Ctrl-C ends a run early and leaves its files whole.
 """
 
 _TRAIN_EPILOG = """\
-presets:
+agents:
+{agents}
+
 {presets}
 
 fields:
   Every field of the settings can be set by its dotted path, on top of the preset:
     --batch_size 8 --behaviour.horizon 10 --world_model.core.layers 3
-  r2i train --help-fields lists them, with the values of the preset given by --preset.
+  r2i train --help-fields lists them, for the agent and the preset that are given with it.
 
 examples:
   r2i train --env popgym:RepeatPreviousEasy --env-steps 100000 --seed 0 --workdir runs/first
   r2i train --env bsuite:memory_len/3 --env-steps 50000 --behaviour.entropy_scale 1e-3
+  r2i train --agent r2d2 --core lstm --env popgym:RepeatPreviousEasy --trace_length 32
 
 exit code: 0 when the run is done, 2 if it cannot be, 130 after Ctrl-C, 143 after SIGTERM.
 """
@@ -109,19 +112,27 @@ def _make_parser() -> _Parser:
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
-    presets = "\n".join(
-        f"  {name:<10}{inspect.getdoc(preset).splitlines()[0]}" for name, preset in PRESETS.items()
+    agents = "\n".join(f"  {name:<10}{kind.summary}" for name, kind in AGENTS.items())
+    presets = "\n\n".join(
+        "\n".join([f"presets of {name}:", *map(_describe_preset, kind.presets.items())])
+        for name, kind in AGENTS.items()
     )
     train = commands.add_parser(
         "train",
-        help="train the agent on a task",
+        help="train an agent on a task",
         usage="r2i train --env SUITE:TASK [options] [--FIELD VALUE ...]",
         description=_TRAIN_DESCRIPTION,
-        epilog=_TRAIN_EPILOG.format(presets=presets),
+        epilog=_TRAIN_EPILOG.format(agents=agents, presets=presets),
     )
     train.set_defaults(run=_train)
     add = train.add_argument
     add("--env", metavar="SUITE:TASK", help="the task, e.g. popgym:RepeatPreviousEasy (needed)")
+    add("--agent", metavar="NAME", default=DEFAULT_AGENT, help=_help("what to train"))
+    add(
+        "--core",
+        metavar="NAME",
+        help=f"sequence core, with --agent r2d2: {', '.join(AGENTS['r2d2'].core_names)}",
+    )
     add("--preset", metavar="NAME", default=options.DEFAULT_PRESET, help=_help("named settings"))
     add(
         "--env-steps",
@@ -144,6 +155,11 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add("--help-fields", action="store_true", help="show every field and its value, and exit")
 
 
+def _describe_preset(item: tuple[str, Any]) -> str:
+    name, preset = item
+    return f"  {name:<10}{inspect.getdoc(preset).splitlines()[0]}"
+
+
 def _help(text: str) -> str:
     return f"{text} (default: %(default)s)"
 
@@ -151,10 +167,15 @@ def _help(text: str) -> str:
 def _train(typed: argparse.Namespace, fields: list[str]) -> int:
     if typed.help_fields:
         task = options.task_name(typed.env) if typed.env else ""
-        _print_fields(options.make_config(typed.preset, task, fields)[0])
+        config, _ = options.make_config(
+            typed.preset, task, fields, agent=typed.agent, core=typed.core
+        )
+        _print_fields(config)
         return 0
     checked = options.make_options(
         env=typed.env,
+        agent=typed.agent,
+        core=typed.core,
         preset=typed.preset,
         env_steps=typed.env_steps,
         seed=typed.seed,
