@@ -83,6 +83,10 @@ def load_run(folder: pathlib.Path, seed: int) -> TrainedRun:
         described = json.loads((folder / run_folder.CONFIG).read_text())
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder} holds no run: {run_folder.CONFIG}: {error}") from None
+    if described.get("agent", "r2i") != "r2i":
+        raise UsageError(
+            f"the run in {folder} is of {described['agent']}, which has no world model"
+        )
     try:
         config = from_dict(described["config"])
         environment = environments.make_environment(described["env"], seed=seed)

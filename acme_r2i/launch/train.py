@@ -20,6 +20,7 @@ import dm_env
 import numpy as np
 
 from acme_r2i import __version__, environments
+from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.metrics import EPISODES_IN_MEAN
 from acme_r2i.launch.options import TrainOptions
@@ -60,7 +61,9 @@ def train(options: TrainOptions) -> int:
             stack.callback(environment.close)
         from acme_r2i.launch import blueprint as blueprint_lib  # imports JAX
 
-        blueprint = blueprint_lib.make_blueprint(options.config, envs[0], options.env_steps)
+        blueprint = blueprint_lib.make_blueprint(
+            AGENTS[options.agent], options.config, envs[0], options.env_steps
+        )
         device = blueprint_lib.describe_device()
         folder = RunFolder(options.workdir, describe_run(options, device))
         stack.callback(folder.close)
@@ -78,6 +81,7 @@ def train(options: TrainOptions) -> int:
 def describe_run(options: TrainOptions, device: str) -> dict[str, Any]:
     """What config.json says: all it takes to do the run again, and what it ran on."""
     return {
+        "agent": options.agent,
         "env": options.env,
         "preset": options.preset,
         "overrides": options.overrides,
@@ -138,6 +142,7 @@ def _introduction(options: TrainOptions, blueprint: Blueprint, device: str) -> s
     parameters = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.items())
     lines = {
         "task": f"{options.env}, preset {options.preset}, seed {options.seed}",
+        "agent": options.agent,
         "fields": ", ".join(f"{name}={value}" for name, value in options.overrides.items()),
         "device": f"{device}, {os.cpu_count()} CPU cores",
         "parameters": f"{sum(counts.values()):,} ({parameters})",
