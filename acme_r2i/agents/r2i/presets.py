@@ -191,7 +191,7 @@ def cpu() -> R2IConfig:
 
 
 def cpu_control() -> R2IConfig:
-    """``cpu`` for control and small images: a z with room for them, the paper's loss weights."""
+    """``cpu`` for control and small images: a larger z, the paper's loss weights."""
     config = cpu()
     model = dataclasses.replace(
         config.world_model, latent=CategoricalConfig(8, 8), loss_scales=LossScales()
