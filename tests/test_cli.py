@@ -21,7 +21,9 @@ TINY = (*TASK, "--preset", "debug", "--env-steps", "100")
 
 # What is wrong -> the line on stderr, whole or its beginning (where it ends in "...").
 WRONG = {
-    ("trian",): "argument COMMAND: invalid choice: 'trian' (choose from 'train')",
+    (
+        "trian",
+    ): "argument COMMAND: invalid choice: 'trian' (choose from 'train', 'presets', 'imagine')",
     ("--seed=3",): "unexpected argument '--seed=3'; see r2i --help",
     ("train",): "--env is needed, e.g. --env popgym:RepeatPreviousEasy",
     ("train", "--env"): "argument --env: expected one argument",
@@ -41,6 +43,21 @@ WRONG = {
     ("train", *TASK, "--preset", "popgim"): "unknown preset 'popgim'; did you mean popgym?",
     ("train", *TASK, "--preset", "x"): (
         f"unknown preset 'x'; presets: {', '.join(presets.PRESETS)}"
+    ),
+    ("train", *TASK, "--preset", "cpu,popgim"): "unknown preset 'popgim'; did you mean popgym?",
+    ("train", *TASK, "--preset", "dreamerv3"): (
+        "preset 'dreamerv3' changes another, and cannot come first; first is one of "
+        f"{', '.join(presets.WHOLE)}"
+    ),
+    ("train", *TASK, "--preset", "cpu,debug"): (
+        "preset 'debug' sets everything, and would undo 'cpu' before it; what follows is one of "
+        f"{', '.join(presets.CHANGES)}"
+    ),
+    ("train", *TASK, "--world_model.core.kind", "s6"): (
+        "--world_model.core.kind='s6' is not allowed: it must be one of s5, s4d, s4, gru"
+    ),
+    ("train", *TASK, "--world_model.core.kind", "gru", "--world_model.core.state_size", "8"): (
+        "unknown field --world_model.core.state_size; did you mean ..."
     ),
     ("train", *TASK, "--horizon", "3"): (
         "unknown field --horizon; did you mean --behaviour.horizon?"
@@ -96,7 +113,12 @@ WRONG_LATER = {
     ("train", *TINY, "--num_environments", "50"): (
         "--env-steps=100 is not allowed: it must be at least 400, ..."
     ),
-    ("train", "--env", "popgym:PositionOnlyPendulumEasy"): "action spec BoundedArray(...",
+    ("train", *TINY, "--behaviour.actor_gradient", "reparameterised"): (
+        "behaviour.actor_gradient='reparameterised' is not allowed with discrete actions: ..."
+    ),
+    ("train", *TINY, "--world_model.vector_keys", "position"): (
+        "no observation is chosen: of observation, no image matches image_keys='.*' and ..."
+    ),
 }
 
 

@@ -27,6 +27,8 @@ _dtype: contextvars.ContextVar[Any] = contextvars.ContextVar("dtype", default=jn
 def products_in(precision: str) -> Iterator[None]:
     """Products traced inside are done in "float32" or "bfloat16".
 
+    A function that is jitted keeps the precision that it was first traced with.
+
     Raises:
       ValueError: for another name.
     """

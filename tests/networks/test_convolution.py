@@ -149,9 +149,9 @@ def test_the_encoder_by_hand():
     apply, params = with_random_params(lambda: ImageEncoder(2, name="encoder"), image)
     values = image.reshape(6, 16, 16, 3)
     for stage in range(2):
-        conv = params[f"encoder/~/conv_{stage}"]
+        conv = params[f"encoder/conv_{stage}"]
         values = convolved(values, conv["w"]) + conv["b"]
-        values = silu(normalised(values, params[f"encoder/~/norm_{stage}"]))
+        values = silu(normalised(values, params[f"encoder/norm_{stage}"]))
     np.testing.assert_allclose(apply(params, image), values.reshape(2, 3, -1), atol=1e-3)
 
 
@@ -159,11 +159,11 @@ def test_the_decoder_by_hand():
     """A linear layer to 4 x 4; norm, SiLU and transposed convolution; nothing after the last."""
     features = images(2, 3, 5)
     apply, params = with_random_params(lambda: ImageDecoder(2, 16, 3, name="decoder"), features)
-    linear = params["decoder/~/input"]
+    linear = params["decoder/input"]
     values = (features @ linear["w"] + linear["b"]).reshape(6, 4, 4, 4)
     for stage in range(2):
-        conv = params[f"decoder/~/conv_{stage}"]
-        values = silu(normalised(values, params[f"decoder/~/norm_{stage}"]))
+        conv = params[f"decoder/conv_{stage}"]
+        values = silu(normalised(values, params[f"decoder/norm_{stage}"]))
         values = spread(values, conv["w"][::-1, ::-1]) + conv["b"]
     np.testing.assert_allclose(apply(params, features), values.reshape(2, 3, 16, 16, 3), atol=1e-3)
 

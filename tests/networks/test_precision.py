@@ -72,8 +72,8 @@ def test_leading_axes_and_vmap_are_the_same(leading):
 
 
 def product_dtype():
-    """Of the arguments of a product traced here."""
-    jaxpr = jax.make_jaxpr(product)(INPUTS, WEIGHTS).jaxpr
+    """Of the arguments of a product traced here; a new function each time, as JAX keeps traces."""
+    jaxpr = jax.make_jaxpr(lambda inputs, weights: product(inputs, weights))(INPUTS, WEIGHTS)
     names = str(jaxpr)
     assert "dot_general" in names
     return "bfloat16" if "bf16" in names else "float32"
@@ -93,6 +93,14 @@ def test_the_context_ends_with_an_exception():
     with pytest.raises(KeyError), products_in("bfloat16"):
         raise KeyError
     assert product_dtype() == "float32"
+
+
+def test_what_is_traced_keeps_its_precision():
+    function = jax.jit(lambda inputs, weights: product(inputs, weights))
+    with products_in("bfloat16"):
+        expected = function(INPUTS, WEIGHTS)
+    np.testing.assert_array_equal(function(INPUTS, WEIGHTS), expected)
+    assert np.any(expected != product(INPUTS, WEIGHTS))
 
 
 @pytest.mark.parametrize("name", ["float16", "bf16", "", None])
