@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from acme_r2i import __version__
-from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.launch import options, overrides
+from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
 from acme_r2i.launch.errors import UsageError
 
 _DESCRIPTION = "Recall to Imagine (R2I): a world-model agent with state-space memory."
@@ -30,26 +30,29 @@ r2i COMMAND --help tells what a command takes, e.g.
 """
 
 _TRAIN_DESCRIPTION = """\
-Trains R2I on a task. The run's folder gets config.json (every setting), metrics.jsonl (a line every
-so many environment steps), episodes.csv (a line an episode) and, at the end, summary.json. Ctrl-C
-ends a run early and leaves its files whole.
+Trains an agent on a task; R2I, unless --agent names another. The run's folder gets config.json
+(every setting), metrics.jsonl (a line every so many environment steps), episodes.csv (a line an
+episode) and, at the end, summary.json. Ctrl-C ends a run early and leaves its files whole.
 """
 
 _TRAIN_EPILOG = """\
-presets:
+agents:
+{agents}
+
 {presets}
-  The first sets everything, those below change it: --preset popgym,dreamerv3,small
+  With commas between them they stack: --preset popgym,dreamerv3,small
 
 fields:
   Every field of the settings can be set by its dotted path, on top of the preset:
     --batch_size 8 --behaviour.horizon 10 --world_model.core.layers 3
   Settings that come in kinds change kind, and keep what both kinds have:
     --world_model.core.kind s4d --world_model.latent.kind gaussian
-  r2i train --help-fields lists them, with the values of the preset given by --preset.
+  r2i train --help-fields lists them, for the agent and the preset that are given with it.
 
 examples:
   r2i train --env popgym:RepeatPreviousEasy --env-steps 100000 --seed 0 --workdir runs/first
   r2i train --env bsuite:memory_len/3 --env-steps 50000 --behaviour.entropy_scale 1e-3
+  r2i train --agent r2d2 --core lstm --env popgym:RepeatPreviousEasy --trace_length 32
 
 exit code: 0 when the run is done, 2 if it cannot be, 130 after Ctrl-C, 143 after SIGTERM.
 """
@@ -114,6 +117,7 @@ def _run(arguments: list[str]) -> int:
             raise UsageError(f"unexpected argument {others[0]!r}; see r2i --help")
         parser.print_help()
         return 0
+    _silence_tensorflow()
     return typed.run(typed, others)
 
 
@@ -129,9 +133,10 @@ def _make_parser() -> _Parser:
     return parser
 
 
-def _describe_presets() -> str:
+def _describe_presets(agent: str) -> str:
     return "\n".join(
-        f"  {name:<13}{inspect.getdoc(preset).splitlines()[0]}" for name, preset in PRESETS.items()
+        f"  {name:<13}{inspect.getdoc(preset).splitlines()[0]}"
+        for name, preset in AGENTS[agent].presets.items()
     )
 
 
@@ -139,26 +144,38 @@ def _add_presets(commands: argparse._SubParsersAction) -> None:
     presets = commands.add_parser(
         "presets",
         help="list the named settings, or show one",
-        usage="r2i presets [NAME[,NAME...]] [--json]",
+        usage="r2i presets [NAME[,NAME...]] [--agent NAME] [--json]",
         description=_PRESETS_DESCRIPTION,
-        epilog=f"presets:\n{_describe_presets()}",
+        epilog="\n\n".join(f"presets of {name}:\n{_describe_presets(name)}" for name in AGENTS),
     )
     presets.set_defaults(run=_presets)
     presets.add_argument("name", nargs="?", metavar="NAME", help="show this one whole")
+    presets.add_argument("--agent", metavar="NAME", default=DEFAULT_AGENT, help=_help("whose"))
     presets.add_argument("--json", action="store_true", help="show it as JSON")
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
     train = commands.add_parser(
         "train",
-        help="train the agent on a task",
+        help="train an agent on a task",
         usage="r2i train --env SUITE:TASK [options] [--FIELD VALUE ...]",
         description=_TRAIN_DESCRIPTION,
-        epilog=_TRAIN_EPILOG.format(presets=_describe_presets()),
+        epilog=_TRAIN_EPILOG.format(
+            agents="\n".join(f"  {name:<13}{kind.summary}" for name, kind in AGENTS.items()),
+            presets="\n\n".join(
+                f"presets of {name}:\n{_describe_presets(name)}" for name in AGENTS
+            ),
+        ),
     )
     train.set_defaults(run=_train)
     add = train.add_argument
     add("--env", metavar="SUITE:TASK", help="the task, e.g. popgym:RepeatPreviousEasy (needed)")
+    add("--agent", metavar="NAME", default=DEFAULT_AGENT, help=_help("what to train"))
+    add(
+        "--core",
+        metavar="NAME",
+        help=f"sequence core, with --agent r2d2: {', '.join(AGENTS['r2d2'].core_names)}",
+    )
     add(
         "--preset",
         metavar="NAME[,NAME...]",
@@ -209,10 +226,15 @@ def _help(text: str) -> str:
 def _train(typed: argparse.Namespace, fields: list[str]) -> int:
     if typed.help_fields:
         task = options.task_name(typed.env) if typed.env else ""
-        _print_fields(options.make_config(typed.preset, task, fields)[0])
+        config, _ = options.make_config(
+            typed.preset, task, fields, agent=typed.agent, core=typed.core
+        )
+        _print_fields(config)
         return 0
     checked = options.make_options(
         env=typed.env,
+        agent=typed.agent,
+        core=typed.core,
         preset=typed.preset,
         env_steps=typed.env_steps,
         seed=typed.seed,
@@ -250,13 +272,14 @@ def _presets(typed: argparse.Namespace, others: list[str]) -> int:
     if typed.name is None:
         if typed.json:
             raise UsageError("--json shows one preset: r2i presets NAME --json")
-        print(f"{_describe_presets()}\n")
+        for name in AGENTS:
+            print(f"presets of {name}:\n{_describe_presets(name)}\n")
         from acme_r2i.launch import preset_listing  # imports JAX
 
         for line in preset_listing.table():
             print(line, flush=True)
         return 0
-    config, _ = options.make_config(typed.name, "")
+    config, _ = options.make_config(typed.name, "", agent=typed.agent)
     if typed.json:
         print(json.dumps(dataclasses.asdict(config), indent=2))
     else:
@@ -269,6 +292,16 @@ def _print_fields(config: Any) -> None:
         value = ",".join(map(str, field.value)) if isinstance(field.value, tuple) else field.value
         print(f"--{field.name} {value}")
         print(textwrap.indent(textwrap.fill(field.description, 92), "    "))
+
+
+def _silence_tensorflow() -> None:
+    """Hides TensorFlow's start-up complaints unless the user wants some level, as acme_compat does.
+
+    It has to be done before TensorFlow is loaded, and rlax loads it where it is installed, through
+    TensorFlow Probability. JAX sets "1" itself, so that is nobody's wish.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
 if __name__ == "__main__":

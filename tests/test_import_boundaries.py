@@ -53,7 +53,7 @@ class Layer:
 LAYERS = (
     Layer(
         "package",
-        ("acme_r2i", "acme_r2i.agents", "acme_r2i.agents.r2i"),
+        ("acme_r2i", "acme_r2i.agents", "acme_r2i.agents.r2i", "acme_r2i.agents.r2d2"),
         outside=frozenset(),
         inside=("networks", "pure half"),
     ),
@@ -91,21 +91,29 @@ LAYERS = (
     ),
     Layer(
         "acting and learning",
-        ("acme_r2i.agents.r2i.acting*", "acme_r2i.agents.r2i.learning*"),
+        ("acme_r2i.agents.*.acting*", "acme_r2i.agents.*.learning*"),
         outside=ANYTHING,
         inside=("acme_compat", "networks", "pure half", "replay"),
         never=frozenset({"experiments", "reverb", "tensorflow"}),
     ),
+    # Acme's form of networks that are pure themselves.
+    Layer(
+        "networks for acme",
+        ("acme_r2i.agents.r2d2.networks*",),
+        outside=ANYTHING,
+        inside=("acme_compat", "networks", "pure half"),
+        never=frozenset({"experiments", "reverb", "tensorflow"}),
+    ),
     Layer(
         "builder",
-        ("acme_r2i.agents.r2i.builder*",),
+        ("acme_r2i.agents.*.builder*",),
         outside=ANYTHING,
         inside=("acme_compat", "networks", "pure half", "replay", "acting and learning"),
         never=frozenset({"experiments", "tensorflow"}),
     ),
     Layer(
         "pure half",
-        ("acme_r2i.agents.r2i.*",),
+        ("acme_r2i.agents.r2i.*", "acme_r2i.agents.r2d2.*"),
         outside=NETWORKS | {"dm_env", "optax"},
         inside=("networks",),
     ),
@@ -241,6 +249,10 @@ def test_nothing_but_their_own_tests_imports_experiments():
         ("acme_r2i.agents.r2i.learning", "import reverb", ["reverb"]),
         ("acme_r2i.agents.r2i.builder", "import reverb", []),
         ("acme_r2i.agents.r2i.builder", "def f():\n  import tensorflow", ["tensorflow"]),
+        ("acme_r2i.agents.r2d2.builder", "import reverb, acme_r2i.agents.r2i.acting", []),
+        ("acme_r2i.agents.r2d2.q_network", "import haiku, acme_r2i.agents.r2i.checks", []),
+        ("acme_r2i.agents.r2d2.q_network", "import acme", ["acme"]),
+        ("acme_r2i.agents.r2d2.networks", "import acme, reverb", ["reverb"]),
         ("acme_r2i.agents.r2i.replay", "import reverb, tensorflow", []),
         ("acme_r2i.agents.r2i.replay", "import acme_r2i.cli", ["cli"]),
         ("acme_r2i.launch.sweep", "from acme_r2i.agents.r2i import builder", []),

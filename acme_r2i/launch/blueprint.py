@@ -11,9 +11,7 @@ from typing import Any, NamedTuple
 import dm_env
 import jax
 
-from acme_r2i.agents.r2i import replay
-from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
+from acme_r2i.launch.agent_kinds import AgentConfig, AgentKind
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.run_loop import UpdateSchedule
 
@@ -31,29 +29,31 @@ class Blueprint(NamedTuple):
     """An agent that can be built: all that can be refused has been checked.
 
     Attributes:
+      kind: which agent.
       config: its settings.
       spec: of the environment.
       networks: pure functions.
       schedule: when updates are due.
     """
 
-    config: R2IConfig
+    kind: AgentKind
+    config: AgentConfig
     spec: EnvironmentSpec
-    networks: R2INetworks
+    networks: Any
     schedule: UpdateSchedule
 
     def parameter_counts(self) -> dict[str, int]:
-        """Numbers of parameters: world_model, actor, critic. Nothing is computed for it."""
+        """Numbers of parameters by what they belong to. Nothing is computed for it."""
         params = jax.eval_shape(self.networks.init, jax.random.key(0))
-        groups = params._asdict()
-        del groups["slow_critic"]  # a copy of the critic
         return {
             name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(group))
-            for name, group in groups.items()
+            for name, group in self.kind.parameter_groups(params).items()
         }
 
 
-def make_blueprint(config: R2IConfig, environment: dm_env.Environment, env_steps: int) -> Blueprint:
+def make_blueprint(
+    kind: AgentKind, config: AgentConfig, environment: dm_env.Environment, env_steps: int
+) -> Blueprint:
     """Checks whether the agent suits the environment and the length of the run.
 
     Raises:
@@ -66,8 +66,8 @@ def make_blueprint(config: R2IConfig, environment: dm_env.Environment, env_steps
         discounts=environment.discount_spec(),
     )
     try:
-        first_env_steps = replay.table_sizes(config).min_rows
-        networks = make_networks(config, spec.observations, spec.actions)
+        first_env_steps = kind.first_env_steps(config)
+        networks = kind.make_networks(config, spec)
     except ValueError as error:
         raise UsageError(str(error)) from None
     if env_steps < first_env_steps:
@@ -82,7 +82,7 @@ def make_blueprint(config: R2IConfig, environment: dm_env.Environment, env_steps
         batch_size=config.batch_size,
         sequence_length=config.sequence_length,
     )
-    return Blueprint(config, spec, networks, schedule)
+    return Blueprint(kind, config, spec, networks, schedule)
 
 
 def describe_device() -> str:

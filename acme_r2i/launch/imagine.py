@@ -22,7 +22,7 @@ from acme_r2i import environments
 from acme_r2i.agents.r2i.config import R2IConfig, from_dict
 from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
 from acme_r2i.agents.r2i.types import ActorState, LatentState, Params
-from acme_r2i.agents.r2i.world_model import Decoded, model_features
+from acme_r2i.agents.r2i.world_model import Decoded, WorldModelFunctions, model_features
 from acme_r2i.launch import run_folder
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.parameters import load_parameters
@@ -83,6 +83,10 @@ def load_run(folder: pathlib.Path, seed: int) -> TrainedRun:
         described = json.loads((folder / run_folder.CONFIG).read_text())
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder} holds no run: {run_folder.CONFIG}: {error}") from None
+    if described.get("agent", "r2i") != "r2i":
+        raise UsageError(
+            f"the run in {folder} is of {described['agent']}, which has no world model"
+        )
     try:
         config = from_dict(described["config"])
         environment = environments.make_environment(described["env"], seed=seed)
@@ -107,7 +111,7 @@ def predict(run: TrainedRun, context: int, horizon: int, seed: int) -> Predictio
     Raises:
       UsageError: if the episode is over before anything could be imagined.
     """
-    networks, config = run.networks, run.config
+    networks = run.networks
     act_key, imagine_key = jax.random.split(jax.random.key(seed))
     timesteps, actions = _play(run, context + horizon, act_key)
     if len(timesteps) <= context:
@@ -116,11 +120,9 @@ def predict(run: TrainedRun, context: int, horizon: int, seed: int) -> Predictio
             "nothing to imagine"
         )
     observation = jax.tree.map(lambda *x: np.stack(x), *(t.observation for t in timesteps))
-    latent = _imagine(run, imagine_key, observation, actions, context)
-    features = model_features(latent)
-    decoded: Decoded = networks.model.decode(run.params.world_model, features)
-    heads = networks.model.predict(run.params.world_model, features)
-    reward = SymlogTwoHot(config.world_model.reward_bins).mean(heads.reward)
+    decoded, reward, continue_prob = jax.jit(_expect, static_argnums=(0, 4))(
+        networks.model, run.params.world_model, imagine_key, (observation, actions), context
+    )
     space = networks.observations
     return Prediction(
         context=context,
@@ -131,9 +133,9 @@ def predict(run: TrainedRun, context: int, horizon: int, seed: int) -> Predictio
             None if decoded.image is None else np.clip(np.asarray(decoded.image) + 0.5, 0, 1)
         ),
         reward=np.array([t.reward or 0.0 for t in timesteps], np.float32),
-        predicted_reward=np.asarray(reward) / config.reward_scale,
+        predicted_reward=np.asarray(reward) / run.config.reward_scale,
         discount=np.array([1.0 if t.discount is None else t.discount for t in timesteps]),
-        predicted_continue=np.asarray(jax.nn.sigmoid(heads.continue_prob)),
+        predicted_continue=np.asarray(continue_prob),
     )
 
 
@@ -153,20 +155,47 @@ def _play(run: TrainedRun, rows: int, key: jax.Array) -> tuple[list[dm_env.TimeS
         timesteps.append(run.environment.step(actions[-1]))
 
 
-def _imagine(
-    run: TrainedRun, key: jax.Array, observation: Any, actions: np.ndarray, context: int
+def _expect(
+    model: WorldModelFunctions, params: Any, key: jax.Array, rows: tuple[Any, Any], context: int
+) -> tuple[Decoded, jax.Array, jax.Array]:
+    """Predicted observations, rewards (as scaled in training) and continues, [T, ...] each."""
+    features = model_features(imagine_latent(model, params, key, *rows, context))
+    heads = model.predict(params, features)
+    scalar = SymlogTwoHot(heads.reward.shape[-1])
+    decoded = model.decode(params, features)
+    return decoded, scalar.mean(heads.reward), jax.nn.sigmoid(heads.continue_prob)
+
+
+def imagine_latent(
+    model: WorldModelFunctions,
+    params: Any,
+    key: jax.Array,
+    observation: Any,
+    actions: jax.Array,
+    context: int,
 ) -> LatentState:
-    """Posterior states of the context, then imagined ones, [T, ...]."""
-    model, params = run.networks.model, run.params.world_model
+    """Posterior states of the first rows, then states imagined under the actions alone.
+
+    Args:
+      model: the world model's functions.
+      params: its parameters.
+      key: random key for z.
+      observation: tree of [T, ...]; what comes after the context is not looked at.
+      actions: [T, ...]; the one at t follows the observation at t.
+      context: rows that are seen.
+
+    Returns:
+      [T, ...].
+    """
     observe_key, imagine_key = jax.random.split(key)
     seen = jax.tree.map(lambda x: jnp.asarray(x[:context])[None], observation)
-    is_first = jnp.arange(context)[None] == 0
+    actions = jnp.asarray(actions)
     observed = model.observe(
         params,
         observe_key,
         seen,
-        jnp.asarray(actions[:context])[None],
-        is_first,
+        actions[None, :context],
+        jnp.arange(context)[None] == 0,
         model.initial_state(params, 1),
     ).latent
 
@@ -177,7 +206,7 @@ def _imagine(
 
     keys = jax.random.split(imagine_key, len(actions) - context)
     last = jax.tree.map(lambda x: x[:, -1], observed)
-    _, imagined = jax.lax.scan(step, last, (keys, jnp.asarray(actions[context - 1 : -1])))
+    _, imagined = jax.lax.scan(step, last, (keys, actions[context - 1 : -1]))
     return jax.tree.map(
         lambda seen, rest: jnp.concatenate([seen[0], rest[:, 0]]), observed, imagined
     )

@@ -10,11 +10,10 @@ from collections.abc import Callable
 
 EPISODES_IN_MEAN = 100
 
-# The keys of a line of metrics.jsonl. These stay; others may join them. Every line has those up to
-# "speed/learner_steps_per_second", with null where there is nothing yet (no episode has ended, no
-# time has passed). The others are means over the updates since the line before, and are absent from
-# a line before which there was no update.
-METRICS = {
+# The keys of a line of metrics.jsonl. These stay; others may join them.
+
+# In every line, with null where there is nothing yet (no episode has ended, no time has passed).
+RUN_METRICS = {
     "env_steps": "actions taken, over all environments together",
     "episodes": "episodes that have ended",
     "learner_steps": "updates done",
@@ -23,23 +22,32 @@ METRICS = {
     "episode/mean_length_last_100": "mean number of actions in them",
     "speed/env_steps_per_second": "of about the last half minute",
     "speed/learner_steps_per_second": "of about the last half minute",
-    "model/observation_loss": "squared error of the symlog of observations, summed over them",
-    "model/reward_loss": "nats",
-    "model/continue_prob_loss": "nats",
-    "model/dynamics_loss": "nats, not below the free nats",
-    "model/representation_loss": "nats, not below the free nats",
-    "model/posterior_entropy": "of z given observation, in nats",
-    "model/prior_entropy": "of z given h, in nats",
-    "model/gradient_norm": "before clipping",
-    "actor/loss": "policy gradient and entropy bonus",
-    "actor/entropy": "of the policy in imagination, in nats",
-    "actor/gradient_norm": "before clipping",
-    "critic/loss": "nats",
-    "critic/gradient_norm": "before clipping",
-    "imagination/return": "mean lambda-return, in scaled rewards",
-    "imagination/return_scale": "what advantages are divided by",
-    "imagination/reward": "mean predicted reward, scaled",
-    "imagination/value": "mean value of the imagined states, in scaled rewards",
+}
+
+# Means over the updates since the line before, absent from a line before which there was no update.
+AGENT_METRICS = {
+    "r2i": {
+        "model/observation_loss": "squared error of the symlog of observations, summed over them",
+        "model/reward_loss": "nats",
+        "model/continue_prob_loss": "nats",
+        "model/dynamics_loss": "nats, not below the free nats",
+        "model/representation_loss": "nats, not below the free nats",
+        "model/posterior_entropy": "of z given observation, in nats",
+        "model/prior_entropy": "of z given h, in nats",
+        "model/gradient_norm": "before clipping",
+        "actor/loss": "policy gradient and entropy bonus",
+        "actor/entropy": "of the policy in imagination, in nats",
+        "actor/gradient_norm": "before clipping",
+        "critic/loss": "nats",
+        "critic/gradient_norm": "before clipping",
+        "imagination/return": "mean lambda-return, in scaled rewards",
+        "imagination/return_scale": "what advantages are divided by",
+        "imagination/reward": "mean predicted reward, scaled",
+        "imagination/value": "mean value of the imagined states, in scaled rewards",
+    },
+    "r2d2": {
+        "q/loss": "half the squared (rescaled) n-step error, summed over a trace, weighted",
+    },
 }
 
 

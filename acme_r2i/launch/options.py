@@ -6,12 +6,11 @@ import dataclasses
 import pathlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.launch import overrides, run_folder
+from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT, AgentConfig, AgentKind
 from acme_r2i.launch.errors import UsageError
 
 DEFAULT_PRESET = "cpu"
@@ -21,6 +20,8 @@ DEFAULT_LOG_EVERY_ENV_STEPS = 1000
 # The command's options beside the fields of the configuration.
 OPTION_NAMES = (
     "env",
+    "agent",
+    "core",
     "preset",
     "env-steps",
     "seed",
@@ -37,6 +38,7 @@ class TrainOptions:
 
     Attributes:
       env: the task's full name, "suite:task".
+      agent: name of the agent, a key of ``agent_kinds.AGENTS``.
       preset: names of the settings, with commas between them.
       config: the settings, overrides included.
       overrides: value of each field that was set by hand, by dotted path.
@@ -47,8 +49,9 @@ class TrainOptions:
     """
 
     env: str
+    agent: str
     preset: str
-    config: R2IConfig
+    config: AgentConfig
     overrides: dict[str, Any]
     env_steps: int
     seed: int
@@ -59,6 +62,8 @@ class TrainOptions:
 def make_options(
     *,
     env: str | None,
+    agent: str = DEFAULT_AGENT,
+    core: str | None = None,
     preset: str = DEFAULT_PRESET,
     env_steps: str = str(DEFAULT_ENV_STEPS),
     seed: str = "0",
@@ -70,6 +75,8 @@ def make_options(
 
     Args:
       env: the task's name.
+      agent: the agent's name.
+      core: name of its sequence core; None leaves it to preset and fields.
       preset: names of presets, with commas between them.
       env_steps: a whole number.
       seed: a whole number.
@@ -80,9 +87,10 @@ def make_options(
     Raises:
       UsageError: naming what is wrong, what is allowed, and what is near an unknown name.
     """
-    config, values = make_config(preset, task_name(env), fields)
+    config, values = make_config(preset, task_name(env), fields, agent=agent, core=core)
     options = TrainOptions(
         env=task_name(env),
+        agent=agent,
         preset=preset,
         config=config,
         overrides=values,
@@ -114,29 +122,56 @@ def whole_number(name: str, text: str, minimum: int) -> int:
 
 
 def make_config(
-    preset: str, task: str, fields: Sequence[str] = ()
-) -> tuple[R2IConfig, dict[str, Any]]:
+    preset: str,
+    task: str,
+    fields: Sequence[str] = (),
+    *,
+    agent: str = DEFAULT_AGENT,
+    core: str | None = None,
+) -> tuple[AgentConfig, dict[str, Any]]:
     """Returns a preset's settings for a task with some fields set, and the values of these.
 
-    The task decides one thing, the reward scale: a reward far from size 1 falls inside one bin of
-    the two-hot code (255 bins on the symlog range [-20, 20] are 0.16 apart), and what there is to
-    learn from it fades. Without a task ("") it stays at the preset's.
+    The task decides one thing, the reward scale: with R2I, a reward far from size 1 falls inside
+    one bin of the two-hot code (255 bins on the symlog range [-20, 20] are 0.16 apart), and what
+    there is to learn from it fades; with R2D2, its loss drowns in what the network gets wrong
+    anyway. Without a task ("") it stays at the preset's.
     """
+    _check_name("agent", agent, AGENTS)
+    kind = AGENTS[agent]
     names = [name.strip() for name in preset.split(",")]
     for name in names:
-        if name not in presets.PRESETS:
-            close = overrides.nearest(name, presets.PRESETS)
-            if close:
-                raise UsageError(f"unknown preset {name!r}; did you mean {', '.join(close)}?")
+        if name not in kind.presets and overrides.nearest(name, kind.presets):
+            _check_name("preset", name, kind.presets)
     try:
-        config = presets.compose(names)
+        config = kind.compose(names)
     except ValueError as error:
         raise UsageError(str(error)) from None
     magnitude = _reward_magnitude(task) if task else None
     if magnitude:
         config = dataclasses.replace(config, reward_scale=1.0 / magnitude)
-    assignments = overrides.parse_assignments(fields)
+    assignments = {**_core_assignment(kind, core), **overrides.parse_assignments(fields)}
     return overrides.apply_overrides(config, assignments, options=OPTION_NAMES)
+
+
+def _core_assignment(kind: AgentKind, core: str | None) -> dict[str, str]:
+    """What `--core NAME` says, as the field it stands for."""
+    if core is None:
+        return {}
+    if not kind.has_core_option:
+        owners = [f"--agent {name}" for name, other in AGENTS.items() if other.has_core_option]
+        raise UsageError(
+            f"--core goes with {' or '.join(owners)} only; the core of --agent {kind.name} is the "
+            f"field --{kind.core_field}.kind"
+        )
+    _check_name("core", core, kind.core_names)
+    return {f"{kind.core_field}.kind": core}
+
+
+def _check_name(what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        close = overrides.nearest(name, known)
+        hint = f"did you mean {', '.join(close)}?" if close else f"{what}s: {', '.join(known)}"
+        raise UsageError(f"unknown {what} {name!r}; {hint}")
 
 
 def task_name(env: str | None) -> str:

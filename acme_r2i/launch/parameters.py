@@ -1,7 +1,7 @@
 """A run's learned parameters in its folder: parameters.npz, one array for each of them.
 
-Names are paths, as in "world_model/world_model/~/encoder/~/mlp/~/linear_0/w". Nothing in the file is
-code, so one from a stranger can be looked at safely.
+Names are paths, as in "world_model/world_model/~/encoder/~/mlp/~/linear_0/w". Nothing in the file
+is code, so one from a stranger can be looked at safely.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ _SHOWN = {
     "model/dynamics_loss": "dynamics",
     "actor/loss": "actor",
     "critic/loss": "critic",
+    "q/loss": "q",
 }
 
 

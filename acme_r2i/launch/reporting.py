@@ -96,6 +96,7 @@ class Reporter:
             full = self._recent.number >= EPISODES_IN_MEAN
             solved = full and mean_return >= reference.solved_return
         summary = {
+            "agent": self._options.agent,
             "env": self._options.env,
             "preset": self._options.preset,
             "seed": self._options.seed,

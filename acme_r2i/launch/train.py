@@ -20,6 +20,7 @@ import dm_env
 import numpy as np
 
 from acme_r2i import __version__, environments
+from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.metrics import EPISODES_IN_MEAN
 from acme_r2i.launch.options import TrainOptions
@@ -58,10 +59,11 @@ def train(options: TrainOptions) -> int:
         envs = _make_environments(options)
         for environment in envs:
             stack.callback(environment.close)
-        _silence_tensorflow()
         from acme_r2i.launch import blueprint as blueprint_lib  # imports JAX
 
-        blueprint = blueprint_lib.make_blueprint(options.config, envs[0], options.env_steps)
+        blueprint = blueprint_lib.make_blueprint(
+            AGENTS[options.agent], options.config, envs[0], options.env_steps
+        )
         device = blueprint_lib.describe_device()
         folder = RunFolder(options.workdir, describe_run(options, device))
         stack.callback(folder.close)
@@ -79,6 +81,7 @@ def train(options: TrainOptions) -> int:
 def describe_run(options: TrainOptions, device: str) -> dict[str, Any]:
     """What config.json says: all it takes to do the run again, and what it ran on."""
     return {
+        "agent": options.agent,
         "env": options.env,
         "preset": options.preset,
         "overrides": options.overrides,
@@ -139,6 +142,7 @@ def _introduction(options: TrainOptions, blueprint: Blueprint, device: str) -> s
     parameters = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.items())
     lines = {
         "task": f"{options.env}, preset {options.preset}, seed {options.seed}",
+        "agent": options.agent,
         "fields": ", ".join(f"{name}={value}" for name, value in options.overrides.items()),
         "device": f"{device}, {os.cpu_count()} CPU cores",
         "parameters": f"{sum(counts.values()):,} ({parameters})",
@@ -190,13 +194,3 @@ def _make_environments(options: TrainOptions) -> list[dm_env.Environment]:
         return [environments.make_environment(options.env, seed=seed) for seed in seeds]
     except environments.SimulatorMissingError as error:
         raise UsageError(str(error)) from None
-
-
-def _silence_tensorflow() -> None:
-    """Hides TensorFlow's start-up complaints unless the user wants some level, as acme_compat does.
-
-    It has to be done before TensorFlow is loaded, and rlax loads it where it is installed, through
-    TensorFlow Probability. JAX sets "1" itself, so that is nobody's wish.
-    """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

@@ -22,7 +22,7 @@ import pytest
 from acme_r2i import environments
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.launch import run_folder
-from acme_r2i.launch.metrics import METRICS
+from acme_r2i.launch.metrics import AGENT_METRICS, RUN_METRICS
 from acme_r2i.launch.train import environment_seeds
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -129,7 +129,17 @@ def test_exit_code_and_output(process):
     ):
         assert text in process.output
     # Acme, Reverb and TensorFlow have said nothing.
-    beginnings = ("task", "device", "parameters", "returns", "plan", " ", "folder", "env steps")
+    beginnings = (
+        "task",
+        "agent",
+        "device",
+        "parameters",
+        "returns",
+        "plan",
+        " ",
+        "folder",
+        "env steps",
+    )
     for line in process.output.splitlines():
         assert line.startswith((*beginnings, "done:", "stopped:")), line
 
@@ -142,7 +152,8 @@ def test_the_folder_holds_the_files_and_nothing_else(whole, endless):
 def test_config(whole):
     config = whole.json("config.json")
     assert config["config"] == json.loads(json.dumps(dataclasses.asdict(CONFIG)))
-    assert (config["env"], config["preset"], config["seed"]) == (TASK, "debug", SEED)
+    described = [config[name] for name in ("agent", "env", "preset", "seed")]
+    assert described == ["r2i", TASK, "debug", SEED]
     assert config["env_steps"] == ENV_STEPS and config["overrides"] == {}
     assert {"python", "acme_r2i", "jax", "dm-reverb"} <= set(config["versions"])
 
@@ -155,6 +166,7 @@ def test_summary(whole):
     mean_return = summary.pop("mean_return_last_100_episodes")
     assert mean_return == pytest.approx(sum(last) / 100)
     assert summary == {
+        "agent": "r2i",
         "env": TASK,
         "preset": "debug",
         "seed": SEED,
@@ -183,14 +195,14 @@ def test_the_train_ratio_is_kept_all_along(whole, endless):
 
 def test_metrics_are_those_documented(whole):
     lines = whole.metrics
-    always = set(list(METRICS)[: list(METRICS).index("speed/learner_steps_per_second") + 1])
+    with_updates = {*RUN_METRICS, *AGENT_METRICS["r2i"]}
     for line in lines:
-        assert set(line) in (always, set(METRICS))
+        assert set(line) in (set(RUN_METRICS), with_updates)
         assert all(value is None or math.isfinite(value) for value in line.values())
     # A line at the first update, then one in every 100 steps and one at the end.
     first = FIRST + ROWS_OF_AN_UPDATE // CONFIG.train_ratio
     assert [line["env_steps"] for line in lines] == [first, 100, 200, 300, 400, ENV_STEPS]
-    assert all(set(line) == set(METRICS) for line in lines)
+    assert all(set(line) == with_updates for line in lines)
     times = [line["wall_seconds"] for line in lines]
     assert times == sorted(times) and times[0] > 0
     assert lines[-1]["episode/mean_length_last_100"] == 4.0

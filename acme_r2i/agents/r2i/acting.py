@@ -113,7 +113,7 @@ class BatchedActor:
         """Sets up the environments' states; the first observations come with ``observe_first``.
 
         Args:
-          core: the policy of one environment. Its extras are not recorded.
+          core: the policy of one environment. Its extras, if any, are recorded with each action.
           random_keys: [N] keys, one per environment.
           variable_client: source of the parameters.
           adders: N adders, or None to record nothing.
@@ -128,6 +128,7 @@ class BatchedActor:
         self._variable_client = variable_client
         self._adders = adders
         self._observations: list[PyTree] = [None] * len(random_keys)
+        self._extras: Any = ()
         self._is_first = np.ones(len(random_keys), bool)
         # What the cores' states are before the first episode has no effect: it begins with init.
         # They are put on the device like all later ones, or JAX would compile the second step anew.
@@ -161,9 +162,11 @@ class BatchedActor:
                 raise ValueError(f"environment {index} has no episode under way: observe_first it")
         # Stacked anew each time: JAX may read a NumPy array later than the call returns.
         observations = jax.tree.map(lambda *leaves: np.stack(leaves), *self._observations)
-        actions, self._state = self._step(
+        actions, extras, self._state = self._step(
             self._variable_client.params, observations, self._state, self._is_first.copy()
         )
+        if self._adders is not None:
+            self._extras = jax.device_get(extras)
         self._is_first[:] = False
         return np.asarray(actions)
 
@@ -172,7 +175,8 @@ class BatchedActor:
         over = next_timestep.last()
         self._observations[index] = None if over else next_timestep.observation
         if self._adders is not None:
-            self._adders[index].add(action, next_timestep)
+            extras = jax.tree.map(lambda leaf: leaf[index], self._extras)
+            self._adders[index].add(action, next_timestep, extras)
 
     def update(self, wait: bool = False) -> None:
         """Asks for newer parameters; with ``wait``, has them on return."""
@@ -184,7 +188,7 @@ def _make_batched_step(core: actor_core.ActorCore) -> Any:
 
     def step(
         params: PyTree, observation: PyTree, state: _BatchState, is_first: Array
-    ) -> tuple[Array, _BatchState]:
+    ) -> tuple[Array, Any, _BatchState]:
         split = jax.vmap(jax.random.split)(state.episode_keys)
         fresh = _BatchState(split[:, 0], jax.vmap(core.init)(split[:, 1]))
         state = jax.tree.map(
@@ -195,6 +199,7 @@ def _make_batched_step(core: actor_core.ActorCore) -> Any:
         actions, core_state = jax.vmap(core.select_action, in_axes=(None, 0, 0))(
             params, observation, state.core
         )
-        return actions, state._replace(core=core_state)
+        extras = jax.vmap(core.get_extras)(core_state)
+        return actions, extras, state._replace(core=core_state)
 
     return step

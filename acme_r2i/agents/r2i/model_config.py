@@ -46,7 +46,7 @@ class CNNConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CoreConfig(Kind):
-    """The sequence core, of one of these kinds: s5, s4d, s4, gru."""
+    """The sequence core, of one of these kinds: s5, s4d, s4, gru, lstm."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +185,22 @@ class GRUConfig(CoreConfig):
 
     def __post_init__(self):
         require_positive(self, "width")
+        require_choice(self, "initial_state", "learned", "zeros")
+
+
+@dataclasses.dataclass(frozen=True)
+class LSTMConfig(CoreConfig):
+    """The LSTM; its hidden state, which is also h, and its cell have the size ``deter`` each.
+
+    Attributes:
+      kind: "lstm".
+      initial_state: "learned" or "zeros".
+    """
+
+    kind: str = kind_field("lstm")
+    initial_state: str = "learned"
+
+    def __post_init__(self):
         require_choice(self, "initial_state", "learned", "zeros")
 
 

@@ -93,6 +93,7 @@ def memory_maze() -> R2IConfig:
             core=S5Config(layers=5, width=1024, state_size=512),
             encoder=MLPConfig(4, 400),
             cnn=CNNConfig(48),
+            posterior=MLPConfig(0, 1024),
             decoder=MLPConfig(4, 400),
             prior=hidden,
             reward=mlp,
@@ -174,6 +175,7 @@ def cpu() -> R2IConfig:
             ),
             encoder=hidden,
             cnn=CNNConfig(8),
+            posterior=MLPConfig(0, 128),
             decoder=hidden,
             prior=hidden,
             reward=mlp,
@@ -189,7 +191,7 @@ def cpu() -> R2IConfig:
 
 
 def cpu_control() -> R2IConfig:
-    """``cpu`` for tasks whose state is continuous and in sight: a larger z, the paper's weights."""
+    """``cpu`` for control and small images: a larger z, the paper's loss weights."""
     config = cpu()
     model = dataclasses.replace(
         config.world_model, latent=CategoricalConfig(8, 8), loss_scales=LossScales()

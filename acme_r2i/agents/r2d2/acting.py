@@ -1,0 +1,87 @@
+"""Acting: what the agent sees of an environment, and which core state goes to replay."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import acme_r2i.acme_compat  # noqa: F401
+
+import dm_env
+import numpy as np
+from acme.agents.jax import actor_core
+from jax import Array
+
+from acme_r2i.agents.r2d2.q_network import NO_ACTION, OAR
+from acme_r2i.agents.r2i.acting import BatchedActor
+from acme_r2i.agents.r2i.types import PyTree
+
+
+class CoreState(NamedTuple):
+    """State of an actor core, and its extras of one step before."""
+
+    inner: Any
+    extras: Any
+
+
+def with_extras_before(core: actor_core.ActorCore) -> actor_core.ActorCore:
+    """The same policy, which records with an action the extras from before it was chosen.
+
+    dm-acme 0.4.0's R2D2 stores with a row the core state *after* its observation has been seen.
+    Its learner unrolls from the stored state over the same observation, so it would see each
+    sequence's first observation twice, and the first row of an episode after itself. Acme's main
+    branch stores the state before, and so does this.
+    """
+
+    def init(key: Array) -> CoreState:
+        inner = core.init(key)
+        return CoreState(inner, core.get_extras(inner))
+
+    def select_action(
+        params: PyTree, observation: PyTree, state: CoreState
+    ) -> tuple[Array, CoreState]:
+        action, inner = core.select_action(params, observation, state.inner)
+        return action, CoreState(inner, core.get_extras(state.inner))
+
+    return actor_core.ActorCore(
+        init=init, select_action=select_action, get_extras=lambda state: state.extras
+    )
+
+
+class OARActor:
+    """A batched actor that sees each observation with the action and the scaled reward before it.
+
+    It does for each of several environments what Acme's ObservationActionRewardWrapper does for
+    one, here and not around the environment, so that a run loop sees the environment's own rewards.
+    At the start of an episode there is no action (``NO_ACTION``), and the reward is 0.
+    """
+
+    def __init__(self, actor: BatchedActor, reward_scale: float):
+        """Stores the parts.
+
+        Args:
+          actor: takes OAR observations.
+          reward_scale: what rewards are multiplied by, as seen and as recorded.
+        """
+        self._actor = actor
+        self._reward_scale = reward_scale
+
+    def observe_first(self, index: int, timestep: dm_env.TimeStep) -> None:
+        """Begins an episode of one environment."""
+        observation = OAR(timestep.observation, np.int32(NO_ACTION), np.float32(0.0))
+        self._actor.observe_first(index, timestep._replace(observation=observation))
+
+    def select_actions(self) -> np.ndarray:
+        """Chooses an action for every environment: int32 [N]."""
+        return self._actor.select_actions()
+
+    def observe(self, index: int, action: Any, next_timestep: dm_env.TimeStep) -> None:
+        """Takes what one environment answered."""
+        reward = np.float32(self._reward_scale * next_timestep.reward)
+        observation = OAR(next_timestep.observation, np.int32(action), reward)
+        self._actor.observe(
+            index, action, next_timestep._replace(reward=reward, observation=observation)
+        )
+
+    def update(self, wait: bool = False) -> None:
+        """Asks for newer parameters; with ``wait``, has them on return."""
+        self._actor.update(wait)

@@ -1,0 +1,210 @@
+"""The Q network: what an observation shows, a sequence core, values of actions.
+
+Pure JAX and Haiku; ``networks`` makes Acme's form of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import dm_env.specs
+import haiku as hk
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from acme_r2i.agents.r2d2.config import R2D2Config
+from acme_r2i.agents.r2i.observations import ObservationSpace, make_observation_space
+from acme_r2i.agents.r2i.types import PyTree
+from acme_r2i.agents.r2i.world_model import make_core
+from acme_r2i.networks.encoders import ImageEncoder, VectorEncoder
+from acme_r2i.networks.mlp import MLP
+from acme_r2i.networks.sequence_core import State
+
+NO_ACTION = -1
+"""The previous action of an episode's first row: its one-hot is zeros."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpace:
+    """What the network sees.
+
+    Attributes:
+      observations: how observations are taken apart.
+      num_actions: of the discrete action.
+      with_previous: observations come as Acme's OAR (``observation``, and the ``action`` and
+        ``reward`` before it), or alone.
+    """
+
+    observations: ObservationSpace
+    num_actions: int
+    with_previous: bool
+
+
+def make_input_space(observation_spec: Any, action_spec: Any) -> InputSpace:
+    """Sorts the specifications of an environment.
+
+    Args:
+      observation_spec: a tree of ``dm_env.specs.Array``, or an OAR of one.
+      action_spec: of one discrete action.
+
+    Raises:
+      ValueError: for a spec that is not supported.
+    """
+    if not isinstance(action_spec, dm_env.specs.DiscreteArray):
+        raise ValueError(
+            f"action spec {action_spec!r} is not supported: R2D2 takes a DiscreteArray"
+        )
+    with_previous = is_oar(observation_spec)
+    own = observation_spec.observation if with_previous else observation_spec
+    return InputSpace(
+        make_observation_space(own, ".*", ".*"), int(action_spec.num_values), with_previous
+    )
+
+
+class OAR(NamedTuple):
+    """An observation, with the action and the reward before it.
+
+    Acme's ObservationActionRewardWrapper makes one with the same fields, and Reverb's dataset makes
+    one of its own of either. So nothing here asks for this very class.
+    """
+
+    observation: Any
+    action: Any
+    reward: Any
+
+
+def is_oar(tree: Any) -> bool:
+    """Whether something has the fields of an OAR."""
+    return getattr(tree, "_fields", ()) == OAR._fields
+
+
+def with_previous(environment_spec: Any) -> Any:
+    """An environment's specification with observations as OAR; as it is if they are already."""
+    spec = environment_spec
+    if is_oar(spec.observations):
+        return spec
+    return spec._replace(observations=OAR(spec.observations, spec.actions, spec.rewards))
+
+
+class QNetwork(hk.RNNCore):
+    """Encoder, sequence core and head: values of all actions, given all that was seen.
+
+    **Resets.** There are none inside: the first row of an episode is seen with the state of
+    ``initial_state``, which is zeros, and Acme's R2D2 never joins two episodes in one sequence. An
+    actor begins each episode with the initial state, and stores with each row the state before it
+    has been seen. So a sequence from replay, which begins anywhere in an episode, is unrolled from
+    its first row's state. It ends with its episode: behind the terminal row, Acme's adder fills it
+    with rows of zeros, discounts included. The core goes on through them, and nothing comes after;
+    as nothing is bootstrapped across a discount of zero, no value before them changes. They are
+    learned from, with values of zero to be predicted.
+    """
+
+    def __init__(self, config: R2D2Config, space: InputSpace, name: str = "q_network"):
+        """Initialises the network.
+
+        Args:
+          config: settings of the agent.
+          space: what the network sees.
+          name: module name.
+        """
+        super().__init__(name=name)
+        self._space = space
+        self._dueling = config.dueling
+        self._vector, self._image = None, None
+        if space.observations.vectors:
+            self._vector = VectorEncoder(config.encoder.layers, config.encoder.units, "encoder")
+        if space.observations.images:
+            self._image = ImageEncoder(config.cnn.depth, "image_encoder")
+        self._core = make_core(config.core, config.core_size)
+        sizes = config.head.layers, config.head.units
+        self._advantages = MLP(*sizes, space.num_actions, name="advantages")
+        self._value = MLP(*sizes, 1, name="value") if config.dueling else None
+
+    def initial_state(self, batch_size: int | None) -> State:
+        """The core's: zeros, leading axis [B]; a plain tuple or array (see ``SequenceCore``)."""
+        return self._core.initial_state(batch_size)
+
+    def __call__(self, inputs: PyTree, prev_state: State) -> tuple[Array, State]:
+        """One step: inputs [B, ...] -> values float32 [B, A], next state."""
+        outputs, state = self._core(self._embed(inputs), prev_state)
+        return self._head(outputs), state
+
+    def unroll(self, inputs: PyTree, state: State) -> tuple[Array, State]:
+        """All steps, time first, as Acme has it: [T, B, ...] -> [T, B, A], the last state."""
+        embedded = jnp.swapaxes(self._embed(inputs), 0, 1)
+        outputs, states = self._core.unroll(embedded, state)
+        values = jnp.swapaxes(self._head(outputs), 0, 1)
+        return values, jax.tree.map(lambda leaf: leaf[:, -1], states)
+
+    def _embed(self, inputs: PyTree) -> Array:
+        space = self._space
+        observation = inputs.observation if space.with_previous else inputs
+        parts = []
+        if self._vector is not None:
+            parts.append(self._vector(space.observations.vector(observation)))
+        if self._image is not None:
+            parts.append(self._image(space.observations.image(observation)))
+        if space.with_previous:
+            parts.append(jax.nn.one_hot(inputs.action, space.num_actions))
+            parts.append(jnp.asarray(inputs.reward, jnp.float32)[..., None])
+        return jnp.concatenate(parts, axis=-1)
+
+    def _head(self, outputs: Array) -> Array:
+        advantages = self._advantages(outputs)
+        if self._value is None:
+            return advantages
+        advantages -= jnp.mean(advantages, axis=-1, keepdims=True)
+        return self._value(outputs) + advantages
+
+
+@dataclasses.dataclass(frozen=True)
+class QFunctions:
+    """The network as pure functions.
+
+    Attributes:
+      init: key -> parameters.
+      step: (params, inputs [B, ...], state) -> (values [B, A], state).
+      unroll: (params, inputs [T, B, ...], state) -> (values [T, B, A], last state).
+      initial_state: batch size -> state; it has no parameters.
+    """
+
+    init: Callable[[Array], PyTree]
+    step: Callable[[PyTree, PyTree, State], tuple[Array, State]]
+    unroll: Callable[[PyTree, PyTree, State], tuple[Array, State]]
+    initial_state: Callable[[int | None], State]
+
+
+def make_q_functions(config: R2D2Config, observation_spec: Any, action_spec: Any) -> QFunctions:
+    """Builds the network for one environment.
+
+    Args:
+      config: settings of the agent.
+      observation_spec: see ``make_input_space``.
+      action_spec: see ``make_input_space``.
+
+    Raises:
+      ValueError: for a spec that is not supported.
+    """
+    space = make_input_space(observation_spec, action_spec)
+
+    def transform(method: Callable[..., Any]) -> hk.Transformed:
+        return hk.without_apply_rng(
+            hk.transform(lambda *arguments: method(QNetwork(config, space), *arguments))
+        )
+
+    step, unroll = transform(QNetwork.__call__), transform(QNetwork.unroll)
+    initial_state = transform(QNetwork.initial_state)
+    dummy = jax.tree.map(lambda spec: jnp.zeros((1, *spec.shape), spec.dtype), observation_spec)
+
+    def init(key: Array) -> PyTree:
+        return step.init(key, dummy, initial_state.apply({}, 1))
+
+    return QFunctions(
+        init=init,
+        step=step.apply,
+        unroll=unroll.apply,
+        initial_state=lambda batch_size: initial_state.apply({}, batch_size),
+    )

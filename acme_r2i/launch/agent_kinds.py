@@ -1,0 +1,164 @@
+"""The agents that `r2i train` can run: one entry each, with all that is special to it.
+
+Importing this module imports no JAX; methods say what they import.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from acme_r2i.agents.r2d2 import presets as r2d2_presets
+from acme_r2i.agents.r2i import presets as r2i_presets
+from acme_r2i.agents.r2i.config import ReplayConfig
+from acme_r2i.agents.r2i.model_config import CoreConfig
+
+
+class AgentConfig(Protocol):
+    """What the settings of every agent have, in the same units; the rest is the agent's own.
+
+    Attributes:
+      batch_size: sequences per update.
+      sequence_length: rows per sequence.
+      train_ratio: replayed rows per environment step.
+      num_environments: environments acted for in one batched policy call.
+      reward_scale: what rewards are multiplied by for the agent.
+      replay: the replay buffer.
+    """
+
+    batch_size: int
+    sequence_length: int
+    train_ratio: float
+    num_environments: int
+    reward_scale: float
+    replay: ReplayConfig
+
+
+class AgentKind(abc.ABC):
+    """An agent that can be trained.
+
+    Attributes:
+      name: what `--agent` calls it.
+      summary: a few words for the help.
+      presets: functions whose docstrings describe them; "cpu" and "debug" are among them.
+      core_field: where its settings have the sequence core.
+      has_core_option: whether `--core NAME` stands for the kind of that field.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    presets: ClassVar[Mapping[str, Callable[..., Any]]]
+    core_field: ClassVar[str]
+    has_core_option: ClassVar[bool] = False
+
+    @property
+    def core_names(self) -> Sequence[str]:
+        """The sequence cores that there are."""
+        return tuple(CoreConfig.family)
+
+    @abc.abstractmethod
+    def compose(self, presets: Sequence[str]) -> AgentConfig:
+        """The settings of some presets; ValueError if they cannot be."""
+
+    @abc.abstractmethod
+    def first_env_steps(self, config: Any) -> int:
+        """Environment steps after which an update finds what it needs in replay."""
+
+    @abc.abstractmethod
+    def make_networks(self, config: Any, spec: Any) -> Any:
+        """Pure networks for an environment; ValueError if they do not suit it. Imports JAX."""
+
+    @abc.abstractmethod
+    def parameter_groups(self, params: Any) -> Mapping[str, Any]:
+        """The parameters, or their shapes, that ``networks.init`` makes, by what they belong to."""
+
+    @abc.abstractmethod
+    def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
+        """Acme's builder of the agent, and the networks in the form it takes.
+
+        It offers ``make_batched_actor`` beside Acme's methods. Imports Acme and TensorFlow.
+        """
+
+
+class R2I(AgentKind):
+    """Recall to Imagine."""
+
+    name = "r2i"
+    summary = "Recall to Imagine: learns a world model, and its policy inside it"
+    presets = r2i_presets.PRESETS
+    core_field = "world_model.core"
+
+    def compose(self, presets: Sequence[str]) -> AgentConfig:
+        """See AgentKind."""
+        return r2i_presets.compose(presets)
+
+    def first_env_steps(self, config: Any) -> int:
+        """See AgentKind."""
+        from acme_r2i.agents.r2i import replay
+
+        return replay.table_sizes(config).min_rows
+
+    def make_networks(self, config: Any, spec: Any) -> Any:
+        """See AgentKind."""
+        from acme_r2i.agents.r2i.networks import make_networks
+
+        return make_networks(config, spec.observations, spec.actions)
+
+    def parameter_groups(self, params: Any) -> Mapping[str, Any]:
+        """See AgentKind."""
+        groups = params._asdict()
+        del groups["slow_critic"]  # a copy of the critic
+        return groups
+
+    def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
+        """See AgentKind."""
+        from acme_r2i.agents.r2i.builder import R2IBuilder
+
+        return R2IBuilder(config), networks
+
+
+class R2D2(AgentKind):
+    """Acme's R2D2 with this project's sequence cores."""
+
+    name = "r2d2"
+    summary = "Acme's R2D2: recurrent Q-learning, with any of the sequence cores"
+    presets = r2d2_presets.PRESETS
+    core_field = "core"
+    has_core_option = True
+
+    def compose(self, presets: Sequence[str]) -> AgentConfig:
+        """See AgentKind."""
+        return r2d2_presets.compose(presets)
+
+    def first_env_steps(self, config: Any) -> int:
+        """See AgentKind."""
+        return config.first_env_steps
+
+    def make_networks(self, config: Any, spec: Any) -> Any:
+        """See AgentKind."""
+        from acme_r2i.agents.r2d2.q_network import make_q_functions, with_previous
+
+        return make_q_functions(config, with_previous(spec).observations, spec.actions)
+
+    def parameter_groups(self, params: Any) -> Mapping[str, Any]:
+        """See AgentKind."""
+        groups: dict[str, Any] = {"encoder": [], "core": [], "head": []}
+        for module, values in params.items():
+            parts = module.split("/")
+            name = next((name for name in groups if any(name in part for part in parts)), "head")
+            groups[name].append(values)
+        return groups
+
+    def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
+        """See AgentKind."""
+        from acme_r2i.agents.r2d2.builder import R2D2Builder
+        from acme_r2i.agents.r2d2.networks import to_acme_networks
+
+        acme_networks = to_acme_networks(networks)
+        return R2D2Builder(config, acme_networks), acme_networks
+
+
+AGENTS: dict[str, AgentKind] = {kind.name: kind for kind in (R2I(), R2D2())}
+
+DEFAULT_AGENT = "r2i"
