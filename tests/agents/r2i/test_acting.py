@@ -182,7 +182,8 @@ def test_what_batched_actor_hands_to_its_adders():
         def add_first(self, timestep):
             self.calls.append(("first", timestep))
 
-        def add(self, action, next_timestep):
+        def add(self, action, next_timestep, extras):
+            assert extras == ()  # the policy has none
             self.calls.append((action, next_timestep))
 
     recorders = [Recorder(), Recorder()]
