@@ -13,6 +13,7 @@ import pytest
 import acme_r2i
 from acme_r2i import cli
 from acme_r2i.agents.r2i import presets
+from acme_r2i.agents.r2i.model_config import CoreConfig
 from acme_r2i.launch import options, overrides
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -54,7 +55,8 @@ WRONG = {
         f"{', '.join(presets.CHANGES)}"
     ),
     ("train", *TASK, "--world_model.core.kind", "s6"): (
-        "--world_model.core.kind='s6' is not allowed: it must be one of s5, s4d, s4, gru"
+        "--world_model.core.kind='s6' is not allowed: it must be one of "
+        f"{', '.join(CoreConfig.family)}"
     ),
     ("train", *TASK, "--world_model.core.kind", "gru", "--world_model.core.state_size", "8"): (
         "unknown field --world_model.core.state_size; did you mean ..."
@@ -89,8 +91,13 @@ WRONG = {
         "be left out of replay"
     ),
     ("train", *TASK, "--env-steps", "many"): "--env-steps takes a whole number, got 'many'",
-    ("train", *TASK, "--env-steps", "0"): "--env-steps=0 is not allowed: it must be above 0",
-    ("train", *TASK, "--env-steps", "-5"): "--env-steps=-5 is not allowed: it must be above 0",
+    ("train", *TASK, "--env-steps", "0"): "--env-steps=0 is not allowed: it must be in [1, 2**32)",
+    (
+        "train",
+        *TASK,
+        "--env-steps",
+        "-5",
+    ): "--env-steps=-5 is not allowed: it must be in [1, 2**32)",
     ("train", *TASK, "--env-steps", "1023"): (
         "--env-steps=1023 is not allowed: it must be at least replay.min_env_steps=1024, before "
         "which nothing is learned"
@@ -99,7 +106,7 @@ WRONG = {
     ("train", *TASK, "--seed", str(2**32)): (
         "--seed=4294967296 is not allowed: it must be in [0, 2**32)"
     ),
-    ("train", *TASK, "--log-every", "0"): "--log-every=0 is not allowed: it must be above 0",
+    ("train", *TASK, "--log-every", "0"): "--log-every=0 is not allowed: it must be in [1, 2**32)",
     ("train", *TASK, "--workdir", "a file"): "--workdir a file cannot be made: ...",
     ("train", *TASK, "--workdir", "a file/below"): "--workdir a file/below cannot be made: ...",
     ("train", *TASK, "--workdir", "a run"): (
@@ -218,7 +225,7 @@ def run(arguments, capsys):
 def test_help(capsys):
     for arguments in ([], ["--help"], ["-h"]):
         text = run(arguments, capsys)
-        assert "usage: r2i" in text and "train the agent on a task" in text
+        assert "usage: r2i" in text and "train an agent on a task" in text
     text = run(["train", "--help"], capsys)
     for name, preset in presets.PRESETS.items():
         assert f"\n  {name} " in text and preset.__doc__.splitlines()[0] in text

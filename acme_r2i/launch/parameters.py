@@ -14,8 +14,7 @@ import numpy as np
 
 from acme_r2i.launch import run_folder
 from acme_r2i.launch.errors import UsageError
-
-PARAMETERS = "parameters.npz"
+from acme_r2i.launch.run_folder import PARAMETERS
 
 
 def save_parameters(folder: pathlib.Path, params: Any) -> None:

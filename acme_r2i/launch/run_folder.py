@@ -22,10 +22,11 @@ from typing import Any, BinaryIO
 
 from acme_r2i.launch.errors import UsageError
 
-CONFIG, METRICS, EPISODES, SUMMARY = FILES = (
+CONFIG, METRICS, EPISODES, PARAMETERS, SUMMARY = FILES = (
     "config.json",
     "metrics.jsonl",
     "episodes.csv",
+    "parameters.npz",
     "summary.json",
 )
 EPISODE_COLUMNS = ("env_steps", "episode", "return", "length")

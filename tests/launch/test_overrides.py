@@ -145,14 +145,12 @@ def test_a_kind_that_there_is_not_is_refused(kind):
         overrides.apply_overrides(CONFIG, {"world_model.core.kind": kind})
 
 
-def test_a_kind_that_does_not_fit_what_stays_is_refused():
-    """64 states in halves of conjugate pairs are fine; 63 are not."""
-    with pytest.raises(
-        UsageError, match="^--world_model.core.state_size=63 is not allowed: it mus"
-    ):
-        overrides.apply_overrides(
-            CONFIG, {"world_model.core.kind": "s4d", "world_model.core.state_size": "63"}
-        )
+def test_a_kind_and_fields_that_do_not_fit_each_other_are_refused():
+    typed = {"world_model.core.kind": "s4d", "world_model.core.state_size": "63"}
+    overrides.apply_overrides(CONFIG, typed)
+    message = "^--world_model.core.state_size=63 is not allowed: it must be even, with conj_sym$"
+    with pytest.raises(UsageError, match=message):
+        overrides.apply_overrides(CONFIG, {**typed, "world_model.core.conj_sym": "true"})
 
 
 @pytest.mark.parametrize("part", ["core", "latent"])

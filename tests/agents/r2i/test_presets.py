@@ -292,9 +292,17 @@ def describe(tree):
     return jax.tree.map(lambda x: (x.shape, x.dtype), tree)
 
 
-@parametrize_stacks(
-    [pytest.param(names, marks=pytest.mark.slow) if len(names) > 2 else names for names in STACKS]
-)
+# A quick test for each kind of core, observations and actions; the others are `make test-slow`.
+QUICK_TO_TRACE = {("bsuite",), ("popgym",), ("memory_maze",), ("dmc_proprio",)}
+QUICK_TO_TRACE |= {("popgym", "dreamerv3"), ("popgym", "xlarge")}
+QUICK_TO_RUN = {"popgym", "dmc_vision"}
+
+
+def slow_unless(quick, cases):
+    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
+
+
+@parametrize_stacks(slow_unless(QUICK_TO_TRACE, STACKS))
 def test_an_update_keeps_shapes_and_dtypes(names):
     """Traced at the preset's own sizes, not run."""
     config = compose(names)
@@ -350,15 +358,14 @@ def random_rows(config: R2IConfig, observation_spec, action_spec) -> Row:
     return rows._replace(discount=(~rows.is_last).astype(np.float32))
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", slow_unless(QUICK_TO_RUN, WHOLE))
 def test_an_update_of_the_preset_made_small_moves_every_part(name):
     """On random rows of its own kind of observations and actions."""
     config = reduced(compose([name]))
     specs_here = specs_for((name,))
     networks = make_networks(config, *specs_here)
-    options = {"compiler_options": {"xla_backend_optimization_level": 0}}
 
-    @functools.partial(jax.jit, **options)
+    @jax.jit
     def run(key, rows):
         state = init_training_state(key, networks, config)
         return state, *make_update(networks, config)(state, rows)
