@@ -153,8 +153,9 @@ def test_what_batched_actor_hands_to_its_adders():
         def add_first(self, timestep):
             self.calls.append(("first", timestep))
 
-        def add(self, action, next_timestep):
+        def add(self, action, next_timestep, extras=()):
             self.calls.append((action, next_timestep))
+            assert extras == ()
 
     recorders = [Recorder(), Recorder()]
     keys = jax.random.split(jax.random.PRNGKey(1), 2)
