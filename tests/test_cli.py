@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,12 +13,15 @@ import pytest
 
 import acme_r2i
 from acme_r2i import cli
+from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.model_config import CoreConfig
+from acme_r2i.agents.r2i.model_config import CoreConfig, LSTMConfig
 from acme_r2i.launch import options, overrides
+from acme_r2i.launch.agent_kinds import AGENTS
 
 ROOT = pathlib.Path(__file__).parents[1]
 TASK = ("--env", "bsuite:memory_len/0")
+R2D2 = ("--agent", "r2d2")
 TINY = (*TASK, "--preset", "debug", "--env-steps", "100")
 
 # What is wrong -> the line on stderr, whole or its beginning (where it ends in "...").
@@ -61,6 +65,30 @@ WRONG = {
     ("train", *TASK, "--world_model.core.kind", "gru", "--world_model.core.state_size", "8"): (
         "unknown field --world_model.core.state_size; did you mean ..."
     ),
+    ("train", *TASK, "--agent", "r2d3"): "unknown agent 'r2d3'; did you mean r2d2?",
+    ("train", *TASK, "--agent", "ppo"): "unknown agent 'ppo'; agents: r2i, r2d2",
+    ("train", *TASK, "--core", "s5"): (
+        "--core goes with --agent r2d2 only; the core of --agent r2i is the field "
+        "--world_model.core.kind"
+    ),
+    ("train", *TASK, *R2D2, "--core", "lstn"): "unknown core 'lstn'; did you mean lstm?",
+    ("train", *TASK, *R2D2, "--core", "x"): "unknown core 'x'; cores: s5, s4d, s4, gru, lstm",
+    ("train", *TASK, *R2D2, "--preset", "popgym"): "unknown preset 'popgym'; presets: cpu, debug",
+    ("train", *TASK, *R2D2, "--preset", "cpu,debug"): "one preset is needed; presets: cpu, debug",
+    ("train", *TASK, *R2D2, "--trace_lenght", "3"): (
+        "unknown field --trace_lenght; did you mean --trace_length?"
+    ),
+    ("train", *TASK, *R2D2, "--behaviour.horizon", "3"): (
+        "unknown field --behaviour.horizon; `r2i train --help-fields` lists them"
+    ),
+    ("train", *TASK, *R2D2, "--trace_length", "8"): (
+        "--trace_length=8 is not allowed: it must be at least replay.stride=16, or rows would "
+        "never be learned from"
+    ),
+    ("train", *TASK, *R2D2, "--core", "gru", "--core.layers", "3"): (
+        "unknown field --core.layers; ..."
+    ),
+    ("train", *TASK, *R2D2, "--core.initial_state", "learned"): "--core=S5Config(...",
     ("train", *TASK, "--horizon", "3"): (
         "unknown field --horizon; did you mean --behaviour.horizon?"
     ),
@@ -126,6 +154,11 @@ WRONG_LATER = {
     ("train", *TINY, "--world_model.vector_keys", "position"): (
         "no observation is chosen: of observation, no image matches image_keys='.*' and ..."
     ),
+    ("train", *TINY, *R2D2, "--num_environments", "50"): (
+        "--env-steps=100 is not allowed: it must be at least 450, ..."
+    ),
+    ("train", *R2D2, "--env", "popgym:PositionOnlyPendulumEasy"): "action spec BoundedArray(...",
+    ("train", "--env", "popgym:PositionOnlyPendulumEasy"): "action spec BoundedArray(...",
 }
 
 
@@ -227,8 +260,10 @@ def test_help(capsys):
         text = run(arguments, capsys)
         assert "usage: r2i" in text and "train an agent on a task" in text
     text = run(["train", "--help"], capsys)
-    for name, preset in presets.PRESETS.items():
-        assert f"\n  {name} " in text and preset.__doc__.splitlines()[0] in text
+    for kind in AGENTS.values():
+        assert f"\n  {kind.name} " in text and kind.summary in text
+        for name, preset in kind.presets.items():
+            assert f"\n  {name} " in text and preset.__doc__.splitlines()[0] in text
     for name in options.OPTION_NAMES:
         assert f"--{name}" in text
     assert max(map(len, text.splitlines())) <= 100
@@ -243,6 +278,14 @@ def test_help_fields_shows_the_values_of_the_preset(capsys):
     assert ["--world_model.core.state_size", "8"] in shown
 
 
+def test_help_fields_of_another_agent(capsys):
+    typed = ["--agent", "r2d2", "--core", "s4d", "--preset", "debug", "--core.spectrum", "lin"]
+    text = run(["train", "--help-fields", *typed], capsys)
+    shown = dict(line[2:].split() for line in text.splitlines() if line.startswith("--"))
+    assert shown["core.kind"] == "s4d" and shown["core.spectrum"] == "lin"
+    assert shown["trace_length"] == "5" and "world_model.deter" not in shown
+
+
 def test_version(capsys):
     assert run(["--version"], capsys) == f"r2i {acme_r2i.__version__}\n"
 
@@ -253,7 +296,14 @@ def test_what_is_typed_becomes_options(here, monkeypatch):
     typed = ["train", *TINY, "--seed", "5", "--workdir", "out", "--behaviour.horizon", "3"]
     assert cli.main(typed) == 7
     assert cli.main(["train", "--env", "bsuite:memory_len"]) == 7
-    first, second = asked
+    r2d2 = ["train", *TASK, *R2D2, "--core", "lstm", "--trace_length", "20"]
+    assert cli.main(r2d2) == 7
+    first, second, third = asked
+    assert (first.agent, second.agent, third.agent) == ("r2i", "r2i", "r2d2")
+    assert third.overrides == {"core.kind": "lstm", "trace_length": 20}
+    assert third.config == dataclasses.replace(
+        r2d2_presets.cpu(), core=LSTMConfig(initial_state="zeros"), trace_length=20
+    )
     assert (first.env, first.preset, first.env_steps, first.seed, first.workdir) == (
         *("bsuite:memory_len/0", "debug", 100, 5, pathlib.Path("out")),
     )

@@ -86,7 +86,7 @@ def test_every_import_is_a_direct_dependency():
     """Nothing is used that is in the environment only because another package asked for it."""
     direct = set(pins("requirements.in"))
     distributions = importlib.metadata.packages_distributions()
-    for folder in ("acme_r2i", "benchmarks", "experiments", "tests"):
+    for folder in ("acme_r2i", "benchmarks", "examples", "experiments", "tests"):
         for path in (ROOT / folder).rglob("*.py"):
             for package in _packages_imported(path):
                 names = {canonicalize_name(name) for name in distributions.get(package, [package])}

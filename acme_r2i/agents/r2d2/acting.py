@@ -78,9 +78,10 @@ class OARActor:
         """Takes what one environment answered."""
         reward = np.float32(self._reward_scale * next_timestep.reward)
         observation = OAR(next_timestep.observation, np.int32(action), reward)
-        self._actor.observe(
-            index, action, next_timestep._replace(reward=reward, observation=observation)
+        seen = next_timestep._replace(
+            reward=reward, discount=np.float32(next_timestep.discount), observation=observation
         )
+        self._actor.observe(index, action, seen)
 
     def update(self, wait: bool = False) -> None:
         """Asks for newer parameters; with ``wait``, has them on return."""

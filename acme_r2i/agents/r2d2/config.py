@@ -58,19 +58,19 @@ class R2D2Config:
     num_environments: int = 8
     reward_scale: float = 1.0
     replay: ReplayConfig = ReplayConfig(capacity_env_steps=500_000)
-    encoder: MLPConfig = MLPConfig(1, 128)
+    encoder: MLPConfig = MLPConfig(1, 64)
     cnn: CNNConfig = CNNConfig(16)
     core: CoreConfig = S5Config(
         layers=2,
-        width=128,
+        width=64,
         state_size=64,
         dt_min=0.01,
         dt_max=0.5,
         initial_state="zeros",
         input_scaling="unit_variance",
     )
-    core_size: int = 128
-    head: MLPConfig = MLPConfig(1, 128)
+    core_size: int = 64
+    head: MLPConfig = MLPConfig(1, 64)
     dueling: bool = True
     discount: float = 0.99
     bootstrap_n: int = 5

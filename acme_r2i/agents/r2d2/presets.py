@@ -22,8 +22,18 @@ def compose(names: Sequence[str]) -> R2D2Config:
 
 
 def cpu() -> R2D2Config:
-    """Small networks and short sequences: learns on two CPU cores in minutes."""
-    return R2D2Config()
+    """Small networks and short sequences: learns on two CPU cores in minutes.
+
+    What differs from Acme in kind: one-step returns, a short horizon and little prioritisation. On
+    RepeatPreviousEasy, where an action counts for one reward, an LSTM with 5-step returns of
+    discount 0.99 and Acme's priorities stays at a return of -0.2, as its errors are mostly about
+    rewards to come; with 3 steps and 0.9 it stays at 0.05, with these it reaches 0.9 in 11,000
+    environment steps (one seed each; all episodes explore). A task that pays long after the action
+    that earns it needs another ``discount``.
+    """
+    return R2D2Config(
+        discount=0.9, bootstrap_n=1, priority_exponent=0.3, importance_sampling_exponent=0.3
+    )
 
 
 def debug() -> R2D2Config:

@@ -183,8 +183,8 @@ def test_what_batched_actor_hands_to_its_adders():
             self.calls.append(("first", timestep))
 
         def add(self, action, next_timestep, extras):
-            assert extras == ()  # the policy has none
             self.calls.append((action, next_timestep))
+            assert extras == ()  # the policy has none
 
     recorders = [Recorder(), Recorder()]
     keys = jax.random.split(jax.random.PRNGKey(1), 2)

@@ -24,6 +24,7 @@ from acme_r2i.agents.r2i.model_config import (
     GaussianConfig,
     GRUConfig,
     LossScales,
+    LSTMConfig,
     MLPConfig,
     S5Config,
     WorldModelConfig,
@@ -51,6 +52,7 @@ S5_CORES = {
 VARIANTS = {
     **{name: dict(core=core) for name, core in S5_CORES.items()},
     "recurrent": dict(representation="recurrent"),
+    "lstm": dict(core=LSTMConfig()),
     "recurrent, gru": dict(representation="recurrent", core=GRUConfig(width=6)),
     "gaussian": dict(latent=GaussianConfig(stoch=3)),
 }
