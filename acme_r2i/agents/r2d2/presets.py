@@ -28,7 +28,7 @@ def cpu() -> R2D2Config:
     RepeatPreviousEasy, where an action counts for one reward, an LSTM with 5-step returns of
     discount 0.99 and Acme's priorities stays at a return of -0.2, as its errors are mostly about
     rewards to come; with 3 steps and 0.9 it stays at 0.05, with these it reaches 0.9 in 11,000
-    environment steps (one seed each; all episodes explore). A task that pays long after the action
+    environment steps, and s5 in 9,000 (docs/ssm_block.md). A task that pays long after the action
     that earns it needs another ``discount``.
     """
     return R2D2Config(
