@@ -294,8 +294,8 @@ def describe(tree):
 
 # A quick test for each kind of core, observations and actions; the others are `make test-slow`.
 QUICK_TO_TRACE = {("bsuite",), ("popgym",), ("memory_maze",), ("dmc_proprio",)}
-QUICK_TO_TRACE |= {("popgym", "dreamerv3"), ("popgym", "xlarge")}
-QUICK_TO_RUN = {"popgym", "dmc_vision"}
+QUICK_TO_TRACE |= {("popgym", "dreamerv3")}
+QUICK_TO_RUN = {"dmc_vision"}  # test_update has vectors and choices
 
 
 def slow_unless(quick, cases):
