@@ -20,6 +20,8 @@ TASK = "bsuite:memory_len/2"
 def interrupt_after_lines(tmp_path):
     """Sends this process SIGINT when a run's metrics have so many lines."""
     over = threading.Event()
+    # As in a terminal: what a shell starts in the background ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch(path, lines):
         while not over.is_set():
@@ -37,11 +39,12 @@ def interrupt_after_lines(tmp_path):
     yield begin
     over.set()
     threads[0].join()
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_that_is_interrupted(tmp_path, capfd, interrupt_after_lines):
     folder = tmp_path / "run"
-    typed = ["--env", TASK, "--preset", "debug", "--env-steps", "1e7", "--log-every", "50"]
+    typed = ["--env", TASK, "--preset", "debug", "--env-steps", "100000", "--log-every", "50"]
     own = ["--agent", "r2d2", "--core", "lstm", "--trace_length", "6", "--workdir", str(folder)]
     interrupt_after_lines(folder / run_folder.METRICS, 5)
     assert cli.main(["train", *typed, *own]) == 130
