@@ -15,6 +15,7 @@ from acme_r2i.environments.reference import sample_action
 
 # The last setting of each experiment: the largest, the noisiest.
 BSUITE_TASKS = [
+    "bsuite_vision:catch/0",
     "bsuite:bandit/19",
     "bsuite:bandit_noise/19",
     "bsuite:bandit_scale/19",

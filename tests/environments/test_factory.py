@@ -21,6 +21,7 @@ def test_list_tasks_of_one_suite():
     assert "popgym:RepeatPreviousEasy" in environments.list_tasks("popgym")
     assert environments.list_tasks() == [
         *environments.list_tasks("bsuite"),
+        *environments.list_tasks("bsuite_vision"),
         *environments.list_tasks("popgym"),
     ]
 
@@ -33,7 +34,7 @@ def test_an_experiment_is_short_for_its_first_setting():
     ("name", "message"),
     [
         ("popgim:RepeatPreviousEasy", "unknown suite 'popgim'; did you mean popgym?"),
-        ("xyz:RepeatPreviousEasy", "unknown suite 'xyz'; suites: bsuite, popgym"),
+        ("xyz:RepeatPreviousEasy", "unknown suite 'xyz'; suites: bsuite, bsuite_vision, popgym"),
         (
             "popgym:RepeatPreviusEasy",
             "unknown task popgym:RepeatPreviusEasy; did you mean popgym:RepeatPreviousEasy",
@@ -55,7 +56,7 @@ def test_an_experiment_is_short_for_its_first_setting():
             "did you mean popgym:RepeatPreviousEasy?",
         ),
         ("memory_len/3", "did you mean bsuite:memory_len/3?"),
-        ("nonsense", "got 'nonsense'; suites: bsuite, popgym"),
+        ("nonsense", "got 'nonsense'; suites: bsuite, bsuite_vision, popgym"),
         ("popgym:", "a task's name is 'suite:task', got 'popgym:'"),
         (":RepeatPreviousEasy", "a task's name is 'suite:task', got ':RepeatPreviousEasy'"),
         ("", "a task's name is 'suite:task', got ''"),
