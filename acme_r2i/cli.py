@@ -112,7 +112,7 @@ def _make_parser() -> _Parser:
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:
-    agents = "\n".join(f"  {name:<10}{kind.summary}" for name, kind in AGENTS.items())
+    agents = "\n".join(f"  {name:<13}{kind.summary}" for name, kind in AGENTS.items())
     presets = "\n\n".join(
         "\n".join([f"presets of {name}:", *map(_describe_preset, kind.presets.items())])
         for name, kind in AGENTS.items()
@@ -157,7 +157,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
 
 def _describe_preset(item: tuple[str, Any]) -> str:
     name, preset = item
-    return f"  {name:<10}{inspect.getdoc(preset).splitlines()[0]}"
+    return f"  {name:<13}{inspect.getdoc(preset).splitlines()[0]}"
 
 
 def _help(text: str) -> str:

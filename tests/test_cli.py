@@ -129,7 +129,6 @@ WRONG_LATER = {
         "--env-steps=100 is not allowed: it must be at least 450, ..."
     ),
     ("train", *R2D2, "--env", "popgym:PositionOnlyPendulumEasy"): "action spec BoundedArray(...",
-    ("train", "--env", "popgym:PositionOnlyPendulumEasy"): "action spec BoundedArray(...",
 }
 
 

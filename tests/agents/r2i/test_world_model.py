@@ -193,7 +193,7 @@ def test_observe_is_the_fold_of_observe_step(model, is_first):
         np.testing.assert_array_equal(observed.latent.stoch.argmax(-1), latent.stoch.argmax(-1))
     assert_close(observed.latent, latent)
     assert_close(gradients, expected_gradients)
-    names = {"initial_state", "initial"}
+    names = {"initial_state", "initial", "initial_hidden", "initial_cell"}
     learned = [m[name] for m in gradients[0].values() for name in names & set(m)]
     assert len(learned) == len(jax.tree.leaves(latent.hidden))
     assert all(np.any(gradient) == is_first.any() for gradient in learned)
