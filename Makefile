@@ -5,7 +5,7 @@
 #   make train ENV=bsuite:memory_len/0 STEPS=20000 SEED=3 ARGS="--help"
 ENV = popgym:RepeatPreviousEasy
 PRESET = cpu
-STEPS = 22000
+STEPS = 30000
 SEED = 0
 # A fresh folder for every run: the command refuses one that already holds a run.
 WORKDIR = runs/$(subst /,_,$(subst :,_,$(ENV)))/seed$(SEED)-$(shell date +%Y%m%d-%H%M%S)

@@ -7,8 +7,11 @@ run that can be loads JAX, Acme and the simulators, which takes seconds.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
+import json
 import os
+import pathlib
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -22,7 +25,7 @@ from acme_r2i.launch.errors import UsageError
 _DESCRIPTION = "Recall to Imagine (R2I): a world-model agent with state-space memory."
 
 _EPILOG = """\
-r2i train --help tells what a run takes, e.g.
+r2i COMMAND --help tells what a command takes, e.g.
   r2i train --env popgym:RepeatPreviousEasy --workdir runs/first
 """
 
@@ -37,10 +40,13 @@ agents:
 {agents}
 
 {presets}
+  With commas between them they stack: --preset popgym,dreamerv3,small
 
 fields:
   Every field of the settings can be set by its dotted path, on top of the preset:
     --batch_size 8 --behaviour.horizon 10 --world_model.core.layers 3
+  Settings that come in kinds change kind, and keep what both kinds have:
+    --world_model.core.kind s4d --world_model.latent.kind gaussian
   r2i train --help-fields lists them, for the agent and the preset that are given with it.
 
 examples:
@@ -49,6 +55,19 @@ examples:
   r2i train --agent r2d2 --core lstm --env popgym:RepeatPreviousEasy --trace_length 32
 
 exit code: 0 when the run is done, 2 if it cannot be, 130 after Ctrl-C, 143 after SIGTERM.
+"""
+
+
+_PRESETS_DESCRIPTION = """\
+Lists the named settings with their numbers of parameters, or shows one whole: every field, its
+value and what it means. With commas between them, presets stack: popgym,dreamerv3,small.
+"""
+
+
+_IMAGINE_DESCRIPTION = """\
+Plays an episode with the policy of a run that has ended. The world model sees the first rows; from
+there on it is given the actions alone, and imagines. Draws lines.png and, of images, strip.png and
+animation.gif.
 """
 
 
@@ -98,6 +117,7 @@ def _run(arguments: list[str]) -> int:
             raise UsageError(f"unexpected argument {others[0]!r}; see r2i --help")
         parser.print_help()
         return 0
+    _silence_tensorflow()
     return typed.run(typed, others)
 
 
@@ -108,21 +128,44 @@ def _make_parser() -> _Parser:
     )
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     _add_train(commands)
+    _add_presets(commands)
+    _add_imagine(commands)
     return parser
 
 
-def _add_train(commands: argparse._SubParsersAction) -> None:
-    agents = "\n".join(f"  {name:<13}{kind.summary}" for name, kind in AGENTS.items())
-    presets = "\n\n".join(
-        "\n".join([f"presets of {name}:", *map(_describe_preset, kind.presets.items())])
-        for name, kind in AGENTS.items()
+def _describe_presets(agent: str) -> str:
+    return "\n".join(
+        f"  {name:<13}{inspect.getdoc(preset).splitlines()[0]}"
+        for name, preset in AGENTS[agent].presets.items()
     )
+
+
+def _add_presets(commands: argparse._SubParsersAction) -> None:
+    presets = commands.add_parser(
+        "presets",
+        help="list the named settings, or show one",
+        usage="r2i presets [NAME[,NAME...]] [--agent NAME] [--json]",
+        description=_PRESETS_DESCRIPTION,
+        epilog="\n\n".join(f"presets of {name}:\n{_describe_presets(name)}" for name in AGENTS),
+    )
+    presets.set_defaults(run=_presets)
+    presets.add_argument("name", nargs="?", metavar="NAME", help="show this one whole")
+    presets.add_argument("--agent", metavar="NAME", default=DEFAULT_AGENT, help=_help("whose"))
+    presets.add_argument("--json", action="store_true", help="show it as JSON")
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
     train = commands.add_parser(
         "train",
         help="train an agent on a task",
         usage="r2i train --env SUITE:TASK [options] [--FIELD VALUE ...]",
         description=_TRAIN_DESCRIPTION,
-        epilog=_TRAIN_EPILOG.format(agents=agents, presets=presets),
+        epilog=_TRAIN_EPILOG.format(
+            agents="\n".join(f"  {name:<13}{kind.summary}" for name, kind in AGENTS.items()),
+            presets="\n\n".join(
+                f"presets of {name}:\n{_describe_presets(name)}" for name in AGENTS
+            ),
+        ),
     )
     train.set_defaults(run=_train)
     add = train.add_argument
@@ -133,7 +176,12 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         metavar="NAME",
         help=f"sequence core, with --agent r2d2: {', '.join(AGENTS['r2d2'].core_names)}",
     )
-    add("--preset", metavar="NAME", default=options.DEFAULT_PRESET, help=_help("named settings"))
+    add(
+        "--preset",
+        metavar="NAME[,NAME...]",
+        default=options.DEFAULT_PRESET,
+        help=_help("named settings"),
+    )
     add(
         "--env-steps",
         metavar="N",
@@ -155,9 +203,20 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add("--help-fields", action="store_true", help="show every field and its value, and exit")
 
 
-def _describe_preset(item: tuple[str, Any]) -> str:
-    name, preset = item
-    return f"  {name:<13}{inspect.getdoc(preset).splitlines()[0]}"
+def _add_imagine(commands: argparse._SubParsersAction) -> None:
+    imagine = commands.add_parser(
+        "imagine",
+        help="draw what a trained world model expects, beside what happens",
+        usage="r2i imagine RUN [options]",
+        description=_IMAGINE_DESCRIPTION,
+    )
+    imagine.set_defaults(run=_imagine)
+    add = imagine.add_argument
+    add("folder", metavar="RUN", help="folder of a run that has ended")
+    add("--context", metavar="N", default="10", help=_help("rows that the model sees"))
+    add("--horizon", metavar="N", default="30", help=_help("rows that it then imagines"))
+    add("--seed", metavar="N", default="0", help=_help("of the episode and of imagination"))
+    add("--out", metavar="DIR", help="folder of the pictures (default: RUN/imagine)")
 
 
 def _help(text: str) -> str:
@@ -188,11 +247,61 @@ def _train(typed: argparse.Namespace, fields: list[str]) -> int:
     return train(checked)
 
 
+def _imagine(typed: argparse.Namespace, others: list[str]) -> int:
+    if others:
+        raise UsageError(f"unexpected argument {others[0]!r}; see r2i imagine --help")
+    context, horizon, seed = (
+        options.whole_number(f"--{name}", getattr(typed, name), minimum)
+        for name, minimum in (("context", 1), ("horizon", 1), ("seed", 0))
+    )
+    folder = pathlib.Path(typed.folder)
+    from acme_r2i.launch import imagine  # imports JAX
+    from acme_r2i.reports import open_loop
+
+    run = imagine.load_run(folder, seed)
+    prediction = imagine.predict(run, context, horizon, seed)
+    out = pathlib.Path(typed.out) if typed.out else folder / "imagine"
+    for path in open_loop.draw(prediction, f"R2I on {run.task}", out):
+        print(path)
+    return 0
+
+
+def _presets(typed: argparse.Namespace, others: list[str]) -> int:
+    if others:
+        raise UsageError(f"unexpected argument {others[0]!r}; see r2i presets --help")
+    if typed.name is None:
+        if typed.json:
+            raise UsageError("--json shows one preset: r2i presets NAME --json")
+        for name in AGENTS:
+            print(f"presets of {name}:\n{_describe_presets(name)}\n")
+        from acme_r2i.launch import preset_listing  # imports JAX
+
+        for line in preset_listing.table():
+            print(line, flush=True)
+        return 0
+    config, _ = options.make_config(typed.name, "", agent=typed.agent)
+    if typed.json:
+        print(json.dumps(dataclasses.asdict(config), indent=2))
+    else:
+        _print_fields(config)
+    return 0
+
+
 def _print_fields(config: Any) -> None:
     for field in overrides.list_fields(config):
         value = ",".join(map(str, field.value)) if isinstance(field.value, tuple) else field.value
         print(f"--{field.name} {value}")
         print(textwrap.indent(textwrap.fill(field.description, 92), "    "))
+
+
+def _silence_tensorflow() -> None:
+    """Hides TensorFlow's start-up complaints unless the user wants some level, as acme_compat does.
+
+    It has to be done before TensorFlow is loaded, and rlax loads it where it is installed, through
+    TensorFlow Probability. JAX sets "1" itself, so that is nobody's wish.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import acme_r2i
 from acme_r2i import cli
 from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.model_config import LSTMConfig
+from acme_r2i.agents.r2i.model_config import CoreConfig, LSTMConfig
 from acme_r2i.launch import options, overrides
 from acme_r2i.launch.agent_kinds import AGENTS
 
@@ -26,7 +26,9 @@ TINY = (*TASK, "--preset", "debug", "--env-steps", "100")
 
 # What is wrong -> the line on stderr, whole or its beginning (where it ends in "...").
 WRONG = {
-    ("trian",): "argument COMMAND: invalid choice: 'trian' (choose from 'train')",
+    (
+        "trian",
+    ): "argument COMMAND: invalid choice: 'trian' (choose from 'train', 'presets', 'imagine')",
     ("--seed=3",): "unexpected argument '--seed=3'; see r2i --help",
     ("train",): "--env is needed, e.g. --env popgym:RepeatPreviousEasy",
     ("train", "--env"): "argument --env: expected one argument",
@@ -46,6 +48,22 @@ WRONG = {
     ("train", *TASK, "--preset", "popgim"): "unknown preset 'popgim'; did you mean popgym?",
     ("train", *TASK, "--preset", "x"): (
         f"unknown preset 'x'; presets: {', '.join(presets.PRESETS)}"
+    ),
+    ("train", *TASK, "--preset", "cpu,popgim"): "unknown preset 'popgim'; did you mean popgym?",
+    ("train", *TASK, "--preset", "dreamerv3"): (
+        "preset 'dreamerv3' changes another, and cannot come first; first is one of "
+        f"{', '.join(presets.WHOLE)}"
+    ),
+    ("train", *TASK, "--preset", "cpu,debug"): (
+        "preset 'debug' sets everything, and would undo 'cpu' before it; what follows is one of "
+        f"{', '.join(presets.CHANGES)}"
+    ),
+    ("train", *TASK, "--world_model.core.kind", "s6"): (
+        "--world_model.core.kind='s6' is not allowed: it must be one of "
+        f"{', '.join(CoreConfig.family)}"
+    ),
+    ("train", *TASK, "--world_model.core.kind", "gru", "--world_model.core.state_size", "8"): (
+        "unknown field --world_model.core.state_size; did you mean ..."
     ),
     ("train", *TASK, "--agent", "r2d3"): "unknown agent 'r2d3'; did you mean r2d2?",
     ("train", *TASK, "--agent", "ppo"): "unknown agent 'ppo'; agents: r2i, r2d2",
@@ -101,8 +119,13 @@ WRONG = {
         "be left out of replay"
     ),
     ("train", *TASK, "--env-steps", "many"): "--env-steps takes a whole number, got 'many'",
-    ("train", *TASK, "--env-steps", "0"): "--env-steps=0 is not allowed: it must be above 0",
-    ("train", *TASK, "--env-steps", "-5"): "--env-steps=-5 is not allowed: it must be above 0",
+    ("train", *TASK, "--env-steps", "0"): "--env-steps=0 is not allowed: it must be in [1, 2**32)",
+    (
+        "train",
+        *TASK,
+        "--env-steps",
+        "-5",
+    ): "--env-steps=-5 is not allowed: it must be in [1, 2**32)",
     ("train", *TASK, "--env-steps", "1023"): (
         "--env-steps=1023 is not allowed: it must be at least replay.min_env_steps=1024, before "
         "which nothing is learned"
@@ -111,7 +134,7 @@ WRONG = {
     ("train", *TASK, "--seed", str(2**32)): (
         "--seed=4294967296 is not allowed: it must be in [0, 2**32)"
     ),
-    ("train", *TASK, "--log-every", "0"): "--log-every=0 is not allowed: it must be above 0",
+    ("train", *TASK, "--log-every", "0"): "--log-every=0 is not allowed: it must be in [1, 2**32)",
     ("train", *TASK, "--workdir", "a file"): "--workdir a file cannot be made: ...",
     ("train", *TASK, "--workdir", "a file/below"): "--workdir a file/below cannot be made: ...",
     ("train", *TASK, "--workdir", "a run"): (
@@ -124,6 +147,12 @@ WRONG = {
 WRONG_LATER = {
     ("train", *TINY, "--num_environments", "50"): (
         "--env-steps=100 is not allowed: it must be at least 400, ..."
+    ),
+    ("train", *TINY, "--behaviour.actor_gradient", "reparameterised"): (
+        "behaviour.actor_gradient='reparameterised' is not allowed with discrete actions: ..."
+    ),
+    ("train", *TINY, "--world_model.vector_keys", "position"): (
+        "no observation is chosen: of observation, no image matches image_keys='.*' and ..."
     ),
     ("train", *TINY, *R2D2, "--num_environments", "50"): (
         "--env-steps=100 is not allowed: it must be at least 450, ..."

@@ -36,6 +36,7 @@ class Suite(Protocol):
 # A new suite is one line here.
 SUITES: dict[str, str] = {
     "bsuite": "acme_r2i.environments.bsuite",
+    "bsuite_vision": "acme_r2i.environments.bsuite_vision",
     "popgym": "acme_r2i.environments.popgym",
 }
 

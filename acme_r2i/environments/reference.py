@@ -31,7 +31,7 @@ class TaskReference:
 def lookup(name: str) -> TaskReference:
     """Returns the reference of a full task name (see ``factory.validate_name``)."""
     suite, _, task = name.partition(":")
-    if suite == "bsuite":
+    if suite in ("bsuite", "bsuite_vision"):
         return _bsuite_reference(task)
     return _POPGYM.get(name, TaskReference())
 

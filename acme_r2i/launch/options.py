@@ -94,24 +94,31 @@ def make_options(
         preset=preset,
         config=config,
         overrides=values,
-        env_steps=overrides.convert("--env-steps", env_steps, int),
-        seed=overrides.convert("--seed", seed, int),
+        env_steps=whole_number("--env-steps", env_steps, 1),
+        seed=whole_number("--seed", seed, 0),
         workdir=pathlib.Path(workdir or default_workdir(task_name(env), seed)),
-        log_every_env_steps=overrides.convert("--log-every", log_every, int),
+        log_every_env_steps=whole_number("--log-every", log_every, 1),
     )
     minimum = config.replay.min_env_steps
-    _require("--env-steps", options.env_steps, "it must be above 0", options.env_steps > 0)
     _require(
         "--env-steps",
         options.env_steps,
         f"it must be at least replay.min_env_steps={minimum}, before which nothing is learned",
         options.env_steps >= minimum,
     )
-    _require("--seed", options.seed, "it must be in [0, 2**32)", 0 <= options.seed < 2**32)
-    log_every_env_steps = options.log_every_env_steps
-    _require("--log-every", log_every_env_steps, "it must be above 0", log_every_env_steps > 0)
     run_folder.check_is_free(options.workdir)
     return options
+
+
+def whole_number(name: str, text: str, minimum: int) -> int:
+    """Reads an option; numbers from 2**32 on are no seeds, and nothing else needs them.
+
+    Raises:
+      UsageError: if it is no whole number in [minimum, 2**32).
+    """
+    value = overrides.convert(name, text, int)
+    _require(name, value, f"it must be in [{minimum}, 2**32)", minimum <= value < 2**32)
+    return value
 
 
 def make_config(

@@ -46,6 +46,8 @@ def list_fields(config: Any, prefix: str = "", group_description: str = "") -> l
     for field in dataclasses.fields(config):
         name, value = prefix + field.name, getattr(config, field.name)
         description = descriptions.get(field.name, group_description)
+        if is_kind(config) and field.name == "kind":
+            description = f"{group_description.rstrip('.')}: one of {', '.join(config.family)}."
         if dataclasses.is_dataclass(value):
             fields += list_fields(value, f"{name}.", description)
         else:

@@ -3,7 +3,8 @@
     config.json     what is run: task, preset, seed, every setting, versions, device
     metrics.jsonl   a line of metrics every so many environment steps (see ``metrics.METRICS``)
     episodes.csv    a line per episode: env_steps, episode, return, length
-    summary.json    at the end, also of a run that was stopped: what came of it
+    parameters.npz  at the end, also of a run that was stopped: what was learned
+    summary.json    likewise: what came of it
 
 JSON files appear complete or not at all. The two logs grow by whole lines, each handed to the
 operating system in one piece, so a process that is killed leaves none half written.
@@ -16,15 +17,16 @@ import math
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, BinaryIO
 
 from acme_r2i.launch.errors import UsageError
 
-CONFIG, METRICS, EPISODES, SUMMARY = FILES = (
+CONFIG, METRICS, EPISODES, PARAMETERS, SUMMARY = FILES = (
     "config.json",
     "metrics.jsonl",
     "episodes.csv",
+    "parameters.npz",
     "summary.json",
 )
 EPISODE_COLUMNS = ("env_steps", "episode", "return", "length")
@@ -94,11 +96,16 @@ class RunFolder:
 
 def write_json(path: pathlib.Path, content: Any) -> None:
     """Writes a JSON file that is there as a whole or, if this fails, not at all."""
+    text = json.dumps(finite(content), indent=2, allow_nan=False)
+    write_whole(path, lambda file: file.write(f"{text}\n".encode()))
+
+
+def write_whole(path: pathlib.Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Writes a file that is there as a whole or, if this fails, not at all."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(finite(content), file, indent=2, allow_nan=False)
-            file.write("\n")
+        with os.fdopen(handle, "wb") as file:
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())

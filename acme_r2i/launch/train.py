@@ -59,7 +59,6 @@ def train(options: TrainOptions) -> int:
         envs = _make_environments(options)
         for environment in envs:
             stack.callback(environment.close)
-        _silence_tensorflow()
         from acme_r2i.launch import blueprint as blueprint_lib  # imports JAX
 
         blueprint = blueprint_lib.make_blueprint(
@@ -129,6 +128,9 @@ def _run(
     )
     with contextlib.closing(reporter):
         counts = loop.run(options.env_steps)
+        from acme_r2i.launch.parameters import save_parameters  # imports JAX
+
+        save_parameters(folder.path, agent.learner.save().params)
         updates_due = blueprint.schedule.due(options.env_steps)
         whole = counts.env_steps == options.env_steps and counts.learner_steps == updates_due
         return reporter.finish(counts, interrupted=not whole)
@@ -192,13 +194,3 @@ def _make_environments(options: TrainOptions) -> list[dm_env.Environment]:
         return [environments.make_environment(options.env, seed=seed) for seed in seeds]
     except environments.SimulatorMissingError as error:
         raise UsageError(str(error)) from None
-
-
-def _silence_tensorflow() -> None:
-    """Hides TensorFlow's start-up complaints unless the user wants some level, as acme_compat does.
-
-    It has to be done before TensorFlow is loaded, and rlax loads it where it is installed, through
-    TensorFlow Probability. JAX sets "1" itself, so that is nobody's wish.
-    """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

@@ -1,4 +1,7 @@
-"""Convolutions that halve an image, and those that double it, in the chosen precision."""
+"""Convolutions that halve an image, and those that double it, in the chosen precision.
+
+In bfloat16 what a convolution returns has been rounded once more, unlike a product's result.
+"""
 
 from __future__ import annotations
 

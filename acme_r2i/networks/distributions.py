@@ -17,6 +17,11 @@ def symlog(x: Array) -> Array:
     return rlax.signed_logp1(x)
 
 
+def symexp(x: Array) -> Array:
+    """The inverse of :func:`symlog`: sign(x) (exp(|x|) - 1)."""
+    return rlax.signed_expm1(x)
+
+
 def unimix(logits: Array, fraction: float) -> Array:
     """Log-probabilities of (1 - fraction) softmax(logits) + fraction uniform, over the last axis.
 

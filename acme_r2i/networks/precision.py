@@ -1,8 +1,8 @@
 """The precision of matrix products and convolutions, chosen once for everything inside a context.
 
 Only the products are affected: their arguments are rounded to the chosen type, they are summed in
-float32, and they return float32. So parameters, normalisation, recurrences, distributions and
-losses need no care.
+float32, and they return float32 (convolutions after rounding their result, too). So parameters,
+normalisation, recurrences, distributions and losses need no care.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _dtype: contextvars.ContextVar[Any] = contextvars.ContextVar("dtype", default=jn
 @contextlib.contextmanager
 def products_in(precision: str) -> Iterator[None]:
     """Products traced inside are done in "float32" or "bfloat16".
+
+    A function that is jitted keeps the precision that it was first traced with.
 
     Raises:
       ValueError: for another name.

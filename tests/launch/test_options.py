@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from acme_r2i import environments
-from acme_r2i.agents.r2i.presets import PRESETS
+from acme_r2i.agents.r2i.presets import WHOLE, compose
 from acme_r2i.launch import options
+from acme_r2i.launch.errors import UsageError
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [*WHOLE, "cpu,dreamerv3", "popgym,dreamerv3,small"])
 @pytest.mark.parametrize(
     "task, scale",
     [
@@ -35,3 +36,23 @@ def test_a_reward_scale_that_was_typed_counts():
     task = "popgym:RepeatPreviousEasy"
     config, values = options.make_config("cpu", task, ["--reward_scale", "2"])
     assert config.reward_scale == values["reward_scale"] == 2.0
+
+
+def test_presets_stack_with_commas_between_them():
+    config, _ = options.make_config("popgym, dreamerv3,tiny", "")
+    assert config == compose(["popgym", "dreamerv3", "tiny"])
+
+
+@pytest.mark.parametrize(
+    ("preset", "message"),
+    [
+        ("cpu,dreamer", "^unknown preset 'dreamer'; did you mean dreamerv3?"),
+        ("dreamerv3", "^preset 'dreamerv3' changes another, and cannot come first; first is one"),
+        ("cpu,popgym", "^preset 'popgym' sets everything, and would undo 'cpu' before it"),
+        ("cpu,", "^unknown preset ''; presets: "),
+        ("", "^unknown preset ''; presets: "),
+    ],
+)
+def test_presets_that_do_not_stack_are_refused(preset, message):
+    with pytest.raises(UsageError, match=message):
+        options.make_config(preset, "")

@@ -7,16 +7,17 @@ import json
 
 import pytest
 
-from acme_r2i.agents.r2i.presets import PRESETS
+from acme_r2i.agents.r2i.model_config import CoreConfig, GaussianConfig, LatentConfig, S4DConfig
+from acme_r2i.agents.r2i.presets import WHOLE, compose
 from acme_r2i.launch import overrides
 from acme_r2i.launch.errors import UsageError
 
-CONFIG = PRESETS["cpu"]()
+CONFIG = compose(["cpu"])
 
 
 def test_every_field_of_every_preset_is_listed_with_its_value_and_described():
-    for preset in PRESETS.values():
-        config = preset()
+    for names in (*([name] for name in WHOLE), ["popgym", "dreamerv3", "small"]):
+        config = compose(names)
         fields = {field.name: field for field in overrides.list_fields(config)}
 
         def leaves(content, prefix=""):
@@ -30,7 +31,7 @@ def test_every_field_of_every_preset_is_listed_with_its_value_and_described():
         assert {name: field.value for name, field in fields.items()} == expected
         assert all(field.description for field in fields.values())
     assert fields["behaviour.horizon"].description == "imagined steps."
-    assert fields["world_model.prior.units"].description == "MLP from h to the logits of z."
+    assert fields["world_model.prior.units"].description == "MLP from h to z."
 
 
 def test_every_field_takes_its_own_value():
@@ -74,6 +75,94 @@ def test_fields_that_must_fit_each_other_change_together():
         overrides.apply_overrides(CONFIG, alone)
     config, _ = overrides.apply_overrides(CONFIG, {**alone, "world_model.core.state_size": "70"})
     assert config.world_model.core.n_blocks == 7
+
+
+# Settings that come in kinds.
+
+
+def test_a_kind_is_chosen_together_with_fields_of_its_own_in_any_order():
+    typed = {
+        "world_model.core.spectrum": "lin",
+        "world_model.core.conj_sym": "false",
+        "world_model.core.kind": "s4d",
+        "world_model.core.layers": "5",
+        "batch_size": "3",
+    }
+    for assignments in (typed, dict(reversed(typed.items()))):
+        config, values = overrides.apply_overrides(CONFIG, assignments)
+        before = CONFIG.world_model.core
+        # What both kinds have and nobody set is as it was.
+        assert config.world_model.core == S4DConfig(
+            layers=5,
+            spectrum="lin",
+            conj_sym=False,
+            **{
+                name: getattr(before, name)
+                for name in ("width", "state_size", "dt_min", "dt_max", "input_scaling")
+            },
+        )
+        assert config.batch_size == 3
+        assert list(values) == list(assignments)
+        assert values["world_model.core.kind"] == "s4d"
+
+
+def test_several_parts_change_their_kind_at_once():
+    config, _ = overrides.apply_overrides(
+        CONFIG,
+        {
+            "world_model.core.kind": "gru",
+            "world_model.latent.kind": "gaussian",
+            "world_model.latent.stoch": "7",
+        },
+    )
+    assert config.world_model.core.kind == "gru"
+    assert config.world_model.latent == GaussianConfig(stoch=7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "near"),
+    [
+        ("gru", "state_size", "world_model.core.initial_state"),
+        ("s4d", "n_blocks", "world_model.core.norm"),
+        ("s4", "conj_sym", "world_model.core.norm"),
+        ("gru", "layers", "world_model.encoder.layers"),
+    ],
+)
+def test_a_field_of_the_old_kind_is_unknown_to_the_new_one(kind, field, near):
+    name = f"world_model.core.{field}"
+    assert name in {each.name for each in overrides.list_fields(CONFIG)}
+    with pytest.raises(UsageError) as error:
+        overrides.apply_overrides(CONFIG, {name: "1", "world_model.core.kind": kind})
+    assert str(error.value).startswith(f"unknown field --{name}; did you mean --{near}")
+
+
+@pytest.mark.parametrize("kind", ["s6", "", "S5"])
+def test_a_kind_that_there_is_not_is_refused(kind):
+    message = (
+        f"^--world_model.core.kind='{kind}' is not allowed: it must be one of s5, s4d, s4, gru"
+    )
+    with pytest.raises(UsageError, match=message):
+        overrides.apply_overrides(CONFIG, {"world_model.core.kind": kind})
+
+
+def test_a_kind_and_fields_that_do_not_fit_each_other_are_refused():
+    typed = {"world_model.core.kind": "s4d", "world_model.core.state_size": "63"}
+    overrides.apply_overrides(CONFIG, typed)
+    message = "^--world_model.core.state_size=63 is not allowed: it must be even, with conj_sym$"
+    with pytest.raises(UsageError, match=message):
+        overrides.apply_overrides(CONFIG, {**typed, "world_model.core.conj_sym": "true"})
+
+
+@pytest.mark.parametrize("part", ["core", "latent"])
+def test_kinds_are_listed_with_what_else_there_is(part):
+    family = {"core": CoreConfig, "latent": LatentConfig}[part].family
+    assert len(family) > 1
+    for kind in family:
+        config, _ = overrides.apply_overrides(CONFIG, {f"world_model.{part}.kind": kind})
+        fields = {field.name: field for field in overrides.list_fields(config)}
+        field = fields[f"world_model.{part}.kind"]
+        assert field.value == kind
+        assert field.description.endswith(f": one of {', '.join(family)}.")
 
 
 @pytest.mark.parametrize(

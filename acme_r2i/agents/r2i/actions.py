@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from acme_r2i.agents.r2i.checks import one_line
 from acme_r2i.agents.r2i.config import BehaviourConfig
 from acme_r2i.networks import distributions
 from acme_r2i.networks.latents import Normal
@@ -75,17 +76,17 @@ def make_action_space(spec: Any, config: BehaviourConfig) -> ActionSpace:
     if isinstance(spec, dm_env.specs.DiscreteArray):
         space: ActionSpace = DiscreteActions((spec.num_values,), (), config.unimix)
     elif not isinstance(spec, dm_env.specs.BoundedArray):
-        raise ValueError(f"action spec {spec!r} is not supported: {_SUPPORTED}")
+        raise ValueError(f"action spec {one_line(spec)} is not supported: {_SUPPORTED}")
     elif np.issubdtype(spec.dtype, np.integer):
         if np.any(spec.minimum != 0) or len(spec.shape) != 1:
-            raise ValueError(f"action spec {spec!r} is not supported: {_SUPPORTED}")
+            raise ValueError(f"action spec {one_line(spec)} is not supported: {_SUPPORTED}")
         maximum = np.broadcast_to(spec.maximum, spec.shape)
         values = tuple(int(each) + 1 for each in maximum)
         space = DiscreteActions(values, spec.shape, config.unimix)
     else:
         low, high = (np.broadcast_to(x, spec.shape) for x in (spec.minimum, spec.maximum))
         if not np.issubdtype(spec.dtype, np.floating) or not np.all(np.isfinite([low, high])):
-            raise ValueError(f"action spec {spec!r} is not supported: {_SUPPORTED}")
+            raise ValueError(f"action spec {one_line(spec)} is not supported: {_SUPPORTED}")
         space = ContinuousActions(
             tuple(low.ravel().tolist()), tuple(high.ravel().tolist()), spec.shape, config.std_range
         )
@@ -177,7 +178,8 @@ class ContinuousActions:
 
     Inside, an action is a vector in [-1, 1]: Normal(tanh(mean), std) with std in ``std_range``
     (arXiv 2301.04104, appendix). A draw may leave the interval: what the environment gets is
-    clipped, and so is what the world model sees (``action_clip``).
+    clipped, and so is what the world model sees (``action_clip``). Densities and entropies are
+    those of the vector.
 
     Attributes:
       minimum: of each number.
@@ -220,8 +222,11 @@ class ContinuousActions:
         return self._scale(policy.mean)
 
     def clip(self, action: Array) -> Array:
-        low, high = (np.reshape(x, self.shape) for x in (self.minimum, self.maximum))
-        return jnp.clip(action, low, high)
+        low, high = (np.asarray(x, np.float32) for x in (self.minimum, self.maximum))
+        # Bounds in float64 may lie between two of float32: the one inside is taken.
+        low = np.where(low < self.minimum, np.nextafter(low, np.float32(np.inf)), low)
+        high = np.where(high > self.maximum, np.nextafter(high, np.float32(-np.inf)), high)
+        return jnp.clip(action, low.reshape(self.shape), high.reshape(self.shape))
 
     def log_prob(self, policy: Normal, action: Array) -> Array:
         distance = jnp.square((self.encode(action) - policy.mean) / policy.std)

@@ -44,6 +44,11 @@ def require_bins(config: Any, field: str) -> None:
     require(config, field, "it must be an odd number of at least 3", value >= 3 and value % 2 == 1)
 
 
+def one_line(value: Any) -> str:
+    """How a message quotes something whose own form may have several lines, as arrays have."""
+    return " ".join(repr(value).split())
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """Base of settings that come in kinds: each kind is a dataclass with fields of its own.

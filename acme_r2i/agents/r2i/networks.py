@@ -9,6 +9,7 @@ from typing import Any
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from acme_r2i.agents.r2i.actions import ActionSpace, make_action_space
@@ -64,7 +65,8 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
     c = config.world_model
     observations = make_observation_space(observation_spec, c.vector_keys, c.image_keys)
     actions = make_action_space(action_spec, config.behaviour)
-    dummy = jax.tree.map(lambda spec: jnp.zeros((1, 1, *spec.shape), spec.dtype), observation_spec)
+    # NumPy's zeros, of which JAX takes 64 bits for 32 without a word.
+    dummy = jax.tree.map(lambda spec: np.zeros((1, 1, *spec.shape), spec.dtype), observation_spec)
     model_init, model = _make_model(config, observations, actions, dummy)
 
     def make_actor(features: Array) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import dm_env.specs
@@ -19,8 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from acme_r2i.agents.r2i.checks import one_line
 from acme_r2i.agents.r2i.types import PyTree
-from acme_r2i.networks.encoders import SMALLEST_IMAGE
+from acme_r2i.networks.encoders import SMALLEST_IMAGE, num_stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,7 @@ class ObservationSpace:
     """How observations of one environment are taken apart; all methods take any leading axes.
 
     Attributes:
-      specs: of all arrays, in the order of ``jax.tree.leaves``.
+      specs: of all arrays, in the order of their names in mappings.
       vectors: numbers of those that make up the vector.
       images: numbers of those that make up the image.
     """
@@ -52,12 +54,12 @@ class ObservationSpace:
 
     def vector(self, observation: PyTree) -> Array:
         """The vector, float32 [..., vector_size]; members of a finite set are one-hots in it."""
-        leaves = jax.tree.leaves(observation)
+        leaves = jax.tree.leaves(_plain(observation))
         return jnp.concatenate([_vector(leaves[i], self.specs[i]) for i in self.vectors], axis=-1)
 
     def image(self, observation: PyTree) -> Array:
         """The image in [-1/2, 1/2], float32 [..., height, width, channels]."""
-        leaves = jax.tree.leaves(observation)
+        leaves = jax.tree.leaves(_plain(observation))
         images = jnp.concatenate([jnp.asarray(leaves[i]) for i in self.images], axis=-1)
         return images.astype(jnp.float32) / 255.0 - 0.5
 
@@ -73,16 +75,16 @@ def make_observation_space(spec: Any, vector_keys: str, image_keys: str) -> Obse
     Raises:
       ValueError: for a specification that is not supported, or where nothing would be seen.
     """
-    named = jax.tree_util.tree_leaves_with_path(spec)
+    named = jax.tree_util.tree_leaves_with_path(_plain(spec))
     if not named:
-        raise ValueError(f"observation spec {spec!r} has no arrays; at least one is needed")
+        raise ValueError(f"observation spec {one_line(spec)} has no arrays; at least one is needed")
     names = [_name(path) for path, _ in named]
     leaves = [leaf for _, leaf in named]
     for leaf in leaves:
-        if not isinstance(leaf, dm_env.specs.Array) or not (
-            np.issubdtype(leaf.dtype, np.number) or leaf.dtype == bool
-        ):
-            raise ValueError(f"observation {leaf!r} is not supported: arrays of numbers are")
+        if not isinstance(leaf, dm_env.specs.Array) or leaf.dtype.kind not in "biuf":
+            raise ValueError(
+                f"observation {one_line(leaf)} is not supported: arrays of numbers are"
+            )
     chosen: dict[bool, list[int]] = {False: [], True: []}
     for index, (name, leaf) in enumerate(zip(names, leaves, strict=True)):
         pattern = image_keys if is_image(leaf) else vector_keys
@@ -104,8 +106,8 @@ def is_image(spec: dm_env.specs.Array) -> bool:
 
 def _check_images(images: list[tuple[str, tuple[int, ...]]]) -> None:
     for name, (height, width, _) in images:
-        doublings = math.log2(height / SMALLEST_IMAGE) if height == width else 0.0
-        if doublings < 1 or doublings % 1:
+        square = height == width > SMALLEST_IMAGE
+        if not square or height != SMALLEST_IMAGE * 2 ** num_stages(height):
             raise ValueError(
                 f"image {name!r} of {height} x {width} is not supported: a square of 8, 16, 32, "
                 "64, ... pixels is, which halves down to 4"
@@ -114,6 +116,16 @@ def _check_images(images: list[tuple[str, tuple[int, ...]]]) -> None:
             raise ValueError(
                 f"images {images[0][0]!r} and {name!r} differ in size; choose with image_keys"
             )
+
+
+def _plain(tree: PyTree) -> PyTree:
+    """With dicts for mappings: JAX takes an OrderedDict in its own order, replay returns a dict."""
+    if isinstance(tree, Mapping):
+        return {key: _plain(value) for key, value in tree.items()}
+    if isinstance(tree, tuple | list):
+        parts = map(_plain, tree)
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return tree
 
 
 def _name(path: tuple) -> str:

@@ -23,9 +23,9 @@ NETWORKS = make_networks(
 )
 
 
-def make_params(seed=0):
+def make_params(seed=0, networks=NETWORKS):
     """Parameters of a policy that is not uniform, as the freshly initialised one is."""
-    params = NETWORKS.init(jax.random.PRNGKey(seed)).policy
+    params = networks.init(jax.random.PRNGKey(seed)).policy
     leaves, structure = jax.tree.flatten(params.actor)
     keys = jax.random.split(jax.random.PRNGKey(seed + 1), len(leaves))
     leaves = [x + jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
@@ -145,6 +145,35 @@ def test_environments_are_independent_of_their_number_and_order():
             assert action == actions.setdefault(subset[i], action)
 
 
+@pytest.mark.parametrize(
+    "action_spec",
+    [
+        pytest.param(specs.BoundedArray((3,), np.int32, 0, [1, 4, 2]), id="multi_discrete"),
+        pytest.param(specs.BoundedArray((2,), np.float64, [-0.1, 2.0], [0.1, 7.0]), id="box"),
+    ],
+)
+def test_actions_of_several_parts_are_in_the_environments_own_bounds(action_spec):
+    networks = make_networks(CONFIG, specs.Array((3,), np.float32), action_spec)
+    keys = jax.random.split(jax.random.PRNGKey(2), 3)
+    client = make_client(make_params(networks=networks))
+    actor, random = BatchedActor(make_actor_core(networks), keys, client), np.random.default_rng(0)
+    for i in range(3):
+        actor.observe_first(i, dm_env.restart(observe(random)))
+    taken = []
+    for _ in range(40):
+        actions = actor.select_actions()
+        assert actions.shape == (3, *action_spec.shape)
+        for i, action in enumerate(actions):
+            action_spec.validate(action.astype(action_spec.dtype))
+            actor.observe(i, action, dm_env.transition(0.0, observe(random)))
+        # What the model is told is what the environment was.
+        np.testing.assert_array_equal(actor._state.core.actor.action[:, 0], actions)
+        taken.append(actions)
+    at_a_bound = np.isclose(taken, action_spec.minimum) | np.isclose(taken, action_spec.maximum)
+    assert np.all(at_a_bound.any((0, 1)))  # of numbers, draws that were clipped
+    assert np.all(np.std(taken, axis=(0, 1)) > 0)
+
+
 def test_what_batched_actor_hands_to_its_adders():
     class Recorder:
         def __init__(self):
@@ -153,9 +182,9 @@ def test_what_batched_actor_hands_to_its_adders():
         def add_first(self, timestep):
             self.calls.append(("first", timestep))
 
-        def add(self, action, next_timestep, extras=()):
+        def add(self, action, next_timestep, extras):
             self.calls.append((action, next_timestep))
-            assert extras == ()
+            assert extras == ()  # the policy has none
 
     recorders = [Recorder(), Recorder()]
     keys = jax.random.split(jax.random.PRNGKey(1), 2)

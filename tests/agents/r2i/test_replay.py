@@ -47,9 +47,11 @@ def make_config(sequence_length=8, stride=4, *, train_ratio=1e6, min_env_steps=1
 class Replay:
     """A server with one table, in this process."""
 
-    def __init__(self, config, observation_spec=OBSERVATION_SPEC, **options):
+    def __init__(
+        self, config, observation_spec=OBSERVATION_SPEC, action_spec=ACTION_SPEC, **options
+    ):
         self.config = config
-        self.table = replay.make_table(config, observation_spec, ACTION_SPEC, **options)
+        self.table = replay.make_table(config, observation_spec, action_spec, **options)
         self.server = replay.start_server([self.table])
         self.client = reverb.Client(f"localhost:{self.server.port}")
 
@@ -257,6 +259,48 @@ def test_nested_observations_and_64_bit_numbers():
     np.testing.assert_array_equal(vector, [[[i, 0.5] for i in range(4)]] * 2)
     np.testing.assert_array_equal(number, [[0, -1, -2, -3]] * 2)
     np.testing.assert_array_equal(byte[..., 0], [[0, 1, 2, 3]] * 2)
+
+
+@pytest.mark.parametrize(
+    "action_spec",
+    [
+        pytest.param(specs.BoundedArray((3,), np.int64, 0, [1, 4, 2]), id="multi_discrete"),
+        pytest.param(specs.BoundedArray((2, 2), np.float32, -1.5, [[2, 3], [4, 5]]), id="box"),
+    ],
+)
+def test_images_and_actions_of_several_parts_come_back_as_they_were(action_spec):
+    spec = {"eye": specs.BoundedArray((16, 8, 3), np.uint8, 0, 255), "row": specs.Array((), int)}
+    replayed = Replay(make_config(4, 2, batch_size=2), spec, action_spec)
+    adder, random = replayed.adder(), np.random.default_rng(0)
+    low, high, seen, taken = action_spec.minimum, action_spec.maximum, [], []
+
+    def observe():
+        eye = random.integers(0, 256, spec["eye"].shape, np.uint8)
+        seen.append(eye.copy())
+        return {"eye": eye, "row": np.int64(len(seen) - 1)}
+
+    for _ in range(3):
+        adder.add_first(dm_env.restart(observe()))
+        for step in range(5):
+            if action_spec.dtype == np.int64:
+                action = random.integers(low, high + 1, action_spec.shape)
+            else:
+                action = random.uniform(low, high, action_spec.shape).astype(np.float32)
+            taken.append(action.copy())
+            end = dm_env.termination if step == 4 else dm_env.transition
+            adder.add(action, end(0.5, observe()))
+            action[:] = 0  # reused, as actors may do
+        taken.append(np.zeros_like(action))  # none where an episode ends
+
+    dataset, rows = replayed.dataset(), set()
+    while len(rows) < 18:
+        batch = next(dataset)
+        numbers = batch.observation["row"]
+        assert (batch.observation["eye"].dtype, numbers.dtype) == (np.uint8, np.int32)
+        assert batch.action.dtype == (np.int32 if action_spec.dtype == np.int64 else np.float32)
+        np.testing.assert_array_equal(batch.observation["eye"], np.array(seen)[numbers])
+        np.testing.assert_array_equal(batch.action, np.array(taken)[numbers])
+        rows |= set(numbers.ravel().tolist())
 
 
 def test_an_episode_broken_off_is_a_truncation():

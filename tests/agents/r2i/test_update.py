@@ -14,7 +14,8 @@ import pytest
 from dm_env import specs
 
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.config import LossScales, OptimiserConfig, R2IConfig
+from acme_r2i.agents.r2i.config import OptimiserConfig, R2IConfig
+from acme_r2i.agents.r2i.model_config import LossScales
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.types import Row
 from acme_r2i.agents.r2i.update import (

@@ -19,6 +19,7 @@ from dm_env import specs
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.model_config import (
     CategoricalConfig,
+    CNNConfig,
     CoreConfig,
     GaussianConfig,
     GRUConfig,
@@ -82,12 +83,15 @@ def make_config(**changes) -> WorldModelConfig:
     return WorldModelConfig(**{**sizes, **changes})
 
 
-def make_model(config: WorldModelConfig) -> tuple[R2INetworks, dict]:
+VECTOR, CHOICE = specs.Array((FEATURES,), np.float32), specs.DiscreteArray(ACTIONS)
+
+
+def make_model(
+    config: WorldModelConfig, observation=VECTOR, action=CHOICE
+) -> tuple[R2INetworks, dict]:
     """The agent's networks, and random parameters of a stable system."""
     whole = dataclasses.replace(presets.debug(), world_model=config)
-    networks = make_networks(
-        whole, specs.Array((FEATURES,), np.float32), specs.DiscreteArray(ACTIONS)
-    )
+    networks = make_networks(whole, observation, action)
     shapes = jax.eval_shape(networks.init, jax.random.key(0)).world_model
     return networks, random_params(shapes, 0)
 
@@ -243,6 +247,25 @@ def test_a_step_of_imagination_is_a_step_of_observation_but_for_z(any_model):
     assert_close(imagined._replace(stoch=observed.stoch), observed)
 
 
+def test_a_continuous_action_beyond_its_bounds_is_the_one_at_them():
+    """Each number on its own; those within count as they are, to h and x."""
+    box = specs.BoundedArray((2,), np.float32, [-1.0, 2.0], [1.0, 6.0])
+    networks, params = make_model(make_config(), VECTOR, box)
+    state = random_like(jax.eval_shape(lambda: networks.initial_actor_state(5)), 1)
+    action = np.array([[0.5, 6.0], [0.5, 60.0], [0.5, 5.9], [-1.0, 3.0], [-7.0, 3.0]], np.float32)
+    same = jax.tree.map(
+        lambda x: np.broadcast_to(x[:1], x.shape), state._replace(action=action[:1])
+    )
+    latent = jax.jit(networks.model.imagine_step)(
+        params, jax.random.key(0), same._replace(action=action)
+    )
+    for leaf in (latent.deter, *latent.hidden):
+        np.testing.assert_allclose(leaf[0], leaf[1], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(leaf[3], leaf[4], rtol=1e-5, atol=1e-6)
+        assert np.abs(leaf[0] - leaf[2]).max() > 1e-3
+        assert np.abs(leaf[0] - leaf[3]).max() > 1e-2
+
+
 # Resets.
 
 
@@ -381,6 +404,33 @@ def test_losses_by_hand(losses):
     kl = np.sum(np.exp(p) * (p - q), axis=(-2, -1)).mean()
     assert values["dynamics"] == pytest.approx(kl, rel=1e-4)
     assert values["representation"] == pytest.approx(kl, rel=1e-4)
+
+
+def test_the_loss_of_an_image_is_its_squared_error_beside_the_vectors():
+    """Summed over all pixels, in [-1/2, 1/2], and over the vector on the symlog scale."""
+    spec = {"eye": specs.BoundedArray((8, 8, 2), np.uint8, 0, 255), "touch": VECTOR}
+    config = make_config(cnn=CNNConfig(2))
+    networks, params = make_model(config, spec)
+    random = np.random.default_rng(0)
+    eye = random.integers(0, 256, (BATCH, LENGTH, 8, 8, 2)).astype(np.uint8)
+    rows = random_rows(0, flags([[3], []]))
+    touch = rows.observation
+    rows = rows._replace(observation={"eye": eye, "touch": touch})
+
+    @jax.jit
+    def run(params, rows):
+        values, observed = world_model_losses(
+            networks.model, networks.observations, config, params, jax.random.key(1), rows
+        )
+        return values, networks.model.decode(params, model_features(observed.latent))
+
+    values, decoded = run(params, rows)
+    assert decoded.image.shape == eye.shape and decoded.vector.shape == touch.shape
+    pixels = np.sum((np.asarray(decoded.image) - (eye / 255 - 0.5)) ** 2, axis=(-3, -2, -1))
+    symlog = np.sign(touch) * np.log1p(np.abs(touch))
+    vector = np.sum((np.asarray(decoded.vector) - symlog) ** 2, axis=-1)
+    assert min(pixels.mean(), vector.mean()) > 0.1
+    assert values["observation"] == pytest.approx((pixels + vector).mean(), rel=1e-4)
 
 
 def test_a_sequence_starts_from_the_initial_state_wherever_it_was_cut(losses):
