@@ -85,7 +85,8 @@ for _name in BSUITE_TASKS + POPGYM_TASKS:
 @pytest.mark.parametrize("name", BSUITE_TASKS + POPGYM_TASKS)
 def test_specs_have_the_types_that_agents_are_promised(name):
     environment = _make(name)
-    assert environment.observation_spec().dtype == np.float32
+    pixels = name.partition(":")[0].endswith("_vision")
+    assert environment.observation_spec().dtype == (np.uint8 if pixels else np.float32)
     assert environment.reward_spec().dtype == np.float32
     assert environment.reward_spec().shape == ()
     assert environment.discount_spec().dtype == np.float32
