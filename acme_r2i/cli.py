@@ -32,7 +32,8 @@ r2i COMMAND --help tells what a command takes, e.g.
 _TRAIN_DESCRIPTION = """\
 Trains an agent on a task; R2I, unless --agent names another. The run's folder gets config.json
 (every setting), metrics.jsonl (a line every so many environment steps), episodes.csv (a line an
-episode) and, at the end, summary.json. Ctrl-C ends a run early and leaves its files whole.
+episode) and, at the end, parameters.npz and summary.json. Ctrl-C ends a run early and leaves its
+files whole.
 """
 
 _TRAIN_EPILOG = """\
