@@ -119,9 +119,9 @@ def test_all_bytes_become_minus_a_half_to_a_half_exactly():
     pixels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
     seen = space.image(pixels)
     assert (seen.dtype, seen.min(), seen.max()) == (jnp.float32, -0.5, 0.5)
-    # To the float32 nearest to what it should be, or the one beside it.
+    # Within two steps of float32 below 1: how a division is rounded is up to the compiler.
     exact = np.arange(256).reshape(16, 16, 1) / 255 - 0.5
-    np.testing.assert_allclose(seen, exact, rtol=0, atol=2**-24)
+    np.testing.assert_allclose(seen, exact, rtol=0, atol=2**-23)
     assert (space.vector_size, space.image_shape) == (0, (16, 16, 1))
 
 
