@@ -5,6 +5,8 @@ In bfloat16 what a convolution returns has been rounded once more, unlike a prod
 
 from __future__ import annotations
 
+import abc
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -15,11 +17,8 @@ from acme_r2i.networks import precision
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-class Conv2D(hk.Module):
-    """Kernel 4, stride 2, padding SAME: float32 [N, S, S, C] -> [N, S / 2, S / 2, channels].
-
-    Parameters: w [4, 4, C, channels], b [channels].
-    """
+class _Convolution(hk.Module):
+    """Kernel 4, stride 2, padding SAME. Parameters: w [4, 4, C, channels], b [channels]."""
 
     def __init__(self, channels: int, name: str | None = None):
         super().__init__(name=name)
@@ -27,28 +26,26 @@ class Conv2D(hk.Module):
 
     def __call__(self, inputs: Array) -> Array:
         w, b = _parameters(inputs.shape[-1], self._channels)
-        outputs = jax.lax.conv_general_dilated(
-            precision.rounded(inputs), precision.rounded(w), (2, 2), "SAME", None, None, _LAYOUT
-        )
+        outputs = self._convolve(precision.rounded(inputs), precision.rounded(w))
         return outputs.astype(jnp.float32) + b
 
+    @abc.abstractmethod
+    def _convolve(self, inputs: Array, w: Array) -> Array:
+        """Without the bias, in the chosen precision."""
 
-class Conv2DTranspose(hk.Module):
-    """Kernel 4, stride 2, padding SAME: float32 [N, S, S, C] -> [N, 2 S, 2 S, channels].
 
-    Parameters: w [4, 4, C, channels], b [channels].
-    """
+class Conv2D(_Convolution):
+    """Halves: float32 [N, S, S, C] -> [N, S / 2, S / 2, channels]; see the base."""
 
-    def __init__(self, channels: int, name: str | None = None):
-        super().__init__(name=name)
-        self._channels = channels
+    def _convolve(self, inputs: Array, w: Array) -> Array:
+        return jax.lax.conv_general_dilated(inputs, w, (2, 2), "SAME", None, None, _LAYOUT)
 
-    def __call__(self, inputs: Array) -> Array:
-        w, b = _parameters(inputs.shape[-1], self._channels)
-        outputs = jax.lax.conv_transpose(
-            precision.rounded(inputs), precision.rounded(w), (2, 2), "SAME", None, _LAYOUT
-        )
-        return outputs.astype(jnp.float32) + b
+
+class Conv2DTranspose(_Convolution):
+    """Doubles: float32 [N, S, S, C] -> [N, 2 S, 2 S, channels]; see the base."""
+
+    def _convolve(self, inputs: Array, w: Array) -> Array:
+        return jax.lax.conv_transpose(inputs, w, (2, 2), "SAME", None, _LAYOUT)
 
 
 def _parameters(channels_in: int, channels_out: int) -> tuple[Array, Array]:

@@ -81,10 +81,18 @@ class CategoricalLatent:
 
 
 class Normal(NamedTuple):
-    """Mean and standard deviation, [..., S] each."""
+    """Independent normal variables: mean and standard deviation, [..., S] each."""
 
     mean: Array
     std: Array
+
+    def sample(self, key: Array) -> Array:
+        """A draw [..., S] that gradients pass through."""
+        return self.mean + self.std * jax.random.normal(key, self.mean.shape)
+
+    def entropy(self) -> Array:
+        """In nats, summed over the variables: [...]."""
+        return jnp.sum(0.5 * math.log(2 * math.pi * math.e) + jnp.log(self.std), axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +121,7 @@ class GaussianLatent:
         return Normal(mean, 2.0 * jax.nn.sigmoid(raw / 2.0) + self.min_std)
 
     def sample(self, key: Array, parameters: Normal) -> Array:
-        noise = jax.random.normal(key, parameters.mean.shape)
-        return parameters.mean + parameters.std * noise
+        return parameters.sample(key)
 
     def kl(self, p: Normal, q: Normal) -> Array:
         ratio = jnp.square(p.std / q.std)
@@ -122,4 +129,4 @@ class GaussianLatent:
         return 0.5 * jnp.sum(ratio + distance - 1.0 - jnp.log(ratio), axis=-1)
 
     def entropy(self, parameters: Normal) -> Array:
-        return jnp.sum(0.5 * math.log(2 * math.pi * math.e) + jnp.log(parameters.std), axis=-1)
+        return parameters.entropy()

@@ -216,7 +216,7 @@ class ContinuousActions:
         return Normal(jnp.tanh(mean), low + (high - low) * jax.nn.sigmoid(raw + 2.0))
 
     def sample(self, key: Array, policy: Normal) -> Array:
-        return self._scale(policy.mean + policy.std * jax.random.normal(key, policy.mean.shape))
+        return self._scale(policy.sample(key))
 
     def mode(self, policy: Normal) -> Array:
         return self._scale(policy.mean)
@@ -233,7 +233,7 @@ class ContinuousActions:
         return -jnp.sum(0.5 * (distance + math.log(2 * math.pi)) + jnp.log(policy.std), axis=-1)
 
     def entropy(self, policy: Normal) -> Array:
-        return jnp.sum(0.5 * math.log(2 * math.pi * math.e) + jnp.log(policy.std), axis=-1)
+        return policy.entropy()
 
     def _scale(self, vector: Array) -> Array:
         middle, half = self._middle_and_half()
