@@ -118,7 +118,7 @@ class R2D2Config:
             self,
             "core",
             "its dropout must be 0: R2D2 has none",
-            getattr(self.core, "dropout", 0.0) == 0.0,
+            self.core.dropout == 0.0,
         )
 
     @property

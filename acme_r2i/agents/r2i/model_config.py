@@ -48,6 +48,8 @@ class CNNConfig:
 class CoreConfig(Kind):
     """The sequence core, of one of these kinds: s5, s4d, s4, gru, lstm."""
 
+    dropout = 0.0  # of cores without any; those with it have a field
+
 
 @dataclasses.dataclass(frozen=True)
 class SSMConfig(CoreConfig):
@@ -319,9 +321,9 @@ class WorldModelConfig:
         require(
             self,
             "representation",
-            f"with core.dropout={getattr(self.core, 'dropout', 0.0)} it must be non_recurrent: "
+            f"with core.dropout={self.core.dropout} it must be non_recurrent: "
             "dropout acts where a whole sequence goes through the core at once",
-            self.representation == "non_recurrent" or not getattr(self.core, "dropout", 0.0),
+            self.representation == "non_recurrent" or not self.core.dropout,
         )
         for field in ("vector_keys", "image_keys"):
             require(

@@ -313,7 +313,7 @@ def world_model_losses(
         rows.action,
         is_first,
         state,
-        dropout_key if getattr(config.core, "dropout", 0.0) else None,
+        dropout_key if config.core.dropout else None,
     )
     features = model_features(observed.latent)
     predictions = model.predict(params, features)
