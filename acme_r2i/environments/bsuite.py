@@ -24,6 +24,15 @@ import inspect
 import dm_env
 
 from acme_r2i.environments import naming, wrappers
+from acme_r2i.environments.suite import SuiteInfo
+
+INFO = SuiteInfo(
+    summary="23 experiments on what an agent can do, in 468 settings",
+    packages=("bsuite==0.3.6",),
+    licence="Apache-2.0",
+    citation="Osband et al., Behaviour Suite for Reinforcement Learning, ICLR 2020",
+    homepage="https://github.com/google-deepmind/bsuite",
+)
 
 # Settings of each experiment, in bsuite's order (compared with bsuite's own sweep in the tests).
 EXPERIMENTS: dict[str, int] = {
@@ -69,6 +78,23 @@ _REWARD_BOUNDS: dict[str, tuple[float, float]] = {
     "umbrella_length": (-1.0, 1.0),
 }
 
+# Settings of memory_len, whose episodes have a step more, and of umbrella_length (compared with
+# bsuite's own in the tests).
+_LENGTHS = (*range(1, 11), 12, 14, 17, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100)
+
+# Most steps of an episode, by experiment without "_noise", "_scale" and "_stochastic".
+_EPISODE_LIMITS: dict[str, int] = {
+    "bandit": 1,
+    "cartpole": 1001,
+    "cartpole_swingup": 1001,
+    "catch": 9,
+    "discounting_chain": 100,
+    "memory_size": 3,
+    "mnist": 1,
+    "mountain_car": 1000,
+    "umbrella_distract": 20,
+}
+
 
 def tasks() -> list[str]:
     return [
@@ -94,6 +120,17 @@ def reward_magnitude(task: str) -> float | None:
     """Returns None: rewards are of size 1, and where they are not that is what the task tests."""
     del task
     return None
+
+
+def episode_limit(task: str) -> int | None:
+    experiment, _, setting = task.partition("/")
+    if experiment.startswith("deep_sea"):
+        return 10 + 2 * int(setting)
+    if experiment == "memory_len":
+        return _LENGTHS[int(setting)] + 1
+    if experiment == "umbrella_length":
+        return _LENGTHS[int(setting)]
+    return _EPISODE_LIMITS[experiment.removesuffix("_noise").removesuffix("_scale")]
 
 
 def make(task: str, *, seed: int) -> dm_env.Environment:

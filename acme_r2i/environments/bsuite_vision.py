@@ -7,12 +7,17 @@ with their variants. bsuite's own ``to_image`` brings it to a square; the image 
 
 from __future__ import annotations
 
+import dataclasses
+
 import dm_env
 import numpy as np
 from dm_env import specs
 
 from acme_r2i.environments import bsuite, naming, wrappers
 
+INFO = dataclasses.replace(
+    bsuite.INFO, summary="those of bsuite that show a board or a picture, as images"
+)
 FAMILIES = ("catch", "deep_sea", "mnist")
 
 
@@ -30,6 +35,10 @@ def resolve(task: str) -> str:
 
 def reward_magnitude(task: str) -> float | None:
     return bsuite.reward_magnitude(task)
+
+
+def episode_limit(task: str) -> int | None:
+    return bsuite.episode_limit(task)
 
 
 def make(task: str, *, seed: int, size: int = 16) -> dm_env.Environment:

@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import dm_env
 import numpy as np
 
 from acme_r2i.environments import naming, reference
 from acme_r2i.environments.reference import TaskReference
-
-
-class Suite(Protocol):
-    """What the module of a suite offers. Importing the module imports no simulator."""
-
-    def tasks(self) -> list[str]:
-        """Returns every task's name, without the suite's."""
-
-    def resolve(self, task: str) -> str:
-        """Returns the task's full name (a suite may take short ones).
-
-        Raises:
-          ValueError: if the suite does not have the task.
-        """
-
-    def make(self, task: str, *, seed: int, **options: Any) -> dm_env.Environment:
-        """Builds a resolved task. The keyword arguments beside ``seed`` are the suite's options."""
-
-    def reward_magnitude(self, task: str) -> float | None:
-        """Returns what ``reward_magnitude`` says of a resolved task."""
-
+from acme_r2i.environments.suite import Suite, SuiteInfo
 
 # A new suite is one line here.
 SUITES: dict[str, str] = {
@@ -60,11 +40,7 @@ def make_environment(name: str, *, seed: int = 0, **options: Any) -> dm_env.Envi
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be an integer in [0, 2**32), got {seed!r}")
     suite_name, suite, task = _parse(name)
-    allowed = [
-        parameter.name
-        for parameter in inspect.signature(suite.make).parameters.values()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name != "seed"
-    ]
+    allowed = _options(suite)
     for option in options:
         if option not in allowed:
             raise ValueError(
@@ -106,6 +82,34 @@ def task_reference(name: str) -> TaskReference:
     return reference.lookup(validate_name(name))
 
 
+def suite_info(suite: str) -> SuiteInfo:
+    """Returns what a suite is: summary, licence, citation.
+
+    Raises:
+      ValueError: on an unknown suite.
+    """
+    return _suite(suite).INFO
+
+
+def suite_options(suite: str) -> dict[str, inspect.Parameter]:
+    """Returns a suite's own options by name, with their types and defaults.
+
+    Raises:
+      ValueError: on an unknown suite.
+    """
+    return _options(_suite(suite))
+
+
+def episode_limit(name: str) -> int | None:
+    """Returns the most steps an episode can have with the suite's default options, if known.
+
+    Raises:
+      ValueError: on an unknown name.
+    """
+    _, suite, task = _parse(name)
+    return suite.episode_limit(task)
+
+
 def reward_magnitude(name: str) -> float | None:
     """Returns the size of the reward for one right step, where it is far from 1; otherwise None.
 
@@ -124,6 +128,15 @@ def _suite(name: str) -> Suite:
         hint = naming.did_you_mean(name, SUITES)
         raise ValueError(f"unknown suite {name!r}{hint or '; suites: ' + ', '.join(SUITES)}")
     return cast(Suite, importlib.import_module(SUITES[name]))
+
+
+def _options(suite: Suite) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(suite.make, eval_str=True).parameters
+    return {
+        name: parameter
+        for name, parameter in parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "seed"
+    }
 
 
 def _parse(name: str) -> tuple[str, Suite, str]:

@@ -25,14 +25,26 @@ Hard    156    64  155    92          1/92
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
+from typing import TypeVar
 
 import dm_env
 
 from acme_r2i.environments import naming
+from acme_r2i.environments.suite import SuiteInfo
+
+INFO = SuiteInfo(
+    summary="14 kinds of partially observable tasks in three sizes",
+    packages=("popgym==1.0.7",),
+    licence="MIT",
+    citation="Morad et al., POPGym: Benchmarking Partially Observable RL, ICLR 2023",
+    homepage="https://github.com/proroklab/popgym",
+)
 
 SIZES = ("Easy", "Medium", "Hard")
 
 Bounds = tuple[float, float]
+T = TypeVar("T")
 
 
 def _plus_minus(*denominators: int) -> tuple[Bounds, ...]:
@@ -74,6 +86,26 @@ _NAVIGATION_REWARD_BOUNDS: dict[str, tuple[Bounds, ...]] = {
     "LabyrinthExplore": ((-1 / 1024, 1 / 49), (-1 / 1024, 1 / 97), (-1 / 1024, 1 / 161)),
 }
 
+# Most steps of an episode in each size.
+_EPISODE_LIMITS: dict[str, tuple[int, int, int]] = {
+    "Autoencode": (103, 207, 311),
+    "Battleship": (64, 100, 144),
+    "Concentration": (104, 208, 104),
+    "CountRecall": (51, 103, 207),
+    "HigherLower": (51, 103, 155),
+    "LabyrinthEscape": (1024, 1024, 1024),
+    "LabyrinthExplore": (1024, 1024, 1024),
+    "MineSweeper": (14, 30, 54),
+    "MultiarmedBandit": (200, 400, 600),
+    "NoisyPositionOnlyCartPole": (200, 200, 200),
+    "NoisyPositionOnlyPendulum": (200, 200, 200),
+    "PositionOnlyCartPole": (200, 400, 600),
+    "PositionOnlyPendulum": (200, 150, 100),
+    "RepeatFirst": (51, 415, 831),
+    "RepeatPrevious": (51, 103, 155),
+    "VelocityOnlyCartPole": (200, 400, 600),
+}
+
 
 def tasks() -> list[str]:
     families = list(_REWARD_BOUNDS)
@@ -99,6 +131,10 @@ def reward_magnitude(task: str) -> float | None:
     return highest if highest < 0.5 else None
 
 
+def episode_limit(task: str) -> int | None:
+    return _of_size(_EPISODE_LIMITS, task)
+
+
 def make(task: str, *, seed: int) -> dm_env.Environment:
     try:
         import popgym.envs
@@ -115,6 +151,10 @@ def make(task: str, *, seed: int) -> dm_env.Environment:
 
 
 def _reward_bounds(task: str) -> Bounds:
+    return _of_size({**_REWARD_BOUNDS, **_NAVIGATION_REWARD_BOUNDS}, task)
+
+
+def _of_size(table: Mapping[str, tuple[T, ...]], task: str) -> T:
+    """Returns a task's entry of a table with an entry for each size."""
     size = next(size for size in SIZES if task.endswith(size))
-    bounds = {**_REWARD_BOUNDS, **_NAVIGATION_REWARD_BOUNDS}[task.removesuffix(size)]
-    return bounds[SIZES.index(size)]
+    return table[task.removesuffix(size)][SIZES.index(size)]

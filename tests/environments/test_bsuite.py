@@ -118,3 +118,23 @@ def test_both_contexts_are_as_likely():
     environment = environments.make_environment("bsuite:memory_len/0", seed=1)
     contexts = [environment.reset().observation[0, 2] for _ in range(2000)]
     assert abs(np.mean(contexts)) < 4 / np.sqrt(2000)  # four standard errors
+
+
+@pytest.mark.parametrize("name", [n for n in environments.list_tasks("bsuite") if "mnist" not in n])
+def test_no_episode_is_longer_than_its_limit(name):
+    limit = environments.episode_limit(name)
+    settings = sweep.SETTINGS[name.removeprefix("bsuite:")]
+    if "memory_length" in settings:
+        assert limit == settings["memory_length"] + 1
+    elif "chain_length" in settings:
+        assert limit == settings["chain_length"]
+    elif "size" in settings:
+        assert limit == settings["size"]
+    if "cartpole" in name:  # A random policy is nowhere near the limit.
+        return
+    environment = environments.make_environment(name)
+    environment.reset()
+    steps = 1
+    while not environment.step(0).last():
+        steps += 1
+    assert steps == limit

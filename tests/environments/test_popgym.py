@@ -224,3 +224,18 @@ def test_concentration_truncates_on_idleness_and_terminates_when_all_is_matched(
     for card in np.argsort(colours, kind="stable"):
         timestep = environment.step(card)
     assert timestep.last() and timestep.discount == 0.0
+
+
+ENDING_BY_CHANCE = ("CartPole", "MineSweeper")
+
+
+@pytest.mark.parametrize("name", environments.list_tasks("popgym"))
+def test_no_episode_is_longer_than_its_limit(name):
+    environment = environments.make_environment(name)
+    rng = np.random.default_rng(0)
+    environment.reset()
+    steps = 1
+    while not environment.step(sample_action(environment.action_spec(), rng)).last():
+        steps += 1
+    limit = environments.episode_limit(name)
+    assert steps <= limit if any(each in name for each in ENDING_BY_CHANCE) else steps == limit

@@ -1,0 +1,66 @@
+"""What every suite's module offers to the factory and to ``r2i envs``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol
+
+import dm_env
+
+
+@dataclasses.dataclass(frozen=True)
+class SuiteInfo:
+    """What a suite is, for people.
+
+    Attributes:
+      summary: a few words for a list.
+      packages: the packages that it takes, as pip has them, e.g. ("bsuite==0.3.6",).
+      licence: of the suite's code, and of its assets where they have another.
+      citation: authors, title and year of what to cite.
+      homepage: where it is kept.
+    """
+
+    summary: str
+    packages: tuple[str, ...]
+    licence: str
+    citation: str
+    homepage: str
+
+
+class Suite(Protocol):
+    """The module of a suite. Importing it imports no simulator.
+
+    Attributes:
+      INFO: what the suite is.
+    """
+
+    INFO: SuiteInfo
+
+    def tasks(self) -> list[str]:
+        """Returns every task's name, without the suite's."""
+
+    def resolve(self, task: str) -> str:
+        """Returns the task's full name (a suite may take short ones).
+
+        Raises:
+          ValueError: if the suite does not have the task.
+        """
+
+    def make(self, task: str, *, seed: int, **options: Any) -> dm_env.Environment:
+        """Builds a resolved task.
+
+        The keyword arguments beside ``seed`` are the suite's options: annotated with ``bool``,
+        ``int``, ``float`` or ``str``, ``| None`` added where it may be, and with a default, so that
+        a command line can set them.
+
+        Raises:
+          ValueError: on a wrong value, naming the option, the value and what is allowed.
+          SimulatorMissingError: if the simulator, or what it draws with, is not there.
+        """
+
+    def reward_magnitude(self, task: str) -> float | None:
+        """Returns what ``factory.reward_magnitude`` says of a resolved task."""
+
+    def episode_limit(self, task: str) -> int | None:
+        """Returns the most steps that an episode of a resolved task can have with the suite's
+        default options, None where there is no such number or it is not known."""
