@@ -16,7 +16,7 @@ from acme_r2i.environments.factory import (
     validate_name,
 )
 from acme_r2i.environments.naming import SimulatorMissingError
-from acme_r2i.environments.reference import TaskReference
+from acme_r2i.environments.references import TaskReference
 from acme_r2i.environments.suite import SuiteInfo
 
 __all__ = [

@@ -80,7 +80,7 @@ _REWARD_BOUNDS: dict[str, tuple[float, float]] = {
 
 # Settings of memory_len, whose episodes have a step more, and of umbrella_length (compared with
 # bsuite's own in the tests).
-_LENGTHS = (*range(1, 11), 12, 14, 17, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100)
+LENGTHS = (*range(1, 11), 12, 14, 17, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100)
 
 # Most steps of an episode, by experiment without "_noise", "_scale" and "_stochastic".
 _EPISODE_LIMITS: dict[str, int] = {
@@ -127,9 +127,9 @@ def episode_limit(task: str) -> int | None:
     if experiment.startswith("deep_sea"):
         return 10 + 2 * int(setting)
     if experiment == "memory_len":
-        return _LENGTHS[int(setting)] + 1
+        return LENGTHS[int(setting)] + 1
     if experiment == "umbrella_length":
-        return _LENGTHS[int(setting)]
+        return LENGTHS[int(setting)]
     return _EPISODE_LIMITS[experiment.removesuffix("_noise").removesuffix("_scale")]
 
 

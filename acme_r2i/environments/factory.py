@@ -9,8 +9,8 @@ from typing import Any, cast
 import dm_env
 import numpy as np
 
-from acme_r2i.environments import naming, reference
-from acme_r2i.environments.reference import TaskReference
+from acme_r2i.environments import naming, references
+from acme_r2i.environments.references import TaskReference
 from acme_r2i.environments.suite import Suite, SuiteInfo
 
 # A new suite is one line here.
@@ -79,7 +79,7 @@ def task_reference(name: str) -> TaskReference:
     Raises:
       ValueError: on an unknown name.
     """
-    return reference.lookup(validate_name(name))
+    return references.lookup(validate_name(name))
 
 
 def suite_info(suite: str) -> SuiteInfo:

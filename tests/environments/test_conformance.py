@@ -11,7 +11,7 @@ import pytest
 from dm_env import specs, test_utils
 
 from acme_r2i import environments
-from acme_r2i.environments.reference import sample_action
+from acme_r2i.environments.random_policy import sample_action
 
 # The last setting of each experiment: the largest, the noisiest.
 BSUITE_TASKS = [

@@ -7,7 +7,7 @@ import pytest
 from bsuite import sweep
 
 from acme_r2i import environments
-from acme_r2i.environments.reference import random_policy_returns
+from acme_r2i.environments.random_policy import random_policy_returns
 
 
 def test_the_tasks_of_the_first_milestones():
@@ -24,6 +24,34 @@ def test_chance_solved_and_best_are_in_order_everywhere():
         known = [value for value in known if value is not None]
         assert known == sorted(known), name
         assert bool(known) == (reference.source != "unknown"), name
+
+
+def _published(name: str) -> dict[str, float]:
+    return {score.who: score.value for score in environments.task_reference(name).published}
+
+
+def test_published_scores_are_those_of_the_task():
+    assert _published("popgym:RepeatPreviousMedium") == {
+        "R2I": 0.77,
+        "DreamerV3": 0.13,
+        "PPO+GRU": -0.31,
+    }
+    assert _published("popgym:AutoencodeHard") == {"R2I": -0.49}
+    assert _published("popgym:RepeatFirstEasy") == {}
+    for index in range(23):  # 60 is the last memory length that the figure has well above chance
+        length = sweep.SETTINGS[f"memory_len/{index}"]["memory_length"]
+        expected = {60: {"R2I": 0.85}, 17: {"DreamerV3": 0.98}}.get(length)
+        if expected:
+            assert _published(f"bsuite:memory_len/{index}") == expected
+
+
+def test_published_delays_are_those_of_the_chain_that_pays():
+    # Delay 30 is the fourth chain, which settings 3, 8, ... pay the bonus on.
+    environment = environments.make_environment("bsuite:discounting_chain/8")
+    environment.step(0)
+    rewards = [environment.step(3).reward for _ in range(100)]
+    assert np.argmax(rewards) == 30 - 1 and max(rewards) == np.float32(1.1)
+    assert _published("bsuite:discounting_chain/8") == {"R2I": 0.66, "DreamerV3": 0.0}
 
 
 def test_bsuites_reward_scales():
