@@ -15,9 +15,11 @@ import pathlib
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from acme_r2i import __version__
+from acme_r2i.commands import envs
+from acme_r2i.commands.parsing import Parser
 from acme_r2i.launch import options, overrides
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
 from acme_r2i.launch.errors import UsageError
@@ -72,22 +74,6 @@ animation.gif.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and takes no abbreviations, which may be meant for fields."""
-
-    def __init__(self, **arguments: Any):
-        super().__init__(
-            **arguments,
-            add_help=False,
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        self.add_argument("--help", "-h", action="help", help="show this and exit")
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code.
 
@@ -122,8 +108,8 @@ def _run(arguments: list[str]) -> int:
     return typed.run(typed, others)
 
 
-def _make_parser() -> _Parser:
-    parser = _Parser(prog="r2i", description=_DESCRIPTION, epilog=_EPILOG)
+def _make_parser() -> Parser:
+    parser = Parser(prog="r2i", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument(
         "--version", action="version", version=f"r2i {__version__}", help="show it and exit"
     )
@@ -131,6 +117,7 @@ def _make_parser() -> _Parser:
     _add_train(commands)
     _add_presets(commands)
     _add_imagine(commands)
+    envs.add(commands)
     return parser
 
 

@@ -26,9 +26,10 @@ TINY = (*TASK, "--preset", "debug", "--env-steps", "100")
 
 # What is wrong -> the line on stderr, whole or its beginning (where it ends in "...").
 WRONG = {
-    (
-        "trian",
-    ): "argument COMMAND: invalid choice: 'trian' (choose from 'train', 'presets', 'imagine')",
+    ("trian",): (
+        "argument COMMAND: invalid choice: 'trian' "
+        "(choose from 'train', 'presets', 'imagine', 'envs')"
+    ),
     ("--seed=3",): "unexpected argument '--seed=3'; see r2i --help",
     ("train",): "--env is needed, e.g. --env popgym:RepeatPreviousEasy",
     ("train", "--env"): "argument --env: expected one argument",

@@ -119,7 +119,7 @@ LAYERS = (
     ),
     Layer(
         "top",
-        ("acme_r2i.cli", "acme_r2i.launch*", "acme_r2i.reports*"),
+        ("acme_r2i.cli", "acme_r2i.commands*", "acme_r2i.launch*", "acme_r2i.reports*"),
         outside=ANYTHING,
         inside=ANYTHING,
         never=ACME_STACK | {"experiments"},

@@ -133,7 +133,20 @@ def episode_limit(task: str) -> int | None:
     return _EPISODE_LIMITS[experiment.removesuffix("_noise").removesuffix("_scale")]
 
 
-def make(task: str, *, seed: int) -> dm_env.Environment:
+def make(
+    task: str, *, seed: int, results_dir: str | None = None, resume_results: bool = False
+) -> dm_env.Environment:
+    """Builds a task.
+
+    Args:
+      task: its full name.
+      seed: see above.
+      results_dir: folder to record its results in, in bsuite's own CSV format.
+      resume_results: whether to go on with results that are there.
+
+    Raises:
+      ValueError: if there are results already, and they are not to be continued.
+    """
     try:
         from bsuite import sweep
     except ImportError as error:
@@ -142,7 +155,12 @@ def make(task: str, *, seed: int) -> dm_env.Environment:
         ) from error
 
     settings = dict(sweep.SETTINGS[task])
-    environment = wrappers.SinglePrecision(_load(task, settings, seed))
+    environment = _load(task, settings, seed)
+    if results_dir is not None:
+        from acme_r2i.environments import bsuite_recording
+
+        environment = bsuite_recording.record(environment, task, results_dir, resume=resume_results)
+    environment = wrappers.SinglePrecision(environment)
     bounds = _reward_bounds(task.partition("/")[0], settings)
     if bounds is not None:
         environment = wrappers.BoundedReward(environment, *bounds)

@@ -25,4 +25,4 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 def unknown_task(suite: str, task: str, tasks: Iterable[str]) -> ValueError:
     """Returns the error for a task that a suite does not have, with the nearest that it has."""
     hint = did_you_mean(f"{suite}:{task}", (f"{suite}:{known}" for known in tasks))
-    return ValueError(f"unknown task {suite}:{task}" + (hint or f"; see list_tasks({suite!r})"))
+    return ValueError(f"unknown task {suite}:{task}" + (hint or f"; r2i envs {suite} lists them"))

@@ -40,7 +40,7 @@ def test_an_experiment_is_short_for_its_first_setting():
             "unknown task popgym:RepeatPreviusEasy; did you mean popgym:RepeatPreviousEasy",
         ),
         ("popgym:repeatpreviouseasy", "did you mean popgym:RepeatPreviousEasy"),
-        ("popgym:Q", "unknown task popgym:Q; see list_tasks('popgym')"),
+        ("popgym:Q", "unknown task popgym:Q; r2i envs popgym lists them"),
         ("bsuite:memry_len", "unknown task bsuite:memry_len; did you mean bsuite:memory_len"),
         ("bsuite:memry_len/9", "did you mean bsuite:memory_len/9"),
         (

@@ -1,0 +1,132 @@
+"""Results in bsuite's files: what bsuite's own logger writes, and going on after a stop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from bsuite import bsuite as original
+from bsuite.experiments import summary_analysis
+from bsuite.logging import csv_load
+
+from acme_r2i import environments
+
+IDS = [f"{name}/0" for name in ("bandit", "catch", "cartpole", "memory_len", "cartpole_swingup")]
+FILE = "bsuite_id_-_{}.csv"
+
+
+def _play(environment, episodes, seed=0):
+    rng = np.random.default_rng(seed)
+    for _ in range(episodes):
+        timestep = environment.reset()
+        while not timestep.last():
+            timestep = environment.step(rng.integers(environment.action_spec().num_values))
+
+
+def _read(folder, bsuite_id):
+    return pd.read_csv(folder / FILE.format(bsuite_id.replace("/", "-")))
+
+
+@pytest.mark.parametrize("bsuite_id", IDS)
+def test_rows_are_those_of_bsuites_own_logger(tmp_path, bsuite_id):
+    ours = environments.make_environment(
+        f"bsuite:{bsuite_id}", seed=3, results_dir=str(tmp_path / "ours")
+    )
+    theirs = original.csv_logging.wrap_environment(
+        environments.make_environment(f"bsuite:{bsuite_id}", seed=3),
+        bsuite_id,
+        str(tmp_path / "theirs"),
+    )
+    _play(ours, 25)
+    _play(theirs, 25)
+    expected = _read(tmp_path / "theirs", bsuite_id)
+    assert len(expected) > 10
+    pd.testing.assert_frame_equal(_read(tmp_path / "ours", bsuite_id), expected, rtol=1e-6)
+
+
+def test_results_are_loaded_and_scored_by_bsuite(tmp_path):
+    for bsuite_id in ("bandit/0", "catch/0", "memory_len/0"):
+        environment = environments.make_environment(
+            f"bsuite:{bsuite_id}", results_dir=str(tmp_path)
+        )
+        _play(environment, 120)
+    frame, sweep_vars = csv_load.load_bsuite(str(tmp_path))
+    assert set(frame.bsuite_id) == {"bandit/0", "catch/0", "memory_len/0"}
+    scores = summary_analysis.bsuite_score(frame, sweep_vars).set_index("bsuite_env").score
+    assert scores.between(0, 1).all() and {"bandit", "catch", "memory_len"} <= set(scores.index)
+    # A random policy is right half of the time.
+    assert scores["memory_len"] < 0.3
+
+
+@pytest.mark.parametrize("bsuite_id", ["catch/0", "cartpole/0"])
+def test_a_continued_recording_goes_on_from_its_last_row(tmp_path, bsuite_id):
+    name, folder = f"bsuite:{bsuite_id}", str(tmp_path)
+    _play(environments.make_environment(name, seed=1, results_dir=folder), 12)
+    before = (tmp_path / FILE.format(bsuite_id.replace("/", "-"))).read_bytes()
+    again = environments.make_environment(name, seed=2, results_dir=folder, resume_results=True)
+    assert (tmp_path / FILE.format(bsuite_id.replace("/", "-"))).read_bytes() == before
+    _play(again, 88, seed=9)
+    after = (tmp_path / FILE.format(bsuite_id.replace("/", "-"))).read_bytes()
+    assert after.startswith(before) and len(after) > len(before)
+
+    frame = _read(tmp_path, bsuite_id)
+    episodes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100]
+    assert frame.episode.tolist() == episodes
+    # The second half alone, recorded elsewhere, on top of the last row of the first.
+    alone = environments.make_environment(name, seed=2, results_dir=str(tmp_path / "alone"))
+    _play(alone, 88, seed=9)
+    info = alone.bsuite_info()
+    last, joined = frame[frame.episode == 12].iloc[0], frame.iloc[-1]
+    for column, value in info.items():
+        expected = max(value, last[column]) if column == "best_episode" else value + last[column]
+        assert joined[column] == pytest.approx(expected)
+    assert joined.total_return > last.total_return if bsuite_id == "cartpole/0" else True
+    assert joined.steps >= last.steps + 88
+
+
+def test_results_are_neither_wiped_nor_continued_by_accident(tmp_path):
+    _play(environments.make_environment("bsuite:catch/0", results_dir=str(tmp_path)), 5)
+    before = _read(tmp_path, "catch/0")
+    with pytest.raises(ValueError, match="holds results already.*resume_results=True"):
+        environments.make_environment("bsuite:catch/0", results_dir=str(tmp_path))
+    pd.testing.assert_frame_equal(_read(tmp_path, "catch/0"), before)
+
+
+def test_what_a_crash_left_of_a_row_is_cut_off(tmp_path):
+    _play(environments.make_environment("bsuite:catch/0", results_dir=str(tmp_path)), 5)
+    path = tmp_path / FILE.format("catch-0")
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"54,6,-2")
+    again = environments.make_environment(
+        "bsuite:catch/0", results_dir=str(tmp_path), resume_results=True
+    )
+    assert path.read_bytes() == whole
+    _play(again, 1)
+    assert _read(tmp_path, "catch/0").episode.tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_file_of_another_kind_is_left_alone(tmp_path):
+    path = tmp_path / FILE.format("catch-0")
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="cannot be continued: its columns are a, b"):
+        environments.make_environment(
+            "bsuite:catch/0", results_dir=str(tmp_path), resume_results=True
+        )
+    assert path.read_text() == "a,b\n1,2\n"
+
+
+def test_every_experiment_has_the_column_that_is_no_sum_under_the_same_name():
+    # Whatever else bsuite_info holds is added up when a recording is continued.
+    for bsuite_id in (
+        f"{name}/0" for name in environments.bsuite.EXPERIMENTS if "mnist" not in name
+    ):
+        names = set(environments.make_environment(f"bsuite:{bsuite_id}").bsuite_info())
+        assert names <= {
+            "best_episode",
+            "denoised_return",
+            "raw_return",
+            "total_bad_episodes",
+            "total_perfect",
+            "total_regret",
+            "total_upright",
+        }
