@@ -71,7 +71,7 @@ LAYERS = (
     # Adapters for a family of simulators, imported by the other modules within functions only.
     Layer(
         "environment adapters",
-        ("acme_r2i.environments.from_*",),
+        ("acme_r2i.environments.from_*", "acme_r2i.environments.bsuite_recording"),
         outside=frozenset({"dm_env", "numpy"}) | SIMULATORS,
         inside=("environments",),
     ),
