@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from acme_r2i import __version__
-from acme_r2i.launch import options, overrides
+from acme_r2i.launch import env_options, options, overrides
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
 from acme_r2i.launch.errors import UsageError
 
@@ -50,12 +50,21 @@ fields:
     --world_model.core.kind s4d --world_model.latent.kind gaussian
   r2i train --help-fields lists them, for the agent and the preset that are given with it.
 
+environments:
+  --env.NAME VALUE sets an option of the task's suite, as with bsuite_vision:
+    --env bsuite_vision:catch/0 --env.size 32
+  With --env-workers inline, environments are stepped one after another where the agent runs; with
+  threads or processes, side by side. One that raises an error begins anew with another seed, its
+  episode is dropped, and so it is with a process that dies or takes longer than
+  --env-step-timeout. (A thread that hangs cannot be ended, and ends the run.)
+
 examples:
   r2i train --env popgym:RepeatPreviousEasy --env-steps 100000 --seed 0 --workdir runs/first
   r2i train --env bsuite:memory_len/3 --env-steps 50000 --behaviour.entropy_scale 1e-3
   r2i train --agent r2d2 --core lstm --env popgym:RepeatPreviousEasy --trace_length 32
 
-exit code: 0 when the run is done, 2 if it cannot be, 130 after Ctrl-C, 143 after SIGTERM.
+exit code: 0 when the run is done, 1 if environments failed too often, 2 if the run cannot be, 130
+after Ctrl-C, 143 after SIGTERM.
 """
 
 
@@ -171,6 +180,24 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     train.set_defaults(run=_train)
     add = train.add_argument
     add("--env", metavar="SUITE:TASK", help="the task, e.g. popgym:RepeatPreviousEasy (needed)")
+    add(
+        "--env-workers",
+        metavar="|".join(options.ENV_WORKERS),
+        default=options.ENV_WORKERS[0],
+        help=_help("where environments run"),
+    )
+    add(
+        "--env-step-timeout",
+        metavar="SECONDS",
+        help="longest that a step or a reset may take, or none (default: "
+        f"{options.DEFAULT_ENV_STEP_TIMEOUT:g}; inline: none)",
+    )
+    add(
+        "--env-max-restarts",
+        metavar="N",
+        default=str(options.DEFAULT_ENV_MAX_RESTARTS),
+        help=_help("how often environments may begin anew after failing, all together"),
+    )
     add("--agent", metavar="NAME", default=DEFAULT_AGENT, help=_help("what to train"))
     add(
         "--core",
@@ -227,6 +254,7 @@ def _help(text: str) -> str:
 def _train(typed: argparse.Namespace, fields: list[str]) -> int:
     if typed.help_fields:
         task = options.task_name(typed.env) if typed.env else ""
+        fields, _ = env_options.split(fields)
         config, _ = options.make_config(
             typed.preset, task, fields, agent=typed.agent, core=typed.core
         )
@@ -241,6 +269,9 @@ def _train(typed: argparse.Namespace, fields: list[str]) -> int:
         seed=typed.seed,
         workdir=typed.workdir,
         log_every=typed.log_every,
+        env_workers=typed.env_workers,
+        env_step_timeout=typed.env_step_timeout,
+        env_max_restarts=typed.env_max_restarts,
         fields=fields,
     )
     from acme_r2i.launch.train import train

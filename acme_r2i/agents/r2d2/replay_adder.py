@@ -15,7 +15,8 @@ class DroppingAdder(adders.Adder):
     """Passes everything on to one of Acme's adders, and takes a new one after a dropped episode.
 
     With dm-acme 0.4.0, an adder that is reset in the middle of an episode takes no other: the row
-    whose action is not known yet stays open in its writer, which refuses the next first observation.
+    whose action is not known yet stays open in its writer, which refuses the observation of the
+    next episode's first row.
     """
 
     def __init__(self, make: Callable[[], adders.Adder]):

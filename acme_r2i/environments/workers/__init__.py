@@ -1,8 +1,6 @@
 """Many environments at once: inline, in threads or in processes; see ``EnvironmentPool``."""
 
 from acme_r2i.environments.workers.pool import (
-    DEFAULT_ANSWER_SECONDS,
-    DEFAULT_MAX_RESTARTS,
     WORKERS,
     EnvironmentFailedError,
     EnvironmentPool,
@@ -11,8 +9,6 @@ from acme_r2i.environments.workers.pool import (
 )
 
 __all__ = [
-    "DEFAULT_ANSWER_SECONDS",
-    "DEFAULT_MAX_RESTARTS",
     "WORKERS",
     "EnvironmentFailedError",
     "EnvironmentPool",

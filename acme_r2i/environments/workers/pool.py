@@ -22,10 +22,6 @@ WORKERS: dict[str, Callable[..., Worker]] = {
     "processes": ProcessWorker,
 }
 
-DEFAULT_START_SECONDS = 300.0
-DEFAULT_ANSWER_SECONDS = 60.0
-DEFAULT_MAX_RESTARTS = 10
-
 # How long a worker may take to end before it is killed.
 _CLOSE_SECONDS = 5.0
 
@@ -94,8 +90,8 @@ class EnvironmentPool:
         task: str,
         workers: str = "inline",
         answer_seconds: float | None = None,
-        start_seconds: float | None = DEFAULT_START_SECONDS,
-        max_restarts: int = DEFAULT_MAX_RESTARTS,
+        start_seconds: float | None = 300.0,
+        max_restarts: int = 10,
     ) -> None:
         """Makes the environments, all at the same time, and waits until they are there.
 
@@ -221,10 +217,8 @@ class EnvironmentPool:
                 "and there may be no more"
             )
         self._restarts[index] += 1
-        seed, new_seed = (
-            self._seeds[index],
-            restart_seed(self._first_seeds[index], self._restarts[index]),
-        )
+        seed = self._seeds[index]
+        new_seed = restart_seed(self._first_seeds[index], self._restarts[index])
         self._seeds[index], self._between_episodes[index] = new_seed, True
         try:
             self._workers[index] = self._make_worker(self._make, new_seed, self._limits)
