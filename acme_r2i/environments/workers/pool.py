@@ -131,7 +131,7 @@ class EnvironmentPool:
                 self._workers.append(self._make_worker(make, seed, self._limits))
             self._spec = [self._first_spec(index) for index in range(len(seeds))][0]
         except BaseException:
-            self.close()
+            self._end(0.0)
             raise
 
     def __enter__(self) -> EnvironmentPool:
@@ -185,7 +185,10 @@ class EnvironmentPool:
 
     def close(self) -> None:
         """Ends the environments, and waits a few seconds for it before it kills processes."""
-        until = time.monotonic() + _CLOSE_SECONDS
+        self._end(_CLOSE_SECONDS)
+
+    def _end(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         workers, self._workers = self._workers, []
         with contextlib.ExitStack() as stack:
             for worker in workers:
