@@ -85,7 +85,7 @@ LAYERS = (
     ),
     Layer(
         "replay",
-        ("acme_r2i.agents.r2i.replay*",),
+        ("acme_r2i.agents.*.replay*",),
         outside=ANYTHING,
         inside=("acme_compat", "networks", "pure half"),
     ),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+from typing import Any
 
 from acme_r2i.commands.parsing import refuse, with_default
-from acme_r2i.launch import options
+from acme_r2i.launch import env_options, options
 from acme_r2i.launch.errors import UsageError
 
 _DESCRIPTION = """\
@@ -22,6 +23,7 @@ examples:
   r2i envs popgym
   r2i envs --filter memory
   r2i envs popgym:RepeatPreviousEasy
+  r2i envs bsuite_vision:catch/0 --env.size 32
 """
 
 
@@ -30,7 +32,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     envs = commands.add_parser(
         "envs",
         help="list the suites and tasks, or show one task",
-        usage="r2i envs [SUITE | SUITE:TASK] [--filter TEXT] [--seconds N] [--json]",
+        usage="r2i envs [SUITE[:TASK]] [--env.NAME VALUE] [--filter TEXT] [--seconds N] [--json]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
@@ -47,12 +49,16 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Prints what was asked for; returns the exit code."""
+    others, typed_options = env_options.split(others)
     refuse(others, "envs")
     if typed.name and typed.filter:
         raise UsageError("--filter goes over all suites: leave out the name, or the filter")
     seconds = options.whole_number("--seconds", typed.seconds, 0)
     if typed.name and ":" in typed.name:
-        return _show_task(typed.name, seconds, typed.json)
+        name = options.task_name(typed.name)
+        return _show_task(name, env_options.read(name, typed_options), seconds, typed.json)
+    if typed_options:
+        raise UsageError("--env.NAME goes with one task: r2i envs SUITE:TASK --env.NAME VALUE")
     from acme_r2i import environments  # imports NumPy
     from acme_r2i.launch import environment_listing
 
@@ -74,13 +80,12 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     return 0
 
 
-def _show_task(typed_name: str, seconds: int, as_json: bool) -> int:
-    name = options.task_name(typed_name)
+def _show_task(name: str, task_options: dict[str, Any], seconds: int, as_json: bool) -> int:
     from acme_r2i import environments
     from acme_r2i.launch import environment_listing
 
     try:
-        environment = environments.make_environment(name, seed=0)
+        environment = environments.make_environment(name, seed=0, **task_options)
     except (ValueError, environments.SimulatorMissingError) as error:
         raise UsageError(str(error)) from None
     with contextlib.closing(environment):

@@ -4,6 +4,7 @@ Importing this package imports no simulator; a suite's simulator is imported whe
 is made.
 """
 
+from acme_r2i.environments.environment_spec import EnvironmentSpec
 from acme_r2i.environments.factory import (
     SUITES,
     episode_limit,
@@ -18,12 +19,26 @@ from acme_r2i.environments.factory import (
 from acme_r2i.environments.naming import SimulatorMissingError
 from acme_r2i.environments.references import TaskReference
 from acme_r2i.environments.suite import SuiteInfo
+from acme_r2i.environments.watchdog import EnvironmentHungError, Watchdog
+from acme_r2i.environments.workers import (
+    WORKERS,
+    EnvironmentFailedError,
+    EnvironmentPool,
+    Restart,
+)
 
 __all__ = [
     "SUITES",
+    "WORKERS",
+    "EnvironmentFailedError",
+    "EnvironmentHungError",
+    "EnvironmentPool",
+    "EnvironmentSpec",
+    "Restart",
     "SimulatorMissingError",
     "SuiteInfo",
     "TaskReference",
+    "Watchdog",
     "episode_limit",
     "list_tasks",
     "make_environment",

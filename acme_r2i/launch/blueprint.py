@@ -8,21 +8,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import dm_env
 import jax
 
+from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.launch.agent_kinds import AgentConfig, AgentKind
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.run_loop import UpdateSchedule
-
-
-class EnvironmentSpec(NamedTuple):
-    """What the agent knows of an environment; the fields of ``acme.specs.EnvironmentSpec``."""
-
-    observations: Any
-    actions: Any
-    rewards: Any
-    discounts: Any
 
 
 class Blueprint(NamedTuple):
@@ -52,19 +43,13 @@ class Blueprint(NamedTuple):
 
 
 def make_blueprint(
-    kind: AgentKind, config: AgentConfig, environment: dm_env.Environment, env_steps: int
+    kind: AgentKind, config: AgentConfig, spec: EnvironmentSpec, env_steps: int
 ) -> Blueprint:
     """Checks whether the agent suits the environment and the length of the run.
 
     Raises:
       UsageError: if it does not.
     """
-    spec = EnvironmentSpec(
-        observations=environment.observation_spec(),
-        actions=environment.action_spec(),
-        rewards=environment.reward_spec(),
-        discounts=environment.discount_spec(),
-    )
     try:
         first_env_steps = kind.first_env_steps(config)
         networks = kind.make_networks(config, spec)
@@ -81,6 +66,7 @@ def make_blueprint(
         train_ratio=config.train_ratio,
         batch_size=config.batch_size,
         sequence_length=config.sequence_length,
+        num_environments=config.num_environments,
     )
     return Blueprint(kind, config, spec, networks, schedule)
 

@@ -89,7 +89,9 @@ def load_run(folder: pathlib.Path, seed: int) -> TrainedRun:
         )
     try:
         config = from_dict(described["config"])
-        environment = environments.make_environment(described["env"], seed=seed)
+        environment = environments.make_environment(
+            described["env"], seed=seed, **described.get("env_options", {})
+        )
     except (KeyError, ValueError, ImportError) as error:
         raise UsageError(f"the run in {folder} cannot be rebuilt: {error}") from None
     networks = make_networks(config, environment.observation_spec(), environment.action_spec())

@@ -22,6 +22,7 @@ RUN_METRICS = {
     "episode/mean_length_last_100": "mean number of actions in them",
     "speed/env_steps_per_second": "of about the last half minute",
     "speed/learner_steps_per_second": "of about the last half minute",
+    "environment/restarts": "environments that failed and were made anew",
 }
 
 # Means over the updates since the line before, absent from a line before which there was no update.
@@ -59,11 +60,15 @@ class Counts:
       env_steps: actions taken, over all environments together.
       episodes: episodes that have ended.
       learner_steps: updates done.
+      restarts: environments that failed and were made anew.
+      dropped_episodes: episodes that have no end, because their environments failed.
     """
 
     env_steps: int = 0
     episodes: int = 0
     learner_steps: int = 0
+    restarts: int = 0
+    dropped_episodes: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

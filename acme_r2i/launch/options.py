@@ -9,17 +9,23 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from acme_r2i.launch import overrides, run_folder
+from acme_r2i.launch import env_options, overrides, run_folder
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT, AgentConfig, AgentKind
 from acme_r2i.launch.errors import UsageError
 
 DEFAULT_PRESET = "cpu"
 DEFAULT_ENV_STEPS = 100_000
 DEFAULT_LOG_EVERY_ENV_STEPS = 1000
+ENV_WORKERS = ("inline", "threads", "processes")
+DEFAULT_ENV_STEP_TIMEOUT = 60.0
+DEFAULT_ENV_MAX_RESTARTS = 10
 
 # The command's options beside the fields of the configuration.
 OPTION_NAMES = (
     "env",
+    "env-workers",
+    "env-step-timeout",
+    "env-max-restarts",
     "agent",
     "core",
     "preset",
@@ -46,6 +52,10 @@ class TrainOptions:
       seed: of parameters, actions and environments.
       workdir: folder of the run.
       log_every_env_steps: a line of metrics is due every so many environment steps.
+      env_options: of the task's suite, by name.
+      env_workers: where the environments run, one of ENV_WORKERS.
+      env_step_timeout: seconds that a step or a reset may take; None is without limit.
+      env_max_restarts: how often environments that fail may be made anew, all together.
     """
 
     env: str
@@ -57,6 +67,10 @@ class TrainOptions:
     seed: int
     workdir: pathlib.Path
     log_every_env_steps: int = DEFAULT_LOG_EVERY_ENV_STEPS
+    env_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    env_workers: str = ENV_WORKERS[0]
+    env_step_timeout: float | None = None
+    env_max_restarts: int = DEFAULT_ENV_MAX_RESTARTS
 
 
 def make_options(
@@ -69,6 +83,9 @@ def make_options(
     seed: str = "0",
     workdir: str | None = None,
     log_every: str = str(DEFAULT_LOG_EVERY_ENV_STEPS),
+    env_workers: str = ENV_WORKERS[0],
+    env_step_timeout: str | None = None,
+    env_max_restarts: str = str(DEFAULT_ENV_MAX_RESTARTS),
     fields: Sequence[str] = (),
 ) -> TrainOptions:
     """Checks what was typed and makes options of it. Nothing is written.
@@ -82,22 +99,33 @@ def make_options(
       seed: a whole number.
       workdir: folder of the run; None chooses one under runs/ that names task, seed and time.
       log_every: a whole number.
-      fields: assignments of fields, e.g. ["--batch_size", "8"].
+      env_workers: one of ENV_WORKERS.
+      env_step_timeout: a number of seconds, or "none"; None takes the default of the workers.
+      env_max_restarts: a whole number.
+      fields: assignments of fields and of the suite's options, e.g. ["--batch_size", "8",
+        "--env.size", "32"].
 
     Raises:
       UsageError: naming what is wrong, what is allowed, and what is near an unknown name.
     """
-    config, values = make_config(preset, task_name(env), fields, agent=agent, core=core)
+    task = task_name(env)
+    fields, suite_options = env_options.split(fields)
+    config, values = make_config(preset, task, fields, agent=agent, core=core)
+    _check_name("--env-workers", env_workers, ENV_WORKERS)
     options = TrainOptions(
-        env=task_name(env),
+        env=task,
         agent=agent,
         preset=preset,
         config=config,
         overrides=values,
         env_steps=whole_number("--env-steps", env_steps, 1),
         seed=whole_number("--seed", seed, 0),
-        workdir=pathlib.Path(workdir or default_workdir(task_name(env), seed)),
+        workdir=pathlib.Path(workdir or default_workdir(task, seed)),
         log_every_env_steps=whole_number("--log-every", log_every, 1),
+        env_options=env_options.read(task, suite_options),
+        env_workers=env_workers,
+        env_step_timeout=_timeout(env_step_timeout, env_workers),
+        env_max_restarts=whole_number("--env-max-restarts", env_max_restarts, 0),
     )
     minimum = config.replay.min_env_steps
     _require(
@@ -119,6 +147,15 @@ def whole_number(name: str, text: str, minimum: int) -> int:
     value = overrides.convert(name, text, int)
     _require(name, value, f"it must be in [{minimum}, 2**32)", minimum <= value < 2**32)
     return value
+
+
+def _timeout(text: str | None, env_workers: str) -> float | None:
+    """The seconds of `--env-step-timeout`; inline, a limit that nobody asked for would be slow."""
+    if text is None:
+        return None if env_workers == "inline" else DEFAULT_ENV_STEP_TIMEOUT
+    seconds = overrides.convert("--env-step-timeout", text, float | None)
+    _require("--env-step-timeout", seconds, "it must be above 0", seconds is None or seconds > 0)
+    return seconds
 
 
 def make_config(

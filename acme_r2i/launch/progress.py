@@ -32,6 +32,9 @@ class Progress(Protocol):
         The last state is always shown, and stays.
         """
 
+    def note(self, text: str) -> None:
+        """Writes a line that stays."""
+
     def close(self) -> None:
         """Gives the terminal back."""
 
@@ -62,7 +65,11 @@ class PlainProgress:
         now = self._clock()
         if last or now - self._last >= self._period_seconds:
             self._last = now
-            print(text, file=self._stream, flush=True)
+            self.note(text)
+
+    def note(self, text: str) -> None:
+        """See Progress."""
+        print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
         """See Progress."""
@@ -101,6 +108,10 @@ class LiveProgress:
             self._last = now
             self._live.start()
             self._live.update(rich.text.Text(text), refresh=True)
+
+    def note(self, text: str) -> None:
+        """See Progress."""
+        self._live.console.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """See Progress."""

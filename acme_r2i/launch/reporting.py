@@ -63,6 +63,11 @@ class Reporter:
         self._recent.add(episode)
         self._new_episodes.append(episode)
 
+    def add_restart(self, restart: environments.Restart, dropped_env_steps: int) -> None:
+        """Takes that an environment has failed and begins anew."""
+        dropped = f"; its episode of {dropped_env_steps} steps is dropped"
+        self._progress.note(f"{restart}{dropped if dropped_env_steps else ''}")
+
     def add_step(self, counts: Counts) -> None:
         """Takes how far the run is."""
         now = time.monotonic()
@@ -83,8 +88,16 @@ class Reporter:
         ):
             self._log(counts)
 
-    def finish(self, counts: Counts, *, interrupted: bool) -> dict[str, Any]:
-        """Writes the last lines and the summary, and returns the summary."""
+    def finish(
+        self, counts: Counts, *, interrupted: bool, failure: str | None = None
+    ) -> dict[str, Any]:
+        """Writes the last lines and the summary, and returns the summary.
+
+        Args:
+          counts: how far the run has come.
+          interrupted: whether that is not where it was to end.
+          failure: what ended it, where something has failed.
+        """
         self._write_episodes()
         self._speed.mark(counts)
         self._log(counts)
@@ -108,7 +121,9 @@ class Reporter:
             "chance_return": reference.chance_return,
             "solved_return": reference.solved_return,
             "solved": solved,
+            "environment_restarts": counts.restarts,
             "interrupted": interrupted,
+            "failure": failure,
         }
         self._folder.write_summary(summary)
         return summary
@@ -139,6 +154,7 @@ class Reporter:
                 "episode/mean_length_last_100": self._recent.mean_length,
                 "speed/env_steps_per_second": self._speed.env_steps_per_second,
                 "speed/learner_steps_per_second": self._speed.learner_steps_per_second,
+                "environment/restarts": counts.restarts,
                 **metrics,
             }
         )

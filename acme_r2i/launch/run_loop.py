@@ -3,6 +3,10 @@
 Units: an environment step is one action taken in one environment, a learner step one update. A
 batched step takes one action in each of the N environments. The order of everything that happens is
 fixed by the numbers of steps and does not depend on time.
+
+An environment may fail and be put back at the beginning of a fresh episode (see
+``environments.workers``). Then the episode that it leaves has no end, and is dropped: it is not
+counted, and the agent begins anew. The steps that it took stay counted, as the simulator took them.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from typing import Any, Protocol
 
 import dm_env
 
+from acme_r2i.environments import EnvironmentPool, Restart
 from acme_r2i.launch.metrics import Counts, Episode
 
 
@@ -28,6 +33,9 @@ class BatchedActor(Protocol):
 
     def observe(self, index: int, action: Any, next_timestep: dm_env.TimeStep) -> None:
         """Takes what one environment answered."""
+
+    def drop_episode(self, index: int) -> None:
+        """Ends the episode of one environment, which has no end; ``observe_first`` comes next."""
 
     def update(self, wait: bool = False) -> None:
         """Fetches the learner's parameters."""
@@ -50,25 +58,41 @@ class UpdateSchedule:
     Attributes:
       first_env_steps: environment steps before the count begins.
       updates_per_env_step: exact, so that no rounding adds up.
+      env_steps_per_drop: environment steps that do not count when an episode is dropped. Replay
+        loses rows of it, and its environment's next sequence takes its whole length; by so many
+        steps every environment has put another sequence there. Without the pause, learning would
+        wait for rows that only acting can bring.
     """
 
     first_env_steps: int
     updates_per_env_step: fractions.Fraction
+    env_steps_per_drop: int = 0
 
     @classmethod
     def make(
-        cls, *, first_env_steps: int, train_ratio: float, batch_size: int, sequence_length: int
+        cls,
+        *,
+        first_env_steps: int,
+        train_ratio: float,
+        batch_size: int,
+        sequence_length: int,
+        num_environments: int = 1,
     ) -> UpdateSchedule:
         """Makes the schedule of a train ratio, in replayed rows per environment step.
 
         The ratio is the simplest fraction that the float stands for: 0.1 is 1/10.
         """
         ratio = fractions.Fraction(train_ratio).limit_denominator(10**6)
-        return cls(first_env_steps, ratio / (batch_size * sequence_length))
+        return cls(
+            first_env_steps,
+            ratio / (batch_size * sequence_length),
+            num_environments * sequence_length,
+        )
 
-    def due(self, env_steps: int) -> int:
+    def due(self, env_steps: int, dropped_episodes: int = 0) -> int:
         """Updates that are to be done, in all, when so many environment steps have been taken."""
-        counted = max(0, env_steps - self.first_env_steps)
+        uncounted = self.first_env_steps + dropped_episodes * self.env_steps_per_drop
+        counted = max(0, env_steps - uncounted)
         ratio = self.updates_per_env_step
         return counted * ratio.numerator // ratio.denominator
 
@@ -90,23 +114,26 @@ class RunLoop:
 
     def __init__(
         self,
-        environments: Sequence[dm_env.Environment],
+        environments: EnvironmentPool,
         actor: BatchedActor,
         learner: Learner,
         schedule: UpdateSchedule,
         *,
         on_episode: Callable[[Episode], None] = lambda episode: None,
+        on_restart: Callable[[Restart, int], None] = lambda restart, dropped_env_steps: None,
         on_step: Callable[[Counts], None] = lambda counts: None,
         should_stop: Callable[[], bool] = lambda: False,
     ):
         """Stores the parts.
 
         Args:
-          environments: N environments with the same specs.
+          environments: N environments, which have not begun.
           actor: acts for all of them.
           learner: is updated when the schedule says so.
           schedule: says when updates are due.
           on_episode: called when an episode has ended.
+          on_restart: called when an environment has failed and begins anew, with the number of
+            steps of the episode that is dropped.
           on_step: called after each batched step and the updates due then, and after each of these
             updates, so that it is called often even where they are many.
           should_stop: asked between two steps of any kind; True ends the run.
@@ -116,35 +143,53 @@ class RunLoop:
         self._learner = learner
         self._schedule = schedule
         self._on_episode = on_episode
+        self._on_restart = on_restart
         self._on_step = on_step
         self._should_stop = should_stop
-        self._running = [_Running() for _ in environments]
+        self._running = [_Running() for _ in range(len(environments))]
+        self._waiting = list(range(len(environments)))  # for their first time steps
         self.counts = Counts()
 
     def run(self, env_steps: int) -> Counts:
         """Runs until exactly so many environment steps have been taken, or until told to stop.
 
         In the last batched step only as many environments act as there are steps left.
+
+        Raises:
+          EnvironmentFailedError: if an environment has failed for good; ``counts`` tells how far
+            the run has come.
         """
-        for index, environment in enumerate(self._environments):
-            self._actor.observe_first(index, environment.reset())
         while self.counts.env_steps < env_steps and not self._should_stop():
+            self._begin_episodes()
             actions = self._actor.select_actions()
             acting = min(len(self._environments), env_steps - self.counts.env_steps)
-            for index in range(acting):
-                self._step(index, actions[index])
+            answers = self._environments.step(actions[:acting])
+            for index, answer in enumerate(answers):
+                self._take(index, actions[index], answer)
             self._learn()
             self._on_step(self.counts)
         return self.counts
 
-    def _step(self, index: int, action: Any) -> None:
-        environment, running = self._environments[index], self._running[index]
-        timestep = environment.step(action)
-        self._actor.observe(index, action, timestep)
+    def _begin_episodes(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for index in waiting:
+            while isinstance(answer := self._environments.first(index), Restart):
+                self._note(answer)
+            self._actor.observe_first(index, answer)
+
+    def _take(self, index: int, action: Any, answer: dm_env.TimeStep | Restart) -> None:
+        if isinstance(answer, Restart):
+            self._actor.drop_episode(index)
+            self.counts.dropped_episodes += 1
+            self._note(answer)
+            self._end_episode(index)
+            return
+        running = self._running[index]
+        self._actor.observe(index, action, answer)
         self.counts.env_steps += 1
-        running.episode_return += float(timestep.reward or 0.0)
+        running.episode_return += float(answer.reward or 0.0)
         running.length += 1
-        if timestep.last():
+        if answer.last():
             self.counts.episodes += 1
             self._on_episode(
                 Episode(
@@ -154,11 +199,18 @@ class RunLoop:
                     running.length,
                 )
             )
-            self._running[index] = _Running()
-            self._actor.observe_first(index, environment.reset())
+            self._end_episode(index)
+
+    def _end_episode(self, index: int) -> None:
+        self._running[index] = _Running()
+        self._waiting.append(index)
+
+    def _note(self, restart: Restart) -> None:
+        self.counts.restarts += 1
+        self._on_restart(restart, self._running[restart.index].length)
 
     def _learn(self) -> None:
-        due = self._schedule.due(self.counts.env_steps)
+        due = self._schedule.due(self.counts.env_steps, self.counts.dropped_episodes)
         if self.counts.learner_steps >= due:
             return
         while self.counts.learner_steps < due and not self._should_stop():

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import platform
+import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import dm_env
 import numpy as np
 
 from acme_r2i import __version__, environments
@@ -49,20 +50,19 @@ _RECORDED_VERSIONS = (
 
 
 def train(options: TrainOptions) -> int:
-    """Trains; returns the exit code: 0, or 130 or 143 if SIGINT or SIGTERM ended the run.
+    """Trains; returns the exit code: 0, 1 if the environments failed for good, or 130 or 143 if
+    SIGINT or SIGTERM ended the run.
 
     Raises:
       UsageError: if the run cannot be; then nothing has been written.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        envs = _make_environments(options)
-        for environment in envs:
-            stack.callback(environment.close)
+        envs = stack.enter_context(_make_environments(options))
         from acme_r2i.launch import blueprint as blueprint_lib  # imports JAX
 
         blueprint = blueprint_lib.make_blueprint(
-            AGENTS[options.agent], options.config, envs[0], options.env_steps
+            AGENTS[options.agent], options.config, envs.spec, options.env_steps
         )
         device = blueprint_lib.describe_device()
         folder = RunFolder(options.workdir, describe_run(options, device))
@@ -75,6 +75,9 @@ def train(options: TrainOptions) -> int:
         with Agent(blueprint, options.seed) as agent:
             summary = _run(options, blueprint, envs, agent, folder, stop, began)
         print(_conclusion(summary, options), flush=True)
+        if summary["failure"]:
+            print(f"r2i: error: {summary['failure']}", file=sys.stderr)
+            return 1
         return stop.exit_code if summary["interrupted"] else 0
 
 
@@ -83,6 +86,10 @@ def describe_run(options: TrainOptions, device: str) -> dict[str, Any]:
     return {
         "agent": options.agent,
         "env": options.env,
+        "env_options": options.env_options,
+        "env_workers": options.env_workers,
+        "env_step_timeout": options.env_step_timeout,
+        "env_max_restarts": options.env_max_restarts,
         "preset": options.preset,
         "overrides": options.overrides,
         "seed": options.seed,
@@ -109,7 +116,7 @@ def environment_seeds(seed: int, number: int) -> list[int]:
 def _run(
     options: TrainOptions,
     blueprint: Blueprint,
-    envs: list[dm_env.Environment],
+    envs: environments.EnvironmentPool,
     agent: Agent,
     folder: RunFolder,
     stop: StopSignals,
@@ -123,17 +130,23 @@ def _run(
         agent.learner,
         blueprint.schedule,
         on_episode=reporter.add_episode,
+        on_restart=reporter.add_restart,
         on_step=reporter.add_step,
         should_stop=lambda: stop.received is not None,
     )
     with contextlib.closing(reporter):
-        counts = loop.run(options.env_steps)
+        failure = None
+        try:
+            loop.run(options.env_steps)
+        except environments.EnvironmentFailedError as error:
+            failure = str(error)
         from acme_r2i.launch.parameters import save_parameters  # imports JAX
 
         save_parameters(folder.path, agent.learner.save().params)
-        updates_due = blueprint.schedule.due(options.env_steps)
+        counts = loop.counts
+        updates_due = blueprint.schedule.due(options.env_steps, counts.dropped_episodes)
         whole = counts.env_steps == options.env_steps and counts.learner_steps == updates_due
-        return reporter.finish(counts, interrupted=not whole)
+        return reporter.finish(counts, interrupted=not whole, failure=failure)
 
 
 def _introduction(options: TrainOptions, blueprint: Blueprint, device: str) -> str:
@@ -143,11 +156,13 @@ def _introduction(options: TrainOptions, blueprint: Blueprint, device: str) -> s
     lines = {
         "task": f"{options.env}, preset {options.preset}, seed {options.seed}",
         "agent": options.agent,
+        "options": ", ".join(f"{name}={value}" for name, value in options.env_options.items()),
         "fields": ", ".join(f"{name}={value}" for name, value in options.overrides.items()),
         "device": f"{device}, {os.cpu_count()} CPU cores",
         "parameters": f"{sum(counts.values()):,} ({parameters})",
         "returns": _reference(environments.task_reference(options.env)),
-        "plan": f"{options.env_steps:,} env steps in {config.num_environments} environments",
+        "plan": f"{options.env_steps:,} env steps in {config.num_environments} environments"
+        + ("" if options.env_workers == "inline" else f", in {options.env_workers}"),
         "": f"{schedule.due(options.env_steps):,} updates of {config.batch_size} x "
         f"{config.sequence_length} rows, from env step {schedule.first_env_steps:,} on "
         "(the first takes a while to compile)",
@@ -188,9 +203,19 @@ def _installed_versions() -> dict[str, str]:
     return versions
 
 
-def _make_environments(options: TrainOptions) -> list[dm_env.Environment]:
-    seeds = environment_seeds(options.seed, options.config.num_environments)
+def _make_environments(options: TrainOptions) -> environments.EnvironmentPool:
     try:
-        return [environments.make_environment(options.env, seed=seed) for seed in seeds]
-    except environments.SimulatorMissingError as error:
+        return environments.EnvironmentPool(
+            functools.partial(environments.make_environment, options.env, **options.env_options),
+            environment_seeds(options.seed, options.config.num_environments),
+            task=options.env,
+            workers=options.env_workers,
+            answer_seconds=options.env_step_timeout,
+            max_restarts=options.env_max_restarts,
+        )
+    except (
+        environments.SimulatorMissingError,
+        environments.EnvironmentFailedError,
+        ValueError,
+    ) as error:
         raise UsageError(str(error)) from None

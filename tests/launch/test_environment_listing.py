@@ -63,6 +63,8 @@ def test_every_kind_of_spec_has_its_words(capsys):
     assert "action       float32 [1] in [-2, 2]" in text
     text = _envs(capsys, "bsuite_vision:catch/0", "--seconds", "0")
     assert "uint8 [16, 16, 1] in [0, 255]" in text and "--env.size 16" in text
+    text = _envs(capsys, "bsuite_vision:catch/0", "--env.size", "32", "--seconds", "0")
+    assert "uint8 [32, 32, 1]" in text
 
 
 def test_steps_and_episodes_are_counted():
@@ -82,8 +84,11 @@ def test_steps_and_episodes_are_counted():
         (["popgym:qqq"], "unknown task popgym:qqq; r2i envs popgym lists them"),
         (["--filter", "qqq"], "no task's name holds 'qqq'; r2i envs lists the suites"),
         (["popgym", "--filter", "x"], "--filter goes over all suites"),
-        (["popgym", "x"], "unexpected argument 'x'; see r2i envs --help"),
+        (["popgym", "x"], "unexpected argument 'x'"),
         (["popgym", "--seconds", "x"], "--seconds"),
+        (["bsuite_vision:catch/0", "--env.sice", "3"], "did you mean --env.size?"),
+        (["bsuite_vision:catch/0", "--env.size", "0"], "size=0 is not allowed"),
+        (["popgym", "--env.size", "3"], "--env.NAME goes with one task"),
     ],
 )
 def test_wrong_arguments_are_one_line(capsys, arguments, message):

@@ -83,6 +83,10 @@ class OARActor:
         )
         self._actor.observe(index, action, seen)
 
+    def drop_episode(self, index: int) -> None:
+        """Ends an episode that has no end, one environment having failed."""
+        self._actor.drop_episode(index)
+
     def update(self, wait: bool = False) -> None:
         """Asks for newer parameters; with ``wait``, has them on return."""
         self._actor.update(wait)

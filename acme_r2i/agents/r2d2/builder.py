@@ -2,11 +2,13 @@
 
 Acme's tables, adder, dataset, learner and policy are used as they are. Three things differ: the
 core state that is stored (``acting.with_extras_before``), several environments acted for in one
-call beside Acme's one, and that what runs in the background ends (``learning``).
+call beside Acme's one, whose episodes can be dropped (``replay_adder``), and that what runs in the
+background ends (``learning``).
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -30,6 +32,7 @@ from acme_r2i.agents.r2d2.acting import OARActor, with_extras_before
 from acme_r2i.agents.r2d2.config import R2D2Config
 from acme_r2i.agents.r2d2.learning import EndingIterator, MeanLogger, R2D2Learner
 from acme_r2i.agents.r2d2.q_network import with_previous
+from acme_r2i.agents.r2d2.replay_adder import DroppingAdder
 from acme_r2i.agents.r2i import replay
 from acme_r2i.agents.r2i.acting import BatchedActor
 
@@ -110,6 +113,10 @@ class R2D2Builder(r2d2.R2D2Builder):
     def make_replay_tables(self, environment_spec: specs.EnvironmentSpec) -> list[reverb.Table]:
         """Makes Acme's table of sequences, of observations as OAR."""
         return super().make_replay_tables(with_previous(environment_spec))
+
+    def make_adder(self, replay_client: reverb.Client) -> DroppingAdder:
+        """Makes an adder of one environment's sequences."""
+        return DroppingAdder(functools.partial(super().make_adder, replay_client))
 
     def make_dataset_iterator(self, replay_client: reverb.Client) -> EndingIterator:
         """Makes the learner's endless batches."""

@@ -178,6 +178,15 @@ class BatchedActor:
             extras = jax.tree.map(lambda leaf: leaf[index], self._extras)
             self._adders[index].add(action, next_timestep, extras)
 
+    def drop_episode(self, index: int) -> None:
+        """Ends an episode that has no end, one environment having failed; the next is a fresh one.
+
+        No sequence in replay holds rows of both. What is dropped of it is the adder's to say.
+        """
+        self._observations[index] = None
+        if self._adders is not None:
+            self._adders[index].reset()
+
     def update(self, wait: bool = False) -> None:
         """Asks for newer parameters; with ``wait``, has them on return."""
         self._variable_client.update(wait)

@@ -40,6 +40,9 @@ class RowAdder(adders.Adder):
     enters the table when the stream first has that many, and every ``stride`` rows from then on;
     nothing is padded. It is in the table when ``add`` returns, unless the table makes inserts wait.
 
+    ``reset`` drops an episode that will have no end: the stream ends there, and another one begins
+    with the next episode.
+
     One adder per environment: two that share a table share nothing else. Made for one thread.
     """
 
@@ -74,12 +77,13 @@ class RowAdder(adders.Adder):
         self._writer: reverb.TrajectoryWriter | None = None
         self._specs: dict[str, Any] = {}  # of a row's columns, as the table wants them
         self._rows = 0
+        self._stream_rows = 0
         # The row whose action is not known yet: its observation and what arrived with it.
         self._open: dict[str, Any] | None = None
 
     @property
     def rows(self) -> int:
-        """Rows written so far."""
+        """Rows written so far, those dropped since included."""
         return self._rows
 
     def add_first(self, timestep: dm_env.TimeStep) -> None:
@@ -91,7 +95,7 @@ class RowAdder(adders.Adder):
         if not timestep.first():
             raise ValueError(f"an episode must begin with a first time step, got {timestep!r}")
         if self._open is not None:
-            raise ValueError("an episode is under way: call reset before add_first to break it off")
+            raise ValueError("an episode is under way: call reset before add_first to drop it")
         self._open = self._arrived(timestep.observation, 0.0, 1.0, is_first=True)
 
     def add(
@@ -124,14 +128,18 @@ class RowAdder(adders.Adder):
             self._close_episode()
 
     def reset(self) -> None:
-        """Breaks off the episode under way, if any.
+        """Drops the episode under way, if any, whose environment has failed.
 
-        Its latest observation becomes a last row: a truncation, since its discount is not changed.
-        The stream goes on.
+        Sequences that hold rows of it stay; they are true as far as they go. Rows that are in no
+        sequence are dropped, those of the episodes before included (fewer than the stride, or than
+        a sequence if the stream had none). The next episode begins another stream, so no sequence
+        holds rows of both. It has a sequence when it has so many rows.
         """
         if self._open is not None:
-            self._open["arrival"][3] = 1.0
-            self._close_episode()
+            self._open = None
+            if self._stream_rows:
+                self._writer.end_episode(clear_buffers=True)
+                self._stream_rows = 0
 
     def _close_episode(self) -> None:
         row, self._open = self._open, None
@@ -194,7 +202,8 @@ class RowAdder(adders.Adder):
             self._configure_chunks()
         self._writer.append(row)
         self._rows += 1
-        excess = self._rows - self._sequence_length
+        self._stream_rows += 1
+        excess = self._stream_rows - self._sequence_length
         if excess >= 0 and excess % self._stride == 0:
             history = self._writer.history
             self._writer.create_item(

@@ -1,0 +1,148 @@
+"""`r2i train`: one run."""
+
+from __future__ import annotations
+
+import argparse
+
+from acme_r2i.commands import presets
+from acme_r2i.commands.parsing import with_default
+from acme_r2i.launch import env_options, options
+from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
+
+_DESCRIPTION = """\
+Trains an agent on a task; R2I, unless --agent names another. The run's folder gets config.json
+(every setting), metrics.jsonl (a line every so many environment steps), episodes.csv (a line an
+episode) and, at the end, parameters.npz and summary.json. Ctrl-C ends a run early and leaves its
+files whole.
+"""
+
+_EPILOG = """\
+agents:
+{agents}
+
+{presets}
+  With commas between them they stack: --preset popgym,dreamerv3,small
+
+fields:
+  Every field of the settings can be set by its dotted path, on top of the preset:
+    --batch_size 8 --behaviour.horizon 10 --world_model.core.layers 3
+  Settings that come in kinds change kind, and keep what both kinds have:
+    --world_model.core.kind s4d --world_model.latent.kind gaussian
+  r2i train --help-fields lists them, for the agent and the preset that are given with it.
+
+environments:
+  --env.NAME VALUE sets an option of the task's suite, as with bsuite_vision:
+    --env bsuite_vision:catch/0 --env.size 32
+  With --env-workers inline, environments are stepped one after another where the agent runs; with
+  threads or processes, side by side. One that raises an error begins anew with another seed, its
+  episode is dropped, and so it is with a process that dies or takes longer than
+  --env-step-timeout. (A thread that hangs cannot be ended, and ends the run.)
+
+examples:
+  r2i train --env popgym:RepeatPreviousEasy --env-steps 100000 --seed 0 --workdir runs/first
+  r2i train --env bsuite:memory_len/3 --env-steps 50000 --behaviour.entropy_scale 1e-3
+  r2i train --agent r2d2 --core lstm --env popgym:RepeatPreviousEasy --trace_length 32
+
+exit code: 0 when the run is done, 1 if environments failed too often, 2 if the run cannot be, 130
+after Ctrl-C, 143 after SIGTERM.
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the command's parser."""
+    train = commands.add_parser(
+        "train",
+        help="train an agent on a task",
+        usage="r2i train --env SUITE:TASK [options] [--FIELD VALUE ...]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG.format(
+            agents="\n".join(f"  {name:<13}{kind.summary}" for name, kind in AGENTS.items()),
+            presets="\n\n".join(f"presets of {name}:\n{presets.describe(name)}" for name in AGENTS),
+        ),
+    )
+    train.set_defaults(run=run)
+    add = train.add_argument
+    add("--env", metavar="SUITE:TASK", help="the task, e.g. popgym:RepeatPreviousEasy (needed)")
+    add(
+        "--env-workers",
+        metavar="|".join(options.ENV_WORKERS),
+        default=options.ENV_WORKERS[0],
+        help=with_default("where environments run"),
+    )
+    add(
+        "--env-step-timeout",
+        metavar="SECONDS",
+        help="longest that a step or a reset may take, or none (default: "
+        f"{options.DEFAULT_ENV_STEP_TIMEOUT:g}; inline: none)",
+    )
+    add(
+        "--env-max-restarts",
+        metavar="N",
+        default=str(options.DEFAULT_ENV_MAX_RESTARTS),
+        help=with_default("how often environments may begin anew after failing, all together"),
+    )
+    add("--agent", metavar="NAME", default=DEFAULT_AGENT, help=with_default("what to train"))
+    add(
+        "--core",
+        metavar="NAME",
+        help=f"sequence core, with --agent r2d2: {', '.join(AGENTS['r2d2'].core_names)}",
+    )
+    add(
+        "--preset",
+        metavar="NAME[,NAME...]",
+        default=options.DEFAULT_PRESET,
+        help=with_default("named settings"),
+    )
+    add(
+        "--env-steps",
+        metavar="N",
+        default=str(options.DEFAULT_ENV_STEPS),
+        help=with_default("actions to take, over all environments together"),
+    )
+    add(
+        "--seed",
+        metavar="N",
+        default="0",
+        help=with_default("of parameters, actions and environments"),
+    )
+    add(
+        "--workdir",
+        metavar="DIR",
+        help="folder of the run, which must not hold another (default: a new one under runs/)",
+    )
+    add(
+        "--log-every",
+        metavar="N",
+        default=str(options.DEFAULT_LOG_EVERY_ENV_STEPS),
+        help=with_default("environment steps between two lines of metrics"),
+    )
+    add("--help-fields", action="store_true", help="show every field and its value, and exit")
+
+
+def run(typed: argparse.Namespace, fields: list[str]) -> int:
+    """Trains, or shows the fields; returns the exit code."""
+    if typed.help_fields:
+        task = options.task_name(typed.env) if typed.env else ""
+        fields, _ = env_options.split(fields)
+        config, _ = options.make_config(
+            typed.preset, task, fields, agent=typed.agent, core=typed.core
+        )
+        presets.print_fields(config)
+        return 0
+    checked = options.make_options(
+        env=typed.env,
+        agent=typed.agent,
+        core=typed.core,
+        preset=typed.preset,
+        env_steps=typed.env_steps,
+        seed=typed.seed,
+        workdir=typed.workdir,
+        log_every=typed.log_every,
+        env_workers=typed.env_workers,
+        env_step_timeout=typed.env_step_timeout,
+        env_max_restarts=typed.env_max_restarts,
+        fields=fields,
+    )
+    from acme_r2i.launch.train import train
+
+    return train(checked)

@@ -1,0 +1,17 @@
+"""Many environments at once: inline, in threads or in processes; see ``EnvironmentPool``."""
+
+from acme_r2i.environments.workers.pool import (
+    WORKERS,
+    EnvironmentFailedError,
+    EnvironmentPool,
+    Restart,
+    restart_seed,
+)
+
+__all__ = [
+    "WORKERS",
+    "EnvironmentFailedError",
+    "EnvironmentPool",
+    "Restart",
+    "restart_seed",
+]
