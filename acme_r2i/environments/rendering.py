@@ -11,7 +11,7 @@ library and process. From a shell,
 
     python -m acme_r2i.environments.rendering
 
-says whether there is something to draw with, or the command that installs it (exit status 1).
+says whether there is something to draw with, or the command that installs it (exit status 2).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from types import ModuleType
 
 from acme_r2i.environments import naming
 
-# In the order in which they are tried, with their packages in Debian and Ubuntu.
+# In the order in which they are tried, with their Debian and Ubuntu packages.
 SYSTEM_PACKAGES = {"egl": "libegl1 libgl1", "osmesa": "libosmesa6"}
 _OFF = ("disable", "disabled", "off", "false", "0")  # MuJoCo's words for none
 
@@ -55,7 +55,7 @@ def choose_backend() -> str:
 @functools.cache
 def works(backend: str) -> bool:
     """Whether a context can be opened with a value of MUJOCO_GL."""
-    # Without the current folder, where something else may have the name; GLFW's failures are warnings.
+    # The current folder is no place to import from (-P), and GLFW merely warns when it fails.
     command = [sys.executable, "-P", "-W", "error::UserWarning", "-c", _ATTEMPT]
     environment = {**os.environ, "MUJOCO_GL": backend}
     try:
@@ -71,16 +71,16 @@ def why_no_pixels() -> str | None:
     if backend not in _OFF:
         if works(backend):
             return None
-        packages = SYSTEM_PACKAGES.get(backend)
-        install = f" or install it (apt-get install {packages})" if packages else ""
+        install = f", or install it{_command(backend)}" if backend in SYSTEM_PACKAGES else ""
         return f"MUJOCO_GL={backend} is set and does not work on this machine; unset it{install}"
     usable = next(filter(works, SYSTEM_PACKAGES), None)
     if usable is not None:
         return f"MUJOCO_GL={backend} turns drawing off; {usable} works on this machine"
-    return (
-        "neither EGL nor OSMesa works on this machine "
-        f"(apt-get install {SYSTEM_PACKAGES['egl']}, or {SYSTEM_PACKAGES['osmesa']})"
-    )
+    return f"neither EGL nor OSMesa works on this machine{_command('egl')}"
+
+
+def _command(backend: str) -> str:
+    return f" (apt-get install {SYSTEM_PACKAGES[backend]})"
 
 
 def import_simulator(module: str, *, suite: str, requirement: str, pixels: bool) -> ModuleType:
@@ -115,4 +115,4 @@ def _import(module: str, suite: str, requirement: str) -> ModuleType:
 if __name__ == "__main__":
     problem = why_no_pixels()
     print(f"MuJoCo draws with {choose_backend()}." if problem is None else f"No pixels: {problem}")
-    sys.exit(problem is not None)
+    sys.exit(0 if problem is None else 2)
