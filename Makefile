@@ -18,6 +18,8 @@ VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 UV = $(shell command -v uv 2>/dev/null)
+# What MuJoCo draws with, which pip does not bring (see acme_r2i/environments/rendering.py).
+OPENGL = libegl1 libgl1
 # Reverb and TensorFlow 2.15 have builds for this Python only.
 PYTHON = $(shell for python in python3.11 python3 python; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
@@ -25,7 +27,7 @@ PYTHON = $(shell for python in python3.11 python3 python; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env train test test-slow lint lock clean
+.PHONY: help env opengl train test test-slow lint lock clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -74,3 +76,15 @@ else
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 endif
 	@touch $(STAMP)
+	@$(MAKE) --no-print-directory opengl
+
+# Where there is nothing (status 2), root installs it if there is apt-get; others are told the command.
+# This never fails: all but the pixels of MuJoCo works without.
+opengl: $(STAMP)  ## look for what MuJoCo draws with, and install it if that can be done
+	@MUJOCO_GL= $(BIN)/python -m acme_r2i.environments.rendering; \
+	if [ $$? = 2 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing $(OPENGL)."; \
+		apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(OPENGL) >/dev/null; \
+		MUJOCO_GL= $(BIN)/python -m acme_r2i.environments.rendering || true; \
+	fi

@@ -17,6 +17,9 @@ from acme_r2i.environments.suite import Suite, SuiteInfo
 SUITES: dict[str, str] = {
     "bsuite": "acme_r2i.environments.bsuite",
     "bsuite_vision": "acme_r2i.environments.bsuite_vision",
+    "dmc": "acme_r2i.environments.dmc",
+    "dmc_vision": "acme_r2i.environments.dmc_vision",
+    "memory_maze": "acme_r2i.environments.memory_maze",
     "popgym": "acme_r2i.environments.popgym",
 }
 

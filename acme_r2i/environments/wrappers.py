@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dm_env
@@ -48,8 +49,8 @@ class EnvironmentWrapper(dm_env.Environment):
 class SinglePrecision(EnvironmentWrapper):
     """Floating-point observations, rewards and discounts as float32; integers as int32.
 
-    For environments whose observation is one array. Actions are passed on as they are: the
-    action spec alone becomes int32 or float32.
+    An observation is an array or a mapping of arrays, which becomes a dict. Actions are passed on
+    as they are: the action spec alone becomes int32 or float32.
     """
 
     def reset(self) -> dm_env.TimeStep:
@@ -58,8 +59,8 @@ class SinglePrecision(EnvironmentWrapper):
     def step(self, action: Any) -> dm_env.TimeStep:
         return self._convert(self._environment.step(action))
 
-    def observation_spec(self) -> specs.Array:
-        return _single_precision_spec(self._environment.observation_spec())
+    def observation_spec(self) -> Any:
+        return _map_arrays(_single_precision_spec, self._environment.observation_spec())
 
     def action_spec(self) -> specs.Array:
         return _single_precision_spec(self._environment.action_spec())
@@ -71,8 +72,7 @@ class SinglePrecision(EnvironmentWrapper):
         return _single_precision_spec(self._environment.discount_spec())
 
     def _convert(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
-        observation = np.asarray(timestep.observation)
-        observation = observation.astype(_single_precision_dtype(observation.dtype), copy=False)
+        observation = _map_arrays(_single_precision_array, timestep.observation)
         if timestep.first():
             return timestep._replace(observation=observation)
         return timestep._replace(
@@ -94,6 +94,77 @@ class BoundedReward(EnvironmentWrapper):
 
     def reward_spec(self) -> specs.BoundedArray:
         return self._reward_spec
+
+
+class ActionRepeat(EnvironmentWrapper):
+    """Takes every action several times, fewer where the episode ends before.
+
+    Rewards are added up, discounts multiplied; the observation is the last one.
+    """
+
+    def __init__(self, environment: dm_env.Environment, action_repeat: int) -> None:
+        """Wraps an environment.
+
+        Raises:
+          ValueError: unless ``action_repeat`` is above 0.
+        """
+        super().__init__(environment)
+        if action_repeat < 1:
+            raise ValueError(f"action_repeat={action_repeat} is not allowed: it must be above 0")
+        self._action_repeat = action_repeat
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        timestep = self._environment.step(action)
+        if timestep.first():
+            return timestep
+        reward, discount = timestep.reward, timestep.discount
+        for _ in range(self._action_repeat - 1):
+            if timestep.last():
+                break
+            timestep = self._environment.step(action)
+            reward, discount = reward + timestep.reward, discount * timestep.discount
+        return timestep._replace(reward=reward, discount=discount)
+
+    def reward_spec(self) -> specs.Array:
+        spec = self._environment.reward_spec()
+        if not isinstance(spec, specs.BoundedArray):
+            return spec
+        # As many rewards as repeats, or fewer, down to one.
+        low, high = self._action_repeat * spec.minimum, self._action_repeat * spec.maximum
+        return spec.replace(
+            minimum=np.minimum(low, spec.minimum), maximum=np.maximum(high, spec.maximum)
+        )
+
+
+class TimeLimit(EnvironmentWrapper):
+    """Ends an episode after so many steps by truncation: the discount stays what it is."""
+
+    def __init__(self, environment: dm_env.Environment, num_steps: int) -> None:
+        """Wraps an environment.
+
+        Raises:
+          ValueError: unless ``num_steps`` is above 0.
+        """
+        super().__init__(environment)
+        if num_steps < 1:
+            raise ValueError(f"num_steps={num_steps} is not allowed: it must be above 0")
+        self._num_steps = num_steps
+        self._steps_left = 0
+
+    def reset(self) -> dm_env.TimeStep:
+        self._steps_left = self._num_steps
+        return self._environment.reset()
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        if not self._steps_left:
+            return self.reset()
+        timestep = self._environment.step(action)
+        self._steps_left -= 1
+        if timestep.last():
+            self._steps_left = 0
+        elif not self._steps_left:
+            return timestep._replace(step_type=dm_env.StepType.LAST)
+        return timestep
 
 
 class DiscreteAction(EnvironmentWrapper):
@@ -129,5 +200,17 @@ def _single_precision_dtype(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.int32) if dtype == np.int64 else dtype
 
 
+def _single_precision_array(array: Any) -> np.ndarray:
+    array = np.asarray(array)
+    return array.astype(_single_precision_dtype(array.dtype), copy=False)
+
+
 def _single_precision_spec(spec: specs.Array) -> specs.Array:
     return spec.replace(dtype=_single_precision_dtype(spec.dtype))
+
+
+def _map_arrays(function: Callable[[Any], Any], observation: Any) -> Any:
+    """Applies a function to an array (or a spec), or to each in a mapping, nested ones included."""
+    if isinstance(observation, Mapping):
+        return {key: _map_arrays(function, value) for key, value in observation.items()}
+    return function(observation)

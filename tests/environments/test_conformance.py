@@ -1,4 +1,4 @@
-"""dm_env's own conformance tests, and seeds, for every bsuite experiment and every POPGym task."""
+"""dm_env's own conformance tests, and seeds, for a spread of every suite's tasks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import tree
 from dm_env import specs, test_utils
 
 from acme_r2i import environments
 from acme_r2i.environments.random_policy import sample_action
+from tests.environments.marks import needs_pixels
 
 # The last setting of each experiment: the largest, the noisiest.
 BSUITE_TASKS = [
@@ -43,7 +45,30 @@ BSUITE_TASKS = [
 # These draw nothing while they run: what is random in them is a setting of the task.
 WITHOUT_RANDOMNESS = ("bandit/", "bandit_scale/", "deep_sea/", "discounting_chain/")
 POPGYM_TASKS = environments.list_tasks("popgym")
+# Actions of 1, 2, 2, 4, 5, 6, 12, 14, 21 and 56 numbers; scalars and matrices observed.
+CONTROL_TASKS = [
+    "dmc:cartpole_swingup",
+    "dmc:finger_turn_hard",
+    "dmc:lqr_lqr_2_1",
+    "dmc:hopper_hop",
+    "dmc:manipulator_bring_ball",
+    "dmc:walker_walk",
+    "dmc:quadruped_run",
+    "dmc:swimmer_swimmer15",
+    "dmc:humanoid_walk",
+    "dmc:humanoid_CMU_run",
+]
+PIXEL_TASKS = [
+    "dmc_vision:ball_in_cup_catch",
+    "dmc_vision:pendulum_swingup",
+    "dmc_vision:quadruped_walk",
+]
+MAZES = [f"memory_maze:{size}" for size in ("9x9", "11x11", "13x13", "15x15")]
+TASKS = BSUITE_TASKS + POPGYM_TASKS + CONTROL_TASKS + PIXEL_TASKS + MAZES
+
+# Actions of a test: enough for the end of an episode, and few where a step takes long.
 LONG_TASKS = ("mountain_car/", "RepeatFirstHard", "Labyrinth")
+NUM_ACTIONS = {"dmc": 15, "dmc_vision": 4, "memory_maze": 4}
 
 
 @contextlib.contextmanager
@@ -62,8 +87,24 @@ def _make(name: str, seed: int = 0):
         return environments.make_environment(name, seed=seed)
 
 
+def _suite(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _marks(name: str) -> list[pytest.MarkDecorator]:
+    """A maze takes seconds to build, and another few at every reset."""
+    marks = {"dmc_vision": [needs_pixels], "memory_maze": [needs_pixels, pytest.mark.slow]}
+    return marks.get(_suite(name), [])
+
+
+def _all_tasks() -> list:
+    return [pytest.param(name, marks=_marks(name)) for name in TASKS]
+
+
 def _conformance_case(name: str) -> type:
-    num_actions = 1100 if any(long in name for long in LONG_TASKS) else 420
+    num_actions = NUM_ACTIONS.get(_suite(name), 420)
+    if any(long in name for long in LONG_TASKS):
+        num_actions = 1100
 
     class Conformance(test_utils.EnvironmentTestMixin, unittest.TestCase):
         def make_object_under_test(self):
@@ -75,35 +116,41 @@ def _conformance_case(name: str) -> type:
                 yield sample_action(self.environment.action_spec(), rng)
 
     Conformance.__name__ = Conformance.__qualname__ = f"Test_{name}"
+    for mark in _marks(name):
+        Conformance = mark(Conformance)
     return Conformance
 
 
-for _name in BSUITE_TASKS + POPGYM_TASKS:
+for _name in TASKS:
     globals()[f"Test_{_name}"] = _conformance_case(_name)
 
 
-@pytest.mark.parametrize("name", BSUITE_TASKS + POPGYM_TASKS)
+@pytest.mark.parametrize("name", _all_tasks())
 def test_specs_have_the_types_that_agents_are_promised(name):
     environment = _make(name)
-    pixels = name.partition(":")[0].endswith("_vision")
-    assert environment.observation_spec().dtype == (np.uint8 if pixels else np.float32)
+    pixels = _suite(name).endswith("_vision") or _suite(name) == "memory_maze"
+    for spec in tree.flatten(environment.observation_spec()):
+        assert spec.dtype == (np.uint8 if pixels else np.float32)
     assert environment.reward_spec().dtype == np.float32
     assert environment.reward_spec().shape == ()
     assert environment.discount_spec().dtype == np.float32
     action_spec = environment.action_spec()
     assert isinstance(action_spec, specs.BoundedArray)
-    assert action_spec.dtype == (np.float32 if "Pendulum" in name else np.int32)
+    continuous = "Pendulum" in name or _suite(name).startswith("dmc")
+    assert action_spec.dtype == (np.float32 if continuous else np.int32)
 
 
-def _trajectory(name: str, seed: int, num_steps: int = 250) -> list[np.ndarray]:
+def _trajectory(name: str, seed: int) -> list[np.ndarray]:
     """Returns observations and rewards under fixed pseudo-random actions, across resets."""
     environment = _make(name, seed)
+    num_steps = NUM_ACTIONS.get(_suite(name), 250)
     rng = np.random.default_rng(7)
     arrays = []
     for _ in range(num_steps):
         timestep = environment.step(sample_action(environment.action_spec(), rng))
         reward = np.nan if timestep.first() else timestep.reward
-        arrays += [timestep.observation, np.asarray(reward)]
+        arrays += [*tree.flatten(timestep.observation), np.asarray(reward)]
+    environment.close()
     return arrays
 
 
@@ -111,7 +158,7 @@ def _same(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
     return all(map(lambda a, b: np.array_equal(a, b, equal_nan=True), left, right))
 
 
-@pytest.mark.parametrize("name", BSUITE_TASKS + POPGYM_TASKS)
+@pytest.mark.parametrize("name", _all_tasks())
 def test_the_seed_decides_the_trajectory(name):
     first = _trajectory(name, seed=3)
     assert _same(first, _trajectory(name, seed=3))

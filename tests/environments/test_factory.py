@@ -9,6 +9,8 @@ import pytest
 
 from acme_r2i import environments
 
+SUITES = ", ".join(environments.SUITES)
+
 
 def test_every_suite_lists_tasks_that_validate():
     for name in environments.list_tasks():
@@ -20,9 +22,7 @@ def test_list_tasks_of_one_suite():
     assert environments.list_tasks("bsuite")[0] == "bsuite:bandit/0"
     assert "popgym:RepeatPreviousEasy" in environments.list_tasks("popgym")
     assert environments.list_tasks() == [
-        *environments.list_tasks("bsuite"),
-        *environments.list_tasks("bsuite_vision"),
-        *environments.list_tasks("popgym"),
+        task for suite in environments.SUITES for task in environments.list_tasks(suite)
     ]
 
 
@@ -34,7 +34,7 @@ def test_an_experiment_is_short_for_its_first_setting():
     ("name", "message"),
     [
         ("popgim:RepeatPreviousEasy", "unknown suite 'popgim'; did you mean popgym?"),
-        ("xyz:RepeatPreviousEasy", "unknown suite 'xyz'; suites: bsuite, bsuite_vision, popgym"),
+        ("xyz:RepeatPreviousEasy", f"unknown suite 'xyz'; suites: {SUITES}"),
         (
             "popgym:RepeatPreviusEasy",
             "unknown task popgym:RepeatPreviusEasy; did you mean popgym:RepeatPreviousEasy",
@@ -56,7 +56,7 @@ def test_an_experiment_is_short_for_its_first_setting():
             "did you mean popgym:RepeatPreviousEasy?",
         ),
         ("memory_len/3", "did you mean bsuite:memory_len/3?"),
-        ("nonsense", "got 'nonsense'; suites: bsuite, bsuite_vision, popgym"),
+        ("nonsense", f"got 'nonsense'; suites: {SUITES}"),
         ("popgym:", "a task's name is 'suite:task', got 'popgym:'"),
         (":RepeatPreviousEasy", "a task's name is 'suite:task', got ':RepeatPreviousEasy'"),
         ("", "a task's name is 'suite:task', got ''"),
@@ -115,6 +115,7 @@ def test_names_are_handled_without_importing_a_simulator():
         "for name in e.list_tasks(): e.validate_name(name); e.task_reference(name)\n"
         "for name in e.list_tasks(): e.reward_magnitude(name)\n"
         "loaded = {'bsuite', 'popgym', 'gymnasium', 'pandas', 'jax', 'acme'} & set(sys.modules)\n"
+        "loaded |= {'dm_control', 'mujoco', 'memory_maze', 'gym', 'OpenGL'} & set(sys.modules)\n"
         "print(sorted(loaded))"
     )
     assert output == "[]\n"
@@ -125,7 +126,8 @@ def test_one_suite_does_not_import_the_other_and_none_prints():
         "import sys\n"
         "from acme_r2i import environments as e\n"
         "e.make_environment('{}').reset()\n"
-        "print(sorted({{'bsuite', 'popgym'}} & set(sys.modules)))"
+        "print(sorted({{'bsuite', 'dm_control', 'popgym'}} & set(sys.modules)))"
     )
     assert _run_python(program.format("popgym:RepeatPreviousEasy")) == "['popgym']\n"
     assert _run_python(program.format("bsuite:memory_len/0")) == "['bsuite']\n"
+    assert _run_python(program.format("dmc:walker_walk")) == "['dm_control']\n"

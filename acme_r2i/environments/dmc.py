@@ -1,0 +1,147 @@
+"""DeepMind Control from its state: ``dmc:walker_walk`` and so on, every task of dm_control's suite.
+
+An observation is a dict of float32 arrays as the task gives them, scalars among them; actions are
+float32 vectors. ``environments.dmc_vision`` has the same tasks as images.
+
+An episode has 1000 control steps in every domain (of 0.01 to 0.04 s) and then ends by truncation;
+nothing but lqr terminates. A step of the agent is ``action_repeat`` control steps, fewer at the end
+of an episode, and its reward is their sum. A control step pays between 0 and 1, so the return of an
+episode is at most 1000, whatever the action repeat.
+
+lqr is different. Its reward is at most 1 and has no lower bound. It terminates when the norm of its
+state is below 1e-6. dm_control gives it no time limit: it gets the same 1000 steps here. Nor does
+it bound its actions (its specification has 1e10 for infinity): here they are in [-10, 10], and the
+optimal controller was seen to use up to 5.5. Its springs are drawn with the seed.
+
+quadruped_escape needs something to draw with (``environments.rendering``) even from its state: it
+hands its terrain to the renderer when an episode begins.
+"""
+
+from __future__ import annotations
+
+import dm_env
+import numpy as np
+from dm_env import specs
+
+from acme_r2i.environments import naming, rendering, wrappers
+from acme_r2i.environments.suite import SuiteInfo
+
+INFO = SuiteInfo(
+    summary="51 continuous control tasks in 19 domains, from the state of the simulation",
+    packages=("dm-control==1.0.50", "mujoco==3.17.0"),
+    licence="Apache-2.0",
+    citation="Tunyasuvunakool et al., dm_control: Software and Tasks for Continuous Control, 2020",
+    homepage="https://github.com/google-deepmind/dm_control",
+)
+
+# The tasks of each domain, in dm_control's order (compared with dm_control's in the tests).
+DOMAINS: dict[str, tuple[str, ...]] = {
+    "acrobot": ("swingup", "swingup_sparse"),
+    "ball_in_cup": ("catch",),
+    "cartpole": (
+        "balance",
+        "balance_sparse",
+        "swingup",
+        "swingup_sparse",
+        "two_poles",
+        "three_poles",
+    ),
+    "cheetah": ("run",),
+    "dog": ("stand", "walk", "trot", "run", "fetch"),
+    "finger": ("spin", "turn_easy", "turn_hard"),
+    "fish": ("upright", "swim"),
+    "hopper": ("stand", "hop"),
+    "humanoid": ("stand", "walk", "run", "run_pure_state"),
+    "humanoid_CMU": ("stand", "walk", "run"),
+    "lqr": ("lqr_2_1", "lqr_6_2"),
+    "manipulator": ("bring_ball", "bring_peg", "insert_ball", "insert_peg"),
+    "pendulum": ("swingup",),
+    "point_mass": ("easy", "hard"),
+    "quadruped": ("walk", "run", "escape", "fetch"),
+    "reacher": ("easy", "hard"),
+    "stacker": ("stack_2", "stack_4"),
+    "swimmer": ("swimmer6", "swimmer15"),
+    "walker": ("stand", "walk", "run"),
+}
+_PARTS = {f"{domain}_{task}": (domain, task) for domain in DOMAINS for task in DOMAINS[domain]}
+
+CONTROL_STEPS = 1000  # of an episode
+ACTION_REPEAT = 2  # by default
+_LQR_ACTIONS = 10.0
+
+
+def tasks() -> list[str]:
+    return list(_PARTS)
+
+
+def resolve(task: str) -> str:
+    if task not in _PARTS:
+        raise naming.unknown_task("dmc", task, _PARTS)
+    return task
+
+
+def domain_of(task: str) -> str:
+    """Returns the domain of a resolved task, e.g. "ball_in_cup"."""
+    return _PARTS[task][0]
+
+
+def reward_magnitude(task: str) -> float | None:
+    """Returns None: a control step pays up to 1."""
+    del task
+    return None
+
+
+def episode_limit(task: str) -> int | None:
+    del task
+    return CONTROL_STEPS // ACTION_REPEAT
+
+
+def make(task: str, *, seed: int, action_repeat: int = ACTION_REPEAT) -> dm_env.Environment:
+    pixels = task == "quadruped_escape"
+    environment = load("dmc", task, seed=seed, action_repeat=action_repeat, pixels=pixels)
+    return wrappers.SinglePrecision(environment)
+
+
+def load(
+    suite: str, task: str, *, seed: int, action_repeat: int, pixels: bool
+) -> dm_env.Environment:
+    """Builds a resolved task in dm_control's own precision, for the suites that show it.
+
+    The attribute ``physics`` is the simulation.
+
+    Args:
+      suite: the name of the suite that asks.
+      pixels: whether anything is to be drawn.
+
+    Raises:
+      ValueError: on a wrong action repeat.
+      SimulatorMissingError: see ``rendering.import_simulator``.
+    """
+    simulator = rendering.import_simulator(
+        "dm_control.suite", suite=suite, requirement=INFO.packages[0], pixels=pixels
+    )
+    domain, name = _PARTS[task]
+    environment = Control(simulator.load(domain, name, task_kwargs={"random": seed}))
+    lowest_reward = 0.0
+    if domain == "lqr":
+        lowest_reward = -np.inf
+        environment = wrappers.TimeLimit(_BoundedActions(environment), CONTROL_STEPS)
+    environment = wrappers.BoundedReward(environment, lowest_reward, 1.0)
+    return wrappers.ActionRepeat(environment, action_repeat)
+
+
+class Control(wrappers.EnvironmentWrapper):
+    """An environment of dm_control's suite, whose simulation and window are freed on closing."""
+
+    def close(self) -> None:
+        self._environment.physics.free()
+
+
+class _BoundedActions(wrappers.EnvironmentWrapper):
+    """Bounds actions that have none."""
+
+    def action_spec(self) -> specs.BoundedArray:
+        return self._environment.action_spec().replace(minimum=-_LQR_ACTIONS, maximum=_LQR_ACTIONS)
+
+    def step(self, action: np.ndarray) -> dm_env.TimeStep:
+        return self._environment.step(np.clip(action, -_LQR_ACTIONS, _LQR_ACTIONS))
