@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dm_env
@@ -48,8 +49,8 @@ class EnvironmentWrapper(dm_env.Environment):
 class SinglePrecision(EnvironmentWrapper):
     """Floating-point observations, rewards and discounts as float32; integers as int32.
 
-    For environments whose observation is one array. Actions are passed on as they are: the
-    action spec alone becomes int32 or float32.
+    An observation is an array or a mapping of arrays, which becomes a dict. Actions are passed on
+    as they are: the action spec alone becomes int32 or float32.
     """
 
     def reset(self) -> dm_env.TimeStep:
@@ -58,8 +59,8 @@ class SinglePrecision(EnvironmentWrapper):
     def step(self, action: Any) -> dm_env.TimeStep:
         return self._convert(self._environment.step(action))
 
-    def observation_spec(self) -> specs.Array:
-        return _single_precision_spec(self._environment.observation_spec())
+    def observation_spec(self) -> Any:
+        return _map_arrays(_single_precision_spec, self._environment.observation_spec())
 
     def action_spec(self) -> specs.Array:
         return _single_precision_spec(self._environment.action_spec())
@@ -71,8 +72,7 @@ class SinglePrecision(EnvironmentWrapper):
         return _single_precision_spec(self._environment.discount_spec())
 
     def _convert(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
-        observation = np.asarray(timestep.observation)
-        observation = observation.astype(_single_precision_dtype(observation.dtype), copy=False)
+        observation = _map_arrays(_single_precision_array, timestep.observation)
         if timestep.first():
             return timestep._replace(observation=observation)
         return timestep._replace(
@@ -129,5 +129,17 @@ def _single_precision_dtype(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.int32) if dtype == np.int64 else dtype
 
 
+def _single_precision_array(array: Any) -> np.ndarray:
+    array = np.asarray(array)
+    return array.astype(_single_precision_dtype(array.dtype), copy=False)
+
+
 def _single_precision_spec(spec: specs.Array) -> specs.Array:
     return spec.replace(dtype=_single_precision_dtype(spec.dtype))
+
+
+def _map_arrays(function: Callable[[Any], Any], observation: Any) -> Any:
+    """Applies a function to an array (or a spec), or to each in a mapping, nested ones included."""
+    if isinstance(observation, Mapping):
+        return {key: _map_arrays(function, value) for key, value in observation.items()}
+    return function(observation)

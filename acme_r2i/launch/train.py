@@ -192,5 +192,5 @@ def _make_environments(options: TrainOptions) -> list[dm_env.Environment]:
     seeds = environment_seeds(options.seed, options.config.num_environments)
     try:
         return [environments.make_environment(options.env, seed=seed) for seed in seeds]
-    except environments.SimulatorMissingError as error:
+    except (ValueError, environments.SimulatorMissingError) as error:
         raise UsageError(str(error)) from None
