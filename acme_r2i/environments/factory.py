@@ -21,6 +21,9 @@ SUITES: dict[str, str] = {
     "dmc_vision": "acme_r2i.environments.dmc_vision",
     "memory_maze": "acme_r2i.environments.memory_maze",
     "popgym": "acme_r2i.environments.popgym",
+    "atari": "acme_r2i.environments.atari",
+    "gym": "acme_r2i.environments.gymnasium_suite",
+    "import": "acme_r2i.environments.import_suite",
 }
 
 
@@ -45,7 +48,7 @@ def make_environment(name: str, *, seed: int = 0, **options: Any) -> dm_env.Envi
     suite_name, suite, task = _parse(name)
     allowed = _options(suite)
     for option in options:
-        if option not in allowed:
+        if option not in allowed and not _passes_options_on(suite):
             raise ValueError(
                 f"suite {suite_name} has no option {option!r}; its options: "
                 f"{', '.join(allowed) or 'none'}"
@@ -142,6 +145,12 @@ def _options(suite: Suite) -> dict[str, inspect.Parameter]:
     }
 
 
+def _passes_options_on(suite: Suite) -> bool:
+    """Returns whether a suite takes options that only the task itself knows."""
+    parameters = inspect.signature(suite.make).parameters.values()
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+
+
 def _parse(name: str) -> tuple[str, Suite, str]:
     """Returns the suite's name, the suite, and the task's full name within it."""
     if not isinstance(name, str):
@@ -157,7 +166,9 @@ def _hint_of_suite(task: str) -> str:
     """Returns a hint for a task named without its suite."""
     for suite in SUITES:
         try:
-            return f"; did you mean {suite}:{_suite(suite).resolve(task)}?"
+            full_name = _suite(suite).resolve(task)
         except ValueError:
             continue
+        if full_name in _suite(suite).tasks():  # a suite may resolve names that it does not know
+            return f"; did you mean {suite}:{full_name}?"
     return f"; suites: {', '.join(SUITES)}"

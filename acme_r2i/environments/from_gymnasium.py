@@ -5,6 +5,7 @@ Imports gymnasium, so a suite imports this module only when it makes a task.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +19,18 @@ from acme_r2i.environments.wrappers import checked_discrete_action
 
 
 class FromGymnasium(dm_env.Environment):
-    """Vectors in, arrays out, with terminations and truncations told apart.
+    """Arrays in, arrays out, with terminations and truncations told apart.
 
-    Observations become one float32 vector: a Discrete space is one-hot, a MultiDiscrete is its
-    components' one-hots side by side, a Box is flattened, and a Tuple or Dict is its parts side by
-    side. A Discrete action is an int32 scalar, a MultiDiscrete an int32 vector, a Box float32.
+    An observation becomes an image, a vector or a dict of these:
+
+    - A Box of uint8 with three axes (height, width, channels) is an image and stays what it is.
+    - A Dict is a dict of its parts under their names, so that an agent can choose among them.
+    - Everything else is a float32 vector: a Discrete space is one-hot, a MultiDiscrete is its
+      components' one-hots side by side, a MultiBinary is zeros and ones, any other Box is
+      flattened, and a Tuple is its parts side by side. A Tuple with an image in it is refused.
+
+    A Discrete action is an int32 scalar, a MultiDiscrete or MultiBinary with one axis an int32
+    vector counted from 0, a Box of floats with finite bounds float32 in the Box's shape.
 
     A termination has discount 0; a truncation has discount 1, and so has every other step. Where
     the environment reports both at once the episode has terminated.
@@ -51,7 +59,7 @@ class FromGymnasium(dm_env.Environment):
         """
         self._environment = environment
         self._episode_seeds = np.random.default_rng(seed)
-        self._observation_spec = _observation_spec(environment.observation_space)
+        self._observation_spec, self._convert = _observation(environment.observation_space)
         self._action_spec = _action_spec(environment.action_space)
         self._to_native_action = _action_converter(environment.action_space)
         self._reward_spec = specs.Array((), np.float32, name="reward")
@@ -64,7 +72,7 @@ class FromGymnasium(dm_env.Environment):
         self._reset_next_step = False
         episode_seed = int(self._episode_seeds.integers(2**32))
         observation, _ = self._environment.reset(seed=episode_seed)
-        return dm_env.restart(self._vector(observation))
+        return dm_env.restart(self._convert(observation))
 
     def step(self, action: Any) -> dm_env.TimeStep:
         if self._reset_next_step:
@@ -77,10 +85,10 @@ class FromGymnasium(dm_env.Environment):
             step_type=dm_env.StepType.LAST if self._reset_next_step else dm_env.StepType.MID,
             reward=np.float32(reward),
             discount=np.float32(0.0 if terminated else 1.0),
-            observation=self._vector(observation),
+            observation=self._convert(observation),
         )
 
-    def observation_spec(self) -> specs.Array:
+    def observation_spec(self) -> Any:
         return self._observation_spec
 
     def action_spec(self) -> specs.Array:
@@ -95,44 +103,79 @@ class FromGymnasium(dm_env.Environment):
     def close(self) -> None:
         self._environment.close()
 
-    def _vector(self, observation: Any) -> np.ndarray:
-        flat = spaces.flatten(self._environment.observation_space, observation)
-        return np.array(flat, dtype=np.float32)
+
+def _observation(space: spaces.Space) -> tuple[Any, Callable[[Any], Any]]:
+    """Returns the spec of a space, and what brings an observation into that form."""
+    if isinstance(space, spaces.Dict):
+        parts = {name: _observation(part) for name, part in space.spaces.items()}
+        return (
+            {name: spec for name, (spec, _) in parts.items()},
+            lambda observation: {
+                name: convert(observation[name]) for name, (_, convert) in parts.items()
+            },
+        )
+    if _is_image(space):
+        spec = specs.BoundedArray(space.shape, np.uint8, space.low, space.high, name="image")
+        return spec, lambda observation: np.array(observation, np.uint8)
+    _check_vector_space(space)
+    return (
+        _vector_spec(spaces.flatten_space(space)),
+        lambda observation: np.array(spaces.flatten(space, observation), np.float32),
+    )
 
 
-def _observation_spec(space: spaces.Space) -> specs.Array:
-    _check_observation_space(space)
-    flat = spaces.flatten_space(space)
+def _is_image(space: spaces.Space) -> bool:
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
+
+
+def _check_vector_space(space: spaces.Space) -> None:
+    if isinstance(space, (spaces.Tuple, spaces.Dict)):
+        for part in space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces:
+            if _is_image(part):
+                raise ValueError(
+                    f"observation space {_text(part)} is not supported within a Tuple: an image "
+                    "by itself or in a Dict is"
+                )
+            _check_vector_space(part)
+    elif not isinstance(
+        space, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
+    ):
+        raise ValueError(
+            f"observation space {_text(space)} is not supported; supported are Discrete, "
+            "MultiDiscrete, MultiBinary, Box, and Tuple and Dict of these"
+        )
+
+
+def _vector_spec(flat: spaces.Box) -> specs.Array:
     if np.all(np.isneginf(flat.low)) and np.all(np.isposinf(flat.high)):
         return specs.Array(flat.shape, np.float32, name="observation")
-    return specs.BoundedArray(flat.shape, np.float32, flat.low, flat.high, name="observation")
-
-
-def _check_observation_space(space: spaces.Space) -> None:
-    if isinstance(space, spaces.Tuple):
-        for part in space.spaces:
-            _check_observation_space(part)
-    elif isinstance(space, spaces.Dict):
-        for part in space.spaces.values():
-            _check_observation_space(part)
-    elif not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete, spaces.Box)):
-        raise ValueError(
-            f"observation space {space} is not supported; supported are Discrete, MultiDiscrete, "
-            "Box, and Tuple and Dict of these"
-        )
+    with np.errstate(over="ignore"):  # A bound beyond float32 becomes infinite.
+        low, high = flat.low.astype(np.float32), flat.high.astype(np.float32)
+    return specs.BoundedArray(flat.shape, np.float32, low, high, name="observation")
 
 
 def _action_spec(space: spaces.Space) -> specs.Array:
     if isinstance(space, spaces.Discrete):
         return specs.DiscreteArray(int(space.n), np.int32, name="action")
-    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
-        return specs.BoundedArray(space.shape, np.int32, 0, space.nvec - 1, name="action")
-    if isinstance(space, spaces.Box):
+    if isinstance(space, (spaces.MultiDiscrete, spaces.MultiBinary)) and len(space.shape) == 1:
+        return specs.BoundedArray(
+            space.shape, np.int32, 0, _numbers_of_values(space) - 1, name="action"
+        )
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        if not np.all(np.isfinite([space.low, space.high])):
+            raise ValueError(
+                f"action space {_text(space)} is not supported: a Box of actions needs finite "
+                "bounds, which gymnasium.wrappers.TransformAction can give it"
+            )
         return specs.BoundedArray(space.shape, np.float32, space.low, space.high, name="action")
     raise ValueError(
-        f"action space {space} is not supported; supported are Discrete, MultiDiscrete with one "
-        "axis, and Box"
+        f"action space {_text(space)} is not supported; supported are Discrete, MultiDiscrete and "
+        "MultiBinary with one axis, and Box of floats"
     )
+
+
+def _numbers_of_values(space: spaces.MultiDiscrete | spaces.MultiBinary) -> np.ndarray:
+    return np.full(space.shape, 2) if isinstance(space, spaces.MultiBinary) else space.nvec
 
 
 def _action_converter(space: spaces.Space) -> Callable[[Any], Any]:
@@ -140,12 +183,20 @@ def _action_converter(space: spaces.Space) -> Callable[[Any], Any]:
     if isinstance(space, spaces.Discrete):
         return lambda action: int(space.start) + checked_discrete_action(action, int(space.n))
     if isinstance(space, spaces.MultiDiscrete):
-        return lambda action: _checked_multi_discrete_action(action, space)
+        return lambda action: _checked_choices(action, space) + space.start
+    if isinstance(space, spaces.MultiBinary):
+        return lambda action: _checked_choices(action, space)
     return lambda action: np.asarray(action, dtype=space.dtype).reshape(space.shape)
 
 
-def _checked_multi_discrete_action(action: Any, space: spaces.MultiDiscrete) -> np.ndarray:
+def _checked_choices(action: Any, space: spaces.MultiDiscrete | spaces.MultiBinary) -> np.ndarray:
     value = np.asarray(action)
-    if value.shape != space.shape or np.any(value < 0) or np.any(value >= space.nvec):
-        raise ValueError(f"action must be integers in [0, {space.nvec.tolist()}), got {action!r}")
-    return value.astype(space.dtype) + space.start
+    numbers = _numbers_of_values(space)
+    if value.shape != space.shape or np.any(value < 0) or np.any(value >= numbers):
+        raise ValueError(f"action must be integers in [0, {numbers.tolist()}), got {action!r}")
+    return value.astype(space.dtype)
+
+
+def _text(space: spaces.Space) -> str:
+    """Returns a space in one line that is not too long."""
+    return textwrap.shorten(str(space), width=160, placeholder="...")

@@ -37,13 +37,15 @@ class Suite(Protocol):
     INFO: SuiteInfo
 
     def tasks(self) -> list[str]:
-        """Returns every task's name, without the suite's."""
+        """Returns every task's name, without the suite's; of a suite that is open to other names,
+        those that are always there."""
 
     def resolve(self, task: str) -> str:
         """Returns the task's full name (a suite may take short ones).
 
         Raises:
-          ValueError: if the suite does not have the task.
+          ValueError: if the suite does not have the task, or, of a suite that is open to other
+            names, if no task can have that name.
         """
 
     def make(self, task: str, *, seed: int, **options: Any) -> dm_env.Environment:
@@ -51,10 +53,12 @@ class Suite(Protocol):
 
         The keyword arguments beside ``seed`` are the suite's options: annotated with ``bool``,
         ``int``, ``float`` or ``str``, ``| None`` added where it may be, and with a default, so that
-        a command line can set them.
+        a command line can set them. A suite whose tasks have options of their own takes
+        ``**options`` and passes them on.
 
         Raises:
-          ValueError: on a wrong value, naming the option, the value and what is allowed.
+          ValueError: on a wrong value, naming the option, the value and what is allowed; or if a
+            suite that is open to other names does not have the task.
           SimulatorMissingError: if the simulator, or what it draws with, is not there.
         """
 

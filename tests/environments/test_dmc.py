@@ -11,7 +11,7 @@ from dm_env import specs
 
 from acme_r2i import environments
 from acme_r2i.environments import dmc, rendering
-from acme_r2i.environments.reference import sample_action
+from acme_r2i.environments.random_policy import sample_action
 from tests.environments.marks import needs_pixels
 
 

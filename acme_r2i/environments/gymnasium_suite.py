@@ -1,0 +1,119 @@
+"""Any gymnasium environment by its id: ``gym:CartPole-v1``.
+
+Ids may have a namespace, ``gym:ALE/Pong-v5``, and a module before them which registers them when it
+is imported, ``gym:my_package.my_envs:Mine-v0``; the current directory is searched for it first.
+Options are passed to ``gymnasium.make``, e.g. ``max_episode_steps``.
+
+Listed are the ids that gymnasium itself registers. What ``from_gymnasium`` says of spaces holds,
+and images stay as they are: most of them (210 x 160, 96 x 96) are of no size that R2I's encoder
+takes. The suite ``atari`` brings the same games to one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import dm_env
+
+from acme_r2i.environments import naming, user_code
+from acme_r2i.environments.suite import SuiteInfo
+
+if TYPE_CHECKING:
+    import gymnasium
+
+INFO = SuiteInfo(
+    summary="any environment that gymnasium has, or a package registers with it",
+    packages=("gymnasium==1.4.0",),
+    licence="MIT (gymnasium); environments of other packages have their own",
+    citation="Towers et al., Gymnasium: A Standard Interface for Reinforcement Learning "
+    "Environments, arXiv 2407.17032, 2024",
+    homepage="https://gymnasium.farama.org",
+)
+
+# What gymnasium registers when it is imported (compared with it in the tests).
+IDS: tuple[str, ...] = tuple(
+    """
+    CartPole-v0 CartPole-v1 MountainCar-v0 MountainCarContinuous-v0 Pendulum-v1 Acrobot-v1
+    phys2d/CartPole-v0 phys2d/CartPole-v1 phys2d/Pendulum-v0 LunarLander-v3
+    LunarLanderContinuous-v3 BipedalWalker-v3 BipedalWalkerHardcore-v3 CarRacing-v3 Blackjack-v1
+    FrozenLake-v1 FrozenLake8x8-v1 CliffWalking-v1 CliffWalkingSlippery-v1 Taxi-v4
+    tabular/Blackjack-v0 tabular/CliffWalking-v0 Reacher-v2 Reacher-v4 Reacher-v5 Pusher-v2
+    Pusher-v4 Pusher-v5 InvertedPendulum-v2 InvertedPendulum-v4 InvertedPendulum-v5
+    InvertedDoublePendulum-v2 InvertedDoublePendulum-v4 InvertedDoublePendulum-v5 HalfCheetah-v2
+    HalfCheetah-v3 HalfCheetah-v4 HalfCheetah-v5 Hopper-v2 Hopper-v3 Hopper-v4 Hopper-v5
+    Swimmer-v2 Swimmer-v3 Swimmer-v4 Swimmer-v5 Walker2d-v2 Walker2d-v3 Walker2d-v4 Walker2d-v5
+    Ant-v2 Ant-v3 Ant-v4 Ant-v5 Humanoid-v2 Humanoid-v3 Humanoid-v4 Humanoid-v5 HumanoidStandup-v2
+    HumanoidStandup-v4 HumanoidStandup-v5 GymV21Environment-v0 GymV26Environment-v0
+    """.split()
+)
+
+_ID = re.compile(r"(?:(?P<module>[\w.]+):)?(?P<id>(?:[\w-]+/)?[\w.-]+)")
+
+
+def tasks() -> list[str]:
+    return list(IDS)
+
+
+def resolve(task: str) -> str:
+    if not _ID.fullmatch(task):
+        raise ValueError(
+            f"unknown task gym:{task}; an id is Name-v0, namespace/Name-v0 or module:Name-v0"
+        )
+    return task
+
+
+def reward_magnitude(task: str) -> float | None:
+    """Returns None: it is not known."""
+    del task
+    return None
+
+
+def episode_limit(task: str) -> int | None:
+    """Returns None: gymnasium would have to be asked."""
+    del task
+    return None
+
+
+def make(task: str, *, seed: int, **options: Any) -> dm_env.Environment:
+    try:
+        from acme_r2i.environments import from_gymnasium
+    except ImportError as error:
+        raise naming.SimulatorMissingError(
+            f"suite gym cannot be imported (pip install gymnasium==1.4.0): {error}"
+        ) from error
+    return from_gymnasium.FromGymnasium(_make(task, options), seed=seed)
+
+
+def _make(task: str, options: dict[str, Any]) -> gymnasium.Env:
+    import gymnasium
+
+    match = _ID.fullmatch(task)
+    if match["module"]:
+        user_code.import_module(match["module"])
+    if match["id"].startswith("ALE/"):
+        _import_ale()
+    try:
+        with user_code.reported(f"making gym:{task}"):
+            # The checker warns, asserts and costs time at every step.
+            return gymnasium.make(match["id"], disable_env_checker=True, **options)
+    except ValueError as error:
+        cause = error.__cause__
+        if isinstance(cause, gymnasium.error.NamespaceNotFound):
+            raise ValueError(f"unknown task gym:{task}; {cause}") from cause
+        if isinstance(cause, (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv)):
+            raise naming.unknown_task("gym", task, gymnasium.registry) from cause
+        if isinstance(cause, (gymnasium.error.DependencyNotInstalled, ImportError)):
+            message = " ".join(str(cause).split())
+            raise naming.SimulatorMissingError(f"gym:{task} cannot be made: {message}") from cause
+        raise
+
+
+def _import_ale() -> None:
+    """Imports what registers Atari's ids."""
+    try:
+        import ale_py  # noqa: F401
+    except ImportError as error:
+        raise naming.SimulatorMissingError(
+            f"ids of ALE cannot be imported (pip install ale-py==0.12.1): {error}"
+        ) from error
