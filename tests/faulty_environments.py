@@ -35,29 +35,31 @@ FAULTS = {
 
 
 class Numbers(dm_env.Environment):
-    """Episodes of 1 to 9 steps that the seed decides; fails at one moment if the seed is faulty.
+    """Episodes of lengths that the seed decides; fails at one moment if the seed is faulty.
 
     An observation is (seed, number of the episode, number of the step, noise).
     """
 
-    def __init__(self, *, seed, faults=None, at=(0, 1)):
+    def __init__(self, *, seed, faults=None, at=(0, 1), longest=9):
         """Begins.
 
         Args:
           seed: of lengths and noise.
           faults: by seed, a key of FAULTS; those of other seeds are sound.
           at: the moment: episode and step, with 0 for the reset, or None for the start.
+          longest: steps that an episode can have.
         """
         self._seed = seed
         self._random = np.random.default_rng(seed)
         self._fault = FAULTS.get((faults or {}).get(seed))
         self._at = at
+        self._longest = longest
         self._episode, self._step = -1, 0
         self._fail_at(None)
 
     def reset(self):
         self._episode, self._step = self._episode + 1, 0
-        self._length = self._random.integers(1, 10)
+        self._length = self._random.integers(1, self._longest + 1)
         self._fail_at((self._episode, 0))
         return dm_env.restart(self._observe())
 

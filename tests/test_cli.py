@@ -21,6 +21,7 @@ from acme_r2i.launch.agent_kinds import AGENTS
 
 ROOT = pathlib.Path(__file__).parents[1]
 TASK = ("--env", "bsuite:memory_len/0")
+VISION = ("--env", "bsuite_vision:catch/0")
 R2D2 = ("--agent", "r2d2")
 TINY = (*TASK, "--preset", "debug", "--env-steps", "100")
 
@@ -46,6 +47,27 @@ WRONG = {
         "a task's name is 'suite:task', got 'RepeatPreviousEasy'; "
         "did you mean popgym:RepeatPreviousEasy?"
     ),
+    ("train", *TASK, "--env-workers", "fork"): (
+        "--env-workers='fork' is not allowed: it must be one of inline, threads, processes"
+    ),
+    ("train", *TASK, "--env-step-timeout", "0"): (
+        "--env-step-timeout=0.0 is not allowed: it must be above 0"
+    ),
+    ("train", *TASK, "--env-step-timeout", "soon"): (
+        "--env-step-timeout takes a finite number or none, got 'soon'"
+    ),
+    ("train", *TASK, "--env-max-restarts", "-1"): (
+        "--env-max-restarts=-1 is not allowed: it must be in [0, 2**32)"
+    ),
+    ("train", *TASK, "--env.size", "32"): (
+        "suite bsuite has no option --env.size; its options: ..."
+    ),
+    ("train", *VISION, "--env.siz", "32"): (
+        "suite bsuite_vision has no option --env.siz; did you mean --env.size?"
+    ),
+    ("train", *VISION, "--env.size", "big"): "--env.size takes a whole number, got 'big'",
+    ("train", *VISION, "--env.size"): "--env.size needs a value",
+    ("train", *VISION, "--env.size", "0"): "size=0 is not allowed: it must be above 0",
     ("train", *TASK, "--preset", "popgim"): "unknown preset 'popgim'; did you mean popgym?",
     ("train", *TASK, "--preset", "x"): (
         f"unknown preset 'x'; presets: {', '.join(presets.PRESETS)}"
@@ -270,12 +292,33 @@ def test_help(capsys):
 
 
 def test_help_fields_shows_the_values_of_the_preset(capsys):
-    text = run(["train", "--help-fields", "--preset", "debug", "--batch_size", "5"], capsys)
+    typed = ["--help-fields", "--preset", "debug", "--batch_size", "5", "--env.size", "32"]
+    text = run(["train", *typed], capsys)
     fields = overrides.list_fields(presets.PRESETS["debug"]())
     shown = [line.split() for line in text.splitlines() if line.startswith("--")]
     assert [words[0] for words in shown] == [f"--{field.name}" for field in fields]
     assert ["--batch_size", "5"] in shown
     assert ["--world_model.core.state_size", "8"] in shown
+
+
+def test_where_environments_run_and_their_options_are_typed(here, monkeypatch):
+    asked = []
+    monkeypatch.setattr("acme_r2i.launch.train.train", lambda options: asked.append(options) or 0)
+    for typed in (
+        ("--env-workers", "processes", "--env.size", "32"),
+        ("--env-workers", "threads", "--env-step-timeout", "none", "--env-max-restarts", "0"),
+        ("--env-step-timeout", "2.5", "--env.size=24", "--batch_size=5"),
+    ):
+        assert cli.main(["train", *VISION, *typed]) == 0
+    assert [
+        (each.env_workers, each.env_step_timeout, each.env_max_restarts, each.env_options)
+        for each in asked
+    ] == [
+        ("processes", options.DEFAULT_ENV_STEP_TIMEOUT, 10, {"size": 32}),
+        ("threads", None, 0, {}),
+        ("inline", 2.5, 10, {"size": 24}),
+    ]
+    assert asked[2].overrides == {"batch_size": 5} and asked[2].config.batch_size == 5
 
 
 def test_help_fields_of_another_agent(capsys):
@@ -300,6 +343,12 @@ def test_what_is_typed_becomes_options(here, monkeypatch):
     assert cli.main(r2d2) == 7
     first, second, third = asked
     assert (first.agent, second.agent, third.agent) == ("r2i", "r2i", "r2d2")
+    assert (first.env_workers, first.env_step_timeout, first.env_max_restarts) == (
+        "inline",
+        None,
+        10,
+    )
+    assert first.env_options == {}
     assert third.overrides == {"core.kind": "lstm", "trace_length": 20}
     assert third.config == dataclasses.replace(
         r2d2_presets.cpu(), core=LSTMConfig(initial_state="zeros"), trace_length=20

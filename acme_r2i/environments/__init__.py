@@ -13,6 +13,7 @@ from acme_r2i.environments.factory import (
     reward_magnitude,
     suite_info,
     suite_options,
+    takes_any_option,
     task_reference,
     validate_name,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "reward_magnitude",
     "suite_info",
     "suite_options",
+    "takes_any_option",
     "task_reference",
     "validate_name",
 ]

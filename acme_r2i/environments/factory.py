@@ -106,6 +106,15 @@ def suite_options(suite: str) -> dict[str, inspect.Parameter]:
     return _options(_suite(suite))
 
 
+def takes_any_option(suite: str) -> bool:
+    """Returns whether a suite takes options beyond its own, which only the task itself knows.
+
+    Raises:
+      ValueError: on an unknown suite.
+    """
+    return _passes_options_on(_suite(suite))
+
+
 def episode_limit(name: str) -> int | None:
     """Returns the most steps an episode can have with the suite's default options, if known.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -46,18 +45,12 @@ def read(task: str, options: Mapping[str, str]) -> dict[str, Any]:
     from acme_r2i import environments  # imports NumPy
 
     suite = task.partition(":")[0]
-    allowed = environments.suite_options(suite)
-    any_name = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in allowed.values())
-    named = {
-        name: each
-        for name, each in allowed.items()
-        if each.kind is not inspect.Parameter.VAR_KEYWORD
-    }
+    named = environments.suite_options(suite)
     values = {}
     for name, text in options.items():
         if name in named:
             values[name] = overrides.convert(f"--{PREFIX}{name}", text, named[name].annotation)
-        elif any_name:
+        elif environments.takes_any_option(suite):
             values[name] = _literal(text)
         else:
             raise UsageError(_unknown(suite, name, list(named)))

@@ -111,7 +111,12 @@ def make_options(
     task = task_name(env)
     fields, suite_options = env_options.split(fields)
     config, values = make_config(preset, task, fields, agent=agent, core=core)
-    _check_name("--env-workers", env_workers, ENV_WORKERS)
+    _require(
+        "--env-workers",
+        repr(env_workers),
+        f"it must be one of {', '.join(ENV_WORKERS)}",
+        env_workers in ENV_WORKERS,
+    )
     options = TrainOptions(
         env=task,
         agent=agent,

@@ -21,6 +21,7 @@ from acme_r2i.environments import EnvironmentFailedError, EnvironmentPool, Resta
 from acme_r2i.environments.random_policy import sample_action
 from acme_r2i.environments.workers import WORKERS, pool, restart_seed
 from tests.faulty_environments import Meeting, Numbers, Surroundings, Unmakable
+from tests.processes import is_alive, wait_until_gone
 
 ROOT = pathlib.Path(__file__).parents[2]
 KINDS = list(WORKERS)
@@ -49,21 +50,6 @@ def play(envs, rounds, seed=0):
             if isinstance(answer, Restart) or answer.last():
                 waiting.append(index)
     return answers
-
-
-def is_alive(pid):
-    try:
-        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def wait_until_gone(pids, seconds=20.0):
-    until = time.monotonic() + seconds
-    while (alive := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < until:
-        time.sleep(0.01)
-    return alive
 
 
 def test_the_answers_are_the_same_wherever_the_environments_are():

@@ -23,15 +23,17 @@ from tests.helpers import random_params
 TASK, CONTEXT, HORIZON = "bsuite:catch/0", 4, 3
 
 
-def write_run(folder, task):
+def write_run(folder, task, **env_options):
     """A run's folder with random parameters, as if it had ended."""
     config = presets.debug()
-    environment = make_environment(task)
+    environment = make_environment(task, **env_options)
     networks = make_networks(config, environment.observation_spec(), environment.action_spec())
     shapes = jax.eval_shape(networks.init, jax.random.key(0))
     params = Params(*(random_params(part, seed) for seed, part in enumerate(shapes)))
     folder.mkdir()
     described = {"env": task, "config": dataclasses.asdict(config)}
+    if env_options:  # as all runs have, but those from before there were any
+        described["env_options"] = env_options
     run_folder.write_json(folder / run_folder.CONFIG, described)
     save_parameters(folder, params)
 
@@ -122,7 +124,7 @@ def test_the_context_is_what_observe_makes_of_it(run):
 
 def test_the_command_draws(tmp_path, capsys):
     folder = tmp_path / "run"
-    write_run(folder, "bsuite_vision:catch/0")
+    write_run(folder, "bsuite_vision:catch/0", size=8)
     out = tmp_path / "pictures"
     typed = ["imagine", str(folder), "--context", "3", "--horizon", "4", "--out", str(out)]
     assert cli.main(typed) == 0

@@ -1,21 +1,28 @@
-"""The loop: the order of turns, the train ratio, and where a run ends."""
+"""The loop: the order of turns, the train ratio, where a run ends, and what fails on the way."""
 
 from __future__ import annotations
+
+import functools
 
 import dm_env
 import numpy as np
 import pytest
 from dm_env import specs
 
+from acme_r2i.environments import EnvironmentFailedError, EnvironmentPool
 from acme_r2i.launch.metrics import Counts
 from acme_r2i.launch.run_loop import RunLoop, UpdateSchedule
 
 
 class Countdown(dm_env.Environment):
-    """Episodes of a given length that pay 1 a step; observation: steps in the episode so far."""
+    """Episodes of a given length that pay 1 a step; observation: steps in the episode so far.
 
-    def __init__(self, length):
-        self.length, self.time = length, None
+    Its seed is its length. One of a length in ``failing`` raises at that step of its first episode.
+    """
+
+    def __init__(self, *, seed, failing=None):
+        self.length, self.time = seed % 100, None
+        self.failing_step = (failing or {}).get(seed)
         self.taken = []
 
     def reset(self):
@@ -26,6 +33,8 @@ class Countdown(dm_env.Environment):
         assert self.time is not None, "stepped after the end of an episode"
         self.taken.append(int(action))
         self.time += 1
+        if len(self.taken) == self.failing_step:
+            raise RuntimeError("broken")
         if self.time < self.length:
             return dm_env.transition(1.0, np.float32(self.time))
         self.time = None
@@ -56,6 +65,9 @@ class Recorder:
     def observe(self, index, action, next_timestep):
         self.calls.append(("observe", index, int(action), next_timestep.last()))
 
+    def drop_episode(self, index):
+        self.calls.append(("drop", index))
+
     def update(self, wait=False):
         self.calls.append(("fetch", wait))
 
@@ -63,15 +75,17 @@ class Recorder:
         self.calls.append(("learn",))
 
 
-def make_loop(lengths=(3, 5), schedule=None, **callbacks):
+def make_loop(lengths=(3, 5), schedule=None, failing=None, max_restarts=10, **callbacks):
     recorder = Recorder(len(lengths))
     schedule = schedule or make_schedule()
-    environments = [Countdown(length) for length in lengths]
+    make = functools.partial(Countdown, failing=failing)
+    environments = EnvironmentPool(make, lengths, task="countdown", max_restarts=max_restarts)
     return RunLoop(environments, recorder, recorder, schedule, **callbacks), recorder
 
 
 def make_schedule(first=4, train_ratio=4.0, batch_size=2, sequence_length=4):
     return UpdateSchedule.make(
+        num_environments=2,
         first_env_steps=first,
         train_ratio=train_ratio,
         batch_size=batch_size,
@@ -99,13 +113,13 @@ def test_the_order_of_turns():
     loop.run(8)
     turn = [("act",), ("observe", 0, 1, False), ("observe", 1, 1, False)]
     assert recorder.calls[:5] == [("first", 0), ("first", 1), *turn]
-    # Environment 0 ends its first episode in the second turn, and begins the next at once; the
+    # Environment 0 ends its first episode in the second turn; the next begins with the third. The
     # count of updates begins after these 4 steps.
-    ending = [("act",), ("observe", 0, 2, True), ("first", 0), ("observe", 1, 2, False)]
-    assert recorder.calls[5:9] == ending
+    ending = [("act",), ("observe", 0, 2, True), ("observe", 1, 2, False)]
+    assert recorder.calls[5:8] == ending
     learning = [("learn",), ("fetch", True)]
-    assert recorder.calls[9:14] == [
-        *(("act",), ("observe", 0, 3, False), ("observe", 1, 3, False)),
+    assert recorder.calls[8:14] == [
+        *(("first", 0), ("act",), ("observe", 0, 3, False), ("observe", 1, 3, False)),
         *learning,
     ]
 
@@ -152,3 +166,47 @@ def test_a_run_ends_between_steps_when_told_to(stop_after):
     assert counts.env_steps == sum(call[0] == "observe" for call in recorder.calls)
     assert counts.env_steps % 2 == 0  # whole batched steps
     assert counts.learner_steps == recorder.calls.count(("learn",))
+
+
+def test_a_restart_drops_the_episode_and_keeps_its_steps_counted():
+    """Environment 0's episode of 9 steps breaks at the third: two were taken and stay counted."""
+    restarts, episodes = [], []
+    loop, recorder = make_loop(
+        lengths=(9, 5),
+        failing={9: 3},
+        on_restart=lambda *told: restarts.append(told),
+        on_episode=episodes.append,
+        schedule=make_schedule(first=10**6),
+    )
+    counts = loop.run(6)
+    assert recorder.calls == [
+        *(("first", 0), ("first", 1)),
+        *(("act",), ("observe", 0, 1, False), ("observe", 1, 1, False)),
+        *(("act",), ("observe", 0, 2, False), ("observe", 1, 2, False)),
+        *(("act",), ("drop", 0), ("observe", 1, 3, False)),
+        *(("first", 0), ("act",), ("observe", 0, 4, False)),
+    ]
+    assert counts == Counts(6, 0, 0, restarts=1, dropped_episodes=1)
+    ((restart, dropped),) = restarts
+    assert (restart.index, restart.seed, dropped) == (0, 9, 2)
+    counts = loop.run(40)
+    assert all(episode.length in (5, restart.new_seed % 100) for episode in episodes)
+    assert all(episode.episode_return == episode.length for episode in episodes)
+    assert counts.env_steps == 40 == sum(call[0] == "observe" for call in recorder.calls)
+
+
+def test_learning_pauses_after_a_dropped_episode():
+    schedule = make_schedule(first=100, train_ratio=8, batch_size=2, sequence_length=4)
+    assert schedule.env_steps_per_drop == 2 * 4
+    for env_steps in (0, 100, 101, 116, 500):
+        assert schedule.due(env_steps, 3) == schedule.due(env_steps - 24)
+    assert schedule.due(500) == 400
+
+
+def test_too_many_restarts_end_the_loop_with_its_counts_kept():
+    loop, _ = make_loop(lengths=(9, 5), failing={9: 3}, max_restarts=0)
+    with pytest.raises(
+        EnvironmentFailedError, match=r"environment 0 of countdown \(seed 9\) raised"
+    ):
+        loop.run(100)
+    assert loop.counts.env_steps == 4

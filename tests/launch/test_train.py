@@ -1,5 +1,6 @@
 """Whole runs, as a user has them: one to its end and one that Ctrl-C ends, in one process.
 
+The second one has its environments in processes of their own, of which one is killed on the way.
 The process is shared because loading and compiling take most of a short run. The task's episodes
 have 4 steps; the preset learns once in 4 environment steps, from step 64 on.
 """
@@ -24,12 +25,14 @@ from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.launch import run_folder
 from acme_r2i.launch.metrics import AGENT_METRICS, RUN_METRICS
 from acme_r2i.launch.train import environment_seeds
+from tests.processes import workers_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 TASK, SEED, ENV_STEPS = "bsuite:memory_len/2", 3, 451
 CONFIG = PRESETS["debug"]()
 FIRST = CONFIG.replay.min_env_steps
 ROWS_OF_AN_UPDATE = CONFIG.batch_size * CONFIG.sequence_length
+PAUSE = CONFIG.num_environments * CONFIG.sequence_length
 
 PROGRAM = """
 import json, signal, sys
@@ -55,9 +58,7 @@ class Run:
 
     @property
     def metrics(self):
-        text = (self.folder / "metrics.jsonl").read_text()
-        assert text.endswith("\n")
-        return [json.loads(line) for line in text.splitlines()]
+        return read_metrics(self.folder)
 
     @property
     def episodes(self):
@@ -67,6 +68,13 @@ class Run:
             (int(row["env_steps"]), int(row["episode"]), float(row["return"]), int(row["length"]))
             for row in csv.DictReader(text.splitlines())
         ]
+
+
+def read_metrics(folder):
+    path = folder / "metrics.jsonl"
+    text = path.read_text() if path.exists() else ""
+    assert text.endswith("\n") or not text
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def arguments(workdir, env_steps):
@@ -81,7 +89,8 @@ def process(tmp_path_factory):
     """Both runs' folders, and what the process that did them left."""
     here = tmp_path_factory.mktemp("runs")
     whole, endless = here / "whole", here / "endless"
-    both = json.dumps([arguments(whole, ENV_STEPS), arguments(endless, 10**7)])
+    in_processes = [*arguments(endless, 10**7), "--env-workers", "processes"]
+    both = json.dumps([arguments(whole, ENV_STEPS), in_processes])
     with open(here / "out", "w") as out, open(here / "err", "w") as err:
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, both],
@@ -92,9 +101,13 @@ def process(tmp_path_factory):
         )
         try:
             # The third line of metrics: well within learning.
-            lines = endless / "metrics.jsonl"
+            killed = []
             while process.poll() is None:
-                if lines.exists() and lines.read_bytes().count(b"\n") >= 3:
+                lines = read_metrics(endless)
+                if len(lines) >= 3 and not killed and len(workers_of(process.pid)) == 2:
+                    killed = workers_of(process.pid)[:1]
+                    os.kill(killed[0], signal.SIGKILL)
+                if lines and lines[-1]["environment/restarts"] == 1:
                     break
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
@@ -123,6 +136,8 @@ def test_exit_code_and_output(process):
         "returns     chance 0, solved from 0.9, best 1\n",
         f"{ENV_STEPS} env steps in 2 environments",
         f"{(ENV_STEPS - FIRST) // 4} updates of 4 x 8 rows, from env step 64 on",
+        "env steps in 2 environments, in processes\n",
+        " was killed by SIGKILL; restarted with seed ",
         f"env steps {ENV_STEPS}/{ENV_STEPS} (100%) | episodes 112 | return ",
         "done: mean return of the last 100 episodes ",
         "stopped: mean return of the last ",
@@ -139,6 +154,7 @@ def test_exit_code_and_output(process):
         " ",
         "folder",
         "env steps",
+        "environment",
     )
     for line in process.output.splitlines():
         assert line.startswith((*beginnings, "done:", "stopped:")), line
@@ -155,6 +171,8 @@ def test_config(whole):
     described = [config[name] for name in ("agent", "env", "preset", "seed")]
     assert described == ["r2i", TASK, "debug", SEED]
     assert config["env_steps"] == ENV_STEPS and config["overrides"] == {}
+    named = ("env_options", "env_workers", "env_step_timeout", "env_max_restarts")
+    assert [config[name] for name in named] == [{}, "inline", None, 10]
     assert {"python", "acme_r2i", "jax", "dm-reverb"} <= set(config["versions"])
 
 
@@ -176,16 +194,23 @@ def test_summary(whole):
         "chance_return": 0.0,
         "solved_return": 0.9,
         "solved": mean_return >= 0.9,
+        "environment_restarts": 0,
         "interrupted": False,
+        "failure": None,
     }
 
 
 def test_the_train_ratio_is_kept_all_along(whole, endless):
     for run in (whole, endless):
         for line in run.metrics[:-1]:
-            due = max(0.0, line["env_steps"] - FIRST) * CONFIG.train_ratio / ROWS_OF_AN_UPDATE
+            counted = max(0, line["env_steps"] - FIRST)
+            # After a killed environment, a pause by which each has put another sequence in replay.
+            at_least = max(0, counted - PAUSE * line["environment/restarts"])
+            at_least, at_most = (
+                steps * CONFIG.train_ratio / ROWS_OF_AN_UPDATE for steps in (at_least, counted)
+            )
             # A line may come before the last updates of its step are done.
-            assert math.floor(due) - 1 <= line["learner_steps"] <= math.floor(due)
+            assert math.floor(at_least) - 1 <= line["learner_steps"] <= math.floor(at_most)
     last = whole.metrics[-1]
     assert last["env_steps"] == ENV_STEPS
     assert last["learner_steps"] == math.floor(
@@ -234,8 +259,20 @@ def test_ctrl_c_leaves_the_files_whole(endless):
     assert endless.json("config.json")["env_steps"] == 10**7
 
 
+def test_the_episode_of_a_killed_process_is_dropped(endless):
+    summary, metrics, episodes = endless.json("summary.json"), endless.metrics, endless.episodes
+    assert summary["environment_restarts"] == 1 and summary["failure"] is None
+    restarts = [line["environment/restarts"] for line in metrics]
+    assert restarts[:3] == [0, 0, 0] and restarts[-1] == 1
+    # Of four steps each: one of another length would be one glued to another.
+    assert {episode[3] for episode in episodes} == {4}
+    # Nothing else is missing: what is under way at the end, and the dropped one.
+    assert 0 <= summary["env_steps"] - 4 * len(episodes) <= 3 + 3 + 3
+
+
 def test_the_same_seed_begins_with_the_same_episodes(whole, endless):
-    """Up to the first update; afterwards Reverb's draws make the difference."""
+    """Up to the first update; afterwards Reverb's draws make the difference. Where the environments
+    are makes none."""
     before = [episode for episode in whole.episodes if episode[0] <= FIRST]
     assert len(before) == FIRST // 4
     assert endless.episodes[: len(before)] == before

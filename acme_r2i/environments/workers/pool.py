@@ -176,9 +176,10 @@ class EnvironmentPool:
           ValueError: if an environment has no episode under way.
           EnvironmentFailedError: if an environment fails for good.
         """
-        for index in range(len(actions)):
-            if self._between_episodes[index]:
-                raise ValueError(f"environment {index} has no episode under way: ask for its first")
+        between = self._between_episodes[: len(actions)]
+        if True in between:
+            index = between.index(True)
+            raise ValueError(f"environment {index} has no episode under way: ask for its first")
         for worker, action in zip(self._workers, actions, strict=False):
             worker.send(action)
         return [self._receive(index) for index in range(len(actions))]

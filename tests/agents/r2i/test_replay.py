@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import math
 import subprocess
 import sys
@@ -303,24 +304,47 @@ def test_images_and_actions_of_several_parts_come_back_as_they_were(action_spec)
         rows |= set(numbers.ravel().tolist())
 
 
-def test_an_episode_broken_off_is_a_truncation():
-    replayed = Replay(make_config(4, 1))
-    adder = replayed.adder()
-    observation = np.zeros(3, np.float32)
-    adder.reset()  # nothing to break off
-    adder.add_first(dm_env.restart(observation))
-    adder.add(1, dm_env.transition(2.0, observation + 1))
-    adder.reset()
-    adder.add_first(dm_env.restart(observation + 2))
-    adder.add(3, dm_env.termination(4.0, observation + 3))
-    assert adder.rows == 4
-    batch = next(replayed.dataset())
-    np.testing.assert_array_equal(batch.observation[0, :, 0], [0, 1, 2, 3])
-    np.testing.assert_array_equal(batch.action[0], [1, 0, 3, 0])
-    np.testing.assert_array_equal(batch.reward[0], [0, 2, 0, 4])
-    np.testing.assert_array_equal(batch.discount[0], [1, 1, 1, 0])
-    np.testing.assert_array_equal(batch.is_first[0], [True, False, True, False])
-    np.testing.assert_array_equal(batch.is_last[0], [False, True, False, True])
+@pytest.mark.parametrize("stride", [1, 3, 8])
+def test_no_sequence_holds_a_dropped_episode_and_another_one(stride):
+    """Episodes of every kind of length, some dropped: at once, before and after a sequence of their
+    own. What is expected follows from the environment's account and the ends of the streams."""
+    replayed = Replay(make_config(T, stride))
+    lengths = [3, 30, 2, 30, 1, 30, 30, 12, 1, 30]
+    dropped_after = {1: 7, 3: 20, 5: 0, 6: 11, 9: 13}  # episode: steps
+    environment, adder = Episodes(lengths), replayed.adder()
+    adder.reset()  # nothing to drop
+    random = np.random.default_rng(0)
+    streams, written = [0], 0
+    for number in range(len(lengths)):
+        timestep = environment.reset()
+        adder.add_first(timestep)
+        steps_left = dropped_after.get(number, lengths[number])
+        while steps_left:
+            action = random.integers(1, NUM_ACTIONS)
+            timestep = environment.step(action)
+            adder.add(action, timestep)
+            steps_left -= 1
+        if number in dropped_after:
+            adder.reset()
+            streams += [
+                len(environment.rows) - 1,
+                len(environment.rows),
+            ]  # the last was not acted on
+            written -= 1
+        written += dropped_after.get(number, lengths[number]) + 1
+    assert adder.rows == written
+
+    expected = {
+        start: environment.rows[start : start + T]
+        for begin, end in zip(streams[::2], [*streams[1::2], len(environment.rows)], strict=False)
+        for start in range(begin, end - T + 1, stride)
+    }
+    assert replayed.info().size == len(expected)
+    found = collect(replayed.dataset(), len(expected))
+    assert {int(start) for _, start in found} == set(expected)
+    for (_, start), rows in found.items():
+        assert_rows_equal(rows, expected[int(start)])
+        assert not any(b.is_first and not a.is_last for a, b in itertools.pairwise(rows))
 
 
 def test_misuse_of_the_adder_is_named():
