@@ -64,11 +64,32 @@ PIXEL_TASKS = [
     "dmc_vision:quadruped_walk",
 ]
 MAZES = [f"memory_maze:{size}" for size in ("9x9", "11x11", "13x13", "15x15")]
-TASKS = BSUITE_TASKS + POPGYM_TASKS + CONTROL_TASKS + PIXEL_TASKS + MAZES
+ATARI_TASKS = [  # with screens of 210, 220 and 250 lines, and 3 to 18 actions
+    "atari:breakout",
+    "atari:freeway",
+    "atari:montezuma_revenge",
+    "atari:ms_pacman",
+    "atari:pacman",
+    "atari:pong",
+    "atari:pooyan",
+    "atari:seaquest",
+    "atari:skiing",
+    "atari:space_invaders",
+]
+GYM_TASKS = ["gym:CartPole-v1", "gym:Pendulum-v1"]
+TASKS = [
+    *BSUITE_TASKS,
+    *POPGYM_TASKS,
+    *CONTROL_TASKS,
+    *PIXEL_TASKS,
+    *MAZES,
+    *ATARI_TASKS,
+    *GYM_TASKS,
+]
 
 # Actions of a test: enough for the end of an episode, and few where a step takes long.
 LONG_TASKS = ("mountain_car/", "RepeatFirstHard", "Labyrinth")
-NUM_ACTIONS = {"dmc": 15, "dmc_vision": 4, "memory_maze": 4}
+NUM_ACTIONS = {"dmc": 15, "dmc_vision": 4, "memory_maze": 4, "atari": 60}
 
 
 @contextlib.contextmanager
@@ -128,7 +149,7 @@ for _name in TASKS:
 @pytest.mark.parametrize("name", _all_tasks())
 def test_specs_have_the_types_that_agents_are_promised(name):
     environment = _make(name)
-    pixels = _suite(name).endswith("_vision") or _suite(name) == "memory_maze"
+    pixels = _suite(name).endswith("_vision") or _suite(name) in ("memory_maze", "atari")
     for spec in tree.flatten(environment.observation_spec()):
         assert spec.dtype == (np.uint8 if pixels else np.float32)
     assert environment.reward_spec().dtype == np.float32

@@ -21,6 +21,9 @@ def test_list_tasks_of_one_suite():
     assert len(environments.list_tasks("bsuite")) == 468
     assert environments.list_tasks("bsuite")[0] == "bsuite:bandit/0"
     assert "popgym:RepeatPreviousEasy" in environments.list_tasks("popgym")
+    assert "atari:pong" in environments.list_tasks("atari")
+    assert "gym:CartPole-v1" in environments.list_tasks("gym")
+    assert environments.list_tasks("import") == []
     assert environments.list_tasks() == [
         task for suite in environments.SUITES for task in environments.list_tasks(suite)
     ]
@@ -56,6 +59,12 @@ def test_an_experiment_is_short_for_its_first_setting():
             "did you mean popgym:RepeatPreviousEasy?",
         ),
         ("memory_len/3", "did you mean bsuite:memory_len/3?"),
+        ("CartPole-v1", "did you mean gym:CartPole-v1?"),
+        ("MsPacman", "did you mean atari:ms_pacman?"),
+        ("atari:pomg", "unknown task atari:pomg; did you mean atari:pong"),
+        ("gym:a b", "unknown task gym:a b; an id is Name-v0, namespace/Name-v0 or module:Name-v0"),
+        ("import:module", "import:module is not a task's name, which has the form import:package."),
+        ("import:module.py:f/g", "import:module.py:f/g is not a task's name"),
         ("nonsense", f"got 'nonsense'; suites: {SUITES}"),
         ("popgym:", "a task's name is 'suite:task', got 'popgym:'"),
         (":RepeatPreviousEasy", "a task's name is 'suite:task', got ':RepeatPreviousEasy'"),
@@ -114,9 +123,9 @@ def test_names_are_handled_without_importing_a_simulator():
         "from acme_r2i import environments as e\n"
         "for name in e.list_tasks(): e.validate_name(name); e.task_reference(name)\n"
         "for name in e.list_tasks(): e.reward_magnitude(name)\n"
-        "loaded = {'bsuite', 'popgym', 'gymnasium', 'pandas', 'jax', 'acme'} & set(sys.modules)\n"
-        "loaded |= {'dm_control', 'mujoco', 'memory_maze', 'gym', 'OpenGL'} & set(sys.modules)\n"
-        "print(sorted(loaded))"
+        "heavy = {'ale_py', 'bsuite', 'dm_control', 'gym', 'gymnasium', 'memory_maze', 'mujoco'}\n"
+        "heavy |= {'OpenGL', 'acme', 'jax', 'pandas', 'popgym'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     assert output == "[]\n"
 

@@ -79,7 +79,10 @@ def test_each_episode_has_its_own_seed_whatever_was_done_before():
         (spaces.MultiDiscrete([2, 3]), np.array([1, 2]), [0, 1, 0, 0, 1]),
         (spaces.Box(-1.0, 1.0, (2, 2)), np.float32([[0, 1], [-1, 0.5]]), [0, 1, -1, 0.5]),
         (spaces.Tuple((TWO, spaces.Box(0.0, 9.0, (1,)))), (1, np.float32([4.0])), [0, 1, 4]),
-        (spaces.Dict(a=TWO, b=TWO), {"a": 0, "b": 1}, [1, 0, 0, 1]),
+        (spaces.MultiBinary(3), np.int8([1, 0, 1]), [1, 0, 1]),
+        (spaces.Tuple((spaces.Dict(a=TWO, b=TWO),)), ({"a": 0, "b": 1},), [1, 0, 0, 1]),
+        (spaces.Box(0, 255, (3,), np.uint8), np.uint8([0, 7, 255]), [0, 7, 255]),
+        (spaces.Box(0, 9, (1, 2), np.int64), np.int64([[3, 9]]), [3, 9]),
     ],
 )
 def test_observations_become_one_vector(space, value, vector):
@@ -90,6 +93,59 @@ def test_observations_become_one_vector(space, value, vector):
     np.testing.assert_array_equal(observation, np.float32(vector))
     assert observation.dtype == np.float32
     environment.observation_spec().validate(observation)
+
+
+IMAGE = spaces.Box(0, 255, (8, 6, 3), np.uint8)
+
+
+def test_an_image_stays_what_it_is():
+    environment = FromGymnasium(Script(IMAGE, TWO), seed=0)
+    assert environment.observation_spec() == specs.BoundedArray((8, 6, 3), np.uint8, 0, 255)
+    observation = environment.reset().observation
+    assert observation.dtype == np.uint8
+    environment.observation_spec().validate(observation)
+    assert observation.std() > 10  # pixels, not zeros
+
+
+def test_a_dict_keeps_the_names_of_its_parts():
+    space = spaces.Dict(
+        camera=IMAGE,
+        body=spaces.Dict(hand=spaces.Box(-1.0, 1.0, (2, 2)), holds=TWO),
+        goal=spaces.Box(-np.inf, np.inf, (3,), np.float64),
+    )
+    value = {
+        "camera": np.full((8, 6, 3), 7, np.uint8),
+        "body": {"hand": np.float32([[0, 1], [-1, 0.5]]), "holds": 1},
+        "goal": np.array([1e6, 0.0, -0.1]),
+    }
+    script = Script(space, TWO, [(0.0, True, False)])
+    script.reset = lambda *, seed=None, options=None: (value, {})
+    script.step = lambda action: (value, 0.0, True, False, {})
+    environment = FromGymnasium(script, seed=0)
+    spec = environment.observation_spec()
+    assert {name: spec[name].dtype for name in ("camera", "goal")} == {
+        "camera": np.uint8,
+        "goal": np.float32,
+    }
+    for timestep in (environment.reset(), environment.step(0)):
+        observation = timestep.observation
+        np.testing.assert_array_equal(observation["camera"], value["camera"])
+        np.testing.assert_array_equal(observation["body"]["hand"], [0, 1, -1, 0.5])
+        np.testing.assert_array_equal(observation["body"]["holds"], [0, 1])
+        np.testing.assert_array_equal(observation["goal"], np.float32([1e6, 0.0, -0.1]))
+        for array_spec, array in (
+            (spec["camera"], observation["camera"]),
+            (spec["body"]["hand"], observation["body"]["hand"]),
+            (spec["body"]["holds"], observation["body"]["holds"]),
+            (spec["goal"], observation["goal"]),
+        ):
+            array_spec.validate(array)
+
+
+def test_an_image_in_a_tuple_is_refused():
+    for space in (spaces.Tuple((TWO, IMAGE)), spaces.Tuple((spaces.Dict(a=IMAGE),))):
+        with pytest.raises(ValueError, match="not supported within a Tuple: an image by itself"):
+            FromGymnasium(Script(space, TWO), seed=0)
 
 
 def test_an_observation_does_not_change_when_the_environment_reuses_its_array():
@@ -109,6 +165,10 @@ def test_bounds_are_stated_where_there_are_any():
     half = spec_of(spaces.Box(np.float32([-np.inf, 0.0]), np.float32([np.inf, 1.0])))
     np.testing.assert_array_equal(half.minimum, [-np.inf, 0.0])
     np.testing.assert_array_equal(half.maximum, [np.inf, 1.0])
+    beyond_float32 = spec_of(
+        spaces.Box(np.array([-1e300, 0.0]), np.array([1e300, 1.0]), dtype=np.float64)
+    )
+    np.testing.assert_array_equal(beyond_float32.maximum, [np.inf, 1.0])
     rewards = FromGymnasium(Script(TWO, TWO), seed=0, reward_bounds=(-0.5, 0.25)).reward_spec()
     assert (rewards.minimum, rewards.maximum) == (-0.5, 0.25)
     assert type(FromGymnasium(Script(TWO, TWO), seed=0).reward_spec()) is specs.Array
@@ -121,6 +181,8 @@ def test_bounds_are_stated_where_there_are_any():
         (spaces.Discrete(3, start=5), np.int32(2), 7, -1),
         (spaces.MultiDiscrete([2, 3]), np.int32([1, 2]), [1, 2], np.int32([2, 0])),
         (spaces.MultiDiscrete([2, 3]), np.int32([0, 0]), [0, 0], np.int32([0])),
+        (spaces.MultiDiscrete([2, 3], start=[5, 1]), np.int32([1, 0]), [6, 1], np.int32([2, 0])),
+        (spaces.MultiBinary(3), np.int32([1, 0, 1]), [1, 0, 1], np.int32([0, 2, 0])),
     ],
 )
 def test_actions_reach_the_environment_in_its_own_terms(space, given, received, wrong):
@@ -140,10 +202,26 @@ def test_a_continuous_action_keeps_its_bounds():
     assert environment.action_spec() == specs.BoundedArray((1,), np.float32, [-2.0], [2.0])
 
 
+@pytest.mark.parametrize(("low", "high"), [(-np.inf, np.inf), (0.0, np.inf), (-np.inf, 0.0)])
+def test_a_continuous_action_without_finite_bounds_is_refused(low, high):
+    space = spaces.Box(low, high, (2,))
+    with pytest.raises(ValueError, match="not supported: a Box of actions needs finite bounds"):
+        FromGymnasium(Script(TWO, space), seed=0)
+
+
 def test_other_spaces_are_refused_with_what_is_supported():
     text = spaces.Text(4)
     for observation_space in (text, spaces.Tuple((TWO, text)), spaces.Dict(a=text)):
-        with pytest.raises(ValueError, match="supported are Discrete, MultiDiscrete, Box, and"):
+        with pytest.raises(ValueError, match="supported are Discrete, MultiDiscrete, MultiBinary"):
             FromGymnasium(Script(observation_space, TWO), seed=0)
-    with pytest.raises(ValueError, match="action space Text.* is not supported; supported are"):
-        FromGymnasium(Script(TWO, text), seed=0)
+    for action_space in (text, spaces.Tuple((TWO,)), spaces.Box(0, 5, (2,), np.int32)):
+        with pytest.raises(ValueError, match="action space .* is not supported; supported are"):
+            FromGymnasium(Script(TWO, action_space), seed=0)
+
+
+def test_a_refusal_is_one_line_even_for_a_large_space():
+    many = spaces.Box(np.float32(-np.arange(300)), np.full(300, np.inf, np.float32))
+    with pytest.raises(ValueError) as caught:
+        FromGymnasium(Script(TWO, many), seed=0)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
