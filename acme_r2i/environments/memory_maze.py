@@ -42,6 +42,7 @@ Every reset compiles a new maze and loads its textures, which takes seconds with
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any
 
@@ -104,6 +105,7 @@ def make(task: str, *, seed: int, extra_observations: bool = False) -> dm_env.En
         "memory_maze.tasks", suite="memory_maze", requirement=INFO.packages[0], pixels=True
     )
     logging.getLogger("absl").addFilter(_worth_reading)
+    _skip_contacts_without_a_ball()
     size, _, variant = task.partition("_")
     settings = VARIANTS[variant]
     shows_path = settings.get("show_path", False)
@@ -121,6 +123,24 @@ def make(task: str, *, seed: int, extra_observations: bool = False) -> dm_env.En
 def _worth_reading(record: logging.LogRecord) -> bool:
     """Drops what dm_control warns of at every reset of these mazes, where it means nothing."""
     return "Cannot set velocity on Entity" not in record.getMessage()
+
+
+@functools.cache
+def _skip_contacts_without_a_ball() -> None:
+    """Makes a step three times as fast.
+
+    After each of a step's 50 substeps, each of dm_control's balls goes through all contacts, one by
+    one, in Python. Whether a ball is in any of them is one comparison, and nearly always it is not.
+    """
+    from dm_control.locomotion.props import target_sphere
+
+    one_by_one = target_sphere.TargetSphere._update_activation
+
+    def update_activation(self: Any, physics: Any) -> None:
+        if np.any(physics.data.ptr.contact.geom == self._geom_id):
+            one_by_one(self, physics)
+
+    target_sphere.TargetSphere._update_activation = update_activation
 
 
 class Observations(wrappers.EnvironmentWrapper):

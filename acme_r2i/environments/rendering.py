@@ -21,6 +21,7 @@ import importlib
 import os
 import subprocess
 import sys
+import warnings
 from types import ModuleType
 
 from acme_r2i.environments import naming
@@ -105,7 +106,9 @@ def import_simulator(module: str, *, suite: str, requirement: str, pixels: bool)
 
 def _import(module: str, suite: str, requirement: str) -> ModuleType:
     try:
-        return importlib.import_module(module)
+        # dm_control has every DeprecationWarning shown from its import on, whoever it is from.
+        with warnings.catch_warnings():
+            return importlib.import_module(module)
     except ImportError as error:
         raise naming.SimulatorMissingError(
             f"suite {suite} cannot be imported (pip install {requirement}): {error}"

@@ -72,7 +72,7 @@ def test_a_missing_package_is_named(module, monkeypatch):
 
 
 @needs_pixels
-def test_what_is_seen_in_two_episodes_of_one_seed():
+def test_two_episodes_of_one_seed():
     """The image alone is the same stream as with the extra observations, which agree with it."""
     plain = environments.make_environment("memory_maze:9x9", seed=4)
     extra = environments.make_environment("memory_maze:9x9", seed=4, extra_observations=True)
@@ -93,17 +93,33 @@ def test_what_is_seen_in_two_episodes_of_one_seed():
     for _ in range(2):
         one, other = plain.reset(), extra.reset()
         layouts.append(other.observation["maze_layout"])
-        for _ in range(6):
+        for _ in range(4):
             np.testing.assert_array_equal(one.observation, other.observation["image"])
             assert one._replace(observation=None) == other._replace(observation=None)
             _check_extra_observations(other.observation, spec)
             before = other.observation["agent_pos"], other.observation["agent_dir"]
             one, other = plain.step(FORWARD_AND_LEFT), extra.step(FORWARD_AND_LEFT)
-            assert one.mid() and one.discount == 1.0 and one.reward in (0.0, 1.0)
+            assert one.mid() and one.discount == 1.0
     assert np.any(layouts[0] != layouts[1])
     assert (other.observation["agent_pos"] - before[0]) @ before[1] > 0.0
     with pytest.raises(ValueError, match=r"action must be in \[0, 6\), got 6"):
         plain.step(6)
+    _check_what_a_ball_pays(extra, other.observation)
+
+
+def _check_what_a_ball_pays(environment, observation):
+    """Puts the agent on the balls: the one that is asked for, and another, in turn."""
+    for asked_for in (True, False, True, False):
+        is_target = np.all(observation["targets_pos"] == observation["target_pos"], axis=-1)
+        ball = observation["targets_pos"][is_target == asked_for][0]
+        cell = 2.0  # metres
+        environment.physics.data.qpos[:2] += cell * (ball - observation["agent_pos"])
+        timestep = environment.step(0)
+        np.testing.assert_allclose(timestep.observation["agent_pos"], ball, atol=0.2)
+        assert timestep.reward == (1.0 if asked_for else 0.0)
+        changed = np.any(timestep.observation["target_color"] != observation["target_color"])
+        assert changed == asked_for
+        observation = timestep.observation
 
 
 def _check_extra_observations(observation, spec):
@@ -141,7 +157,9 @@ def test_an_episode_has_its_full_length_and_ends_by_truncation():
 
 @needs_pixels
 @pytest.mark.slow
-@pytest.mark.parametrize("task", memory_maze.tasks())
+@pytest.mark.parametrize(
+    "task", [task for task in memory_maze.tasks() if task.startswith("9x9") or "_" not in task]
+)
 def test_every_variant_keeps_to_its_specs(task):
     environment = environments.make_environment(f"memory_maze:{task}", extra_observations=True)
     # In seconds, and a little below a whole number of steps.

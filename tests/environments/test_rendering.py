@@ -10,6 +10,7 @@ import pathlib
 import subprocess
 import sys
 import types
+import warnings
 
 import pytest
 
@@ -48,11 +49,11 @@ def hidden(tmp_path):
 
 
 def _run(code: str, **variables: str) -> list[str]:
-    """Returns the lines that a program prints where MUJOCO_GL is not set, or given."""
+    """Returns the lines that a program prints with no screen, MUJOCO_GL unset or given."""
     inherited = {
         key: value
         for key, value in os.environ.items()
-        if key not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")
+        if key not in ("DISPLAY", "MUJOCO_GL", "PYOPENGL_PLATFORM", "WAYLAND_DISPLAY")
     }
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -112,6 +113,12 @@ def test_a_choice_of_the_user_that_does_not_work_is_refused_in_one_line(hidden):
     assert lines == [refused.format("dmc"), refused.format("dmc_vision")]
 
 
+def test_a_window_without_a_screen_is_refused():
+    """GLFW can be imported there, and dm_control opens its window without a complaint."""
+    line = _run(MAKE.format(names=["dmc_vision:walker_walk"]), MUJOCO_GL="glfw")[0]
+    assert line.endswith("MUJOCO_GL=glfw is set and does not work on this machine; unset it")
+
+
 @needs_pixels
 def test_a_choice_of_the_user_to_draw_nothing_is_respected():
     names = ["dmc:walker_walk", "dmc_vision:walker_walk"]
@@ -128,6 +135,14 @@ def test_what_dm_control_was_imported_with_counts(imported, backend, monkeypatch
     monkeypatch.setitem(sys.modules, "dm_control._render", module)
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     assert rendering.choose_backend() == backend
+
+
+def test_an_import_leaves_the_filters_of_warnings_alone(tmp_path, monkeypatch):
+    (tmp_path / "noisy.py").write_text("import warnings\nwarnings.simplefilter('always')")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = list(warnings.filters)
+    rendering.import_simulator("noisy", suite="dmc", requirement="noisy", pixels=False)
+    assert warnings.filters == before
 
 
 def test_an_attempt_that_hangs_is_given_up_and_not_repeated(monkeypatch):
