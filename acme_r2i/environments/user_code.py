@@ -25,9 +25,9 @@ def import_module(name: str) -> types.ModuleType:
         return importlib.import_module(name)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
-            raise ValueError(
-                f"there is no module {name}, neither in {folder} nor among what is installed"
-            ) from error
+            package = sys.modules.get(name.rpartition(".")[0])
+            where = f"in {package!r}" if package else f"in {folder} or among what is installed"
+            raise ValueError(f"there is no module {name} {where}") from error
         raise _failure(f"importing {name}", error) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -99,6 +100,14 @@ def test_a_seed_out_of_range_is_refused(seed):
 def test_an_unknown_option_is_refused():
     with pytest.raises(ValueError, match="suite popgym has no option 'frames'; its options: none"):
         environments.make_environment("popgym:RepeatPreviousEasy", frames=4)
+
+
+def test_a_suite_says_whether_it_passes_options_on():
+    def kinds(suite):
+        return {each.kind for each in environments.suite_options(suite).values()}
+
+    assert kinds("gym") == kinds("import") == {inspect.Parameter.VAR_KEYWORD}
+    assert kinds("atari") == {inspect.Parameter.KEYWORD_ONLY}
 
 
 def test_a_simulator_that_cannot_be_imported_is_named(monkeypatch):

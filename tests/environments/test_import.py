@@ -177,8 +177,8 @@ def test_options_are_the_function_s_own(folder):
 @pytest.mark.parametrize(
     ("code", "task", "message"),
     [
-        ("", "nowhere:make", "there is no module nowhere, neither in "),
-        ("", "mine.parts:make", "there is no module mine.parts, neither in "),
+        ("", "nowhere:make", "there is no module nowhere in "),
+        ("", "mine.parts:make", "there is no module mine.parts in <module 'mine' from "),
         ("", "mine:make", "has no 'make'"),
         ("make = 3", "mine:make", "import:mine:make is of type int, which cannot be called"),
         (
