@@ -116,10 +116,10 @@ def test_lqr_has_a_time_limit_and_bounded_actions():
     np.testing.assert_array_equal(environment.physics.control(), [10.0, 1.0])
 
 
-@pytest.mark.parametrize("name", ["dmc:walker_walk", "dmc_vision:walker_walk"])
+@pytest.mark.parametrize(
+    "name", ["dmc:walker_walk", pytest.param("dmc_vision:walker_walk", marks=needs_pixels)]
+)
 def test_an_action_repeat_below_1_is_refused(name):
-    if name.startswith("dmc_vision") and rendering.why_no_pixels() is not None:
-        pytest.skip(rendering.why_no_pixels())
     with pytest.raises(ValueError, match="action_repeat=0 is not allowed: it must be above 0"):
         environments.make_environment(name, action_repeat=0)
 
@@ -186,10 +186,14 @@ def test_an_image_stays_what_it_was():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", dmc.tasks())
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, marks=needs_pixels) if task == "quadruped_escape" else task
+        for task in dmc.tasks()
+    ],
+)
 def test_every_episode_has_1000_control_steps_and_rewards_within_bounds(task):
-    if task == "quadruped_escape" and rendering.why_no_pixels() is not None:
-        pytest.skip(rendering.why_no_pixels())
     environment = environments.make_environment(f"dmc:{task}", seed=1, action_repeat=1)
     steps = _random_episode(environment)
     assert len(steps) == 1000

@@ -114,7 +114,7 @@ def test_a_choice_of_the_user_that_does_not_work_is_refused_in_one_line(hidden):
 
 
 def test_a_window_without_a_screen_is_refused():
-    """GLFW can be imported there, and dm_control opens its window without a complaint."""
+    """GLFW can be imported there, and it merely warns that there is no screen."""
     line = _run(MAKE.format(names=["dmc_vision:walker_walk"]), MUJOCO_GL="glfw")[0]
     assert line.endswith("MUJOCO_GL=glfw is set and does not work on this machine; unset it")
 
