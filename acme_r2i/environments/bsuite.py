@@ -34,6 +34,9 @@ INFO = SuiteInfo(
     homepage="https://github.com/google-deepmind/bsuite",
 )
 
+# An environment that is made anew in the middle of a run goes on with the results that it has.
+RESTART_OPTIONS = {"resume_results": True}
+
 # Settings of each experiment, in bsuite's order (compared with bsuite's own sweep in the tests).
 EXPERIMENTS: dict[str, int] = {
     "bandit": 20,

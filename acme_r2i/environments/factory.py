@@ -118,6 +118,15 @@ def takes_any_option(suite: str) -> bool:
     return _passes_options_on(_suite(suite))
 
 
+def restart_options(suite: str) -> dict[str, Any]:
+    """Returns the options that change for an environment that is made anew in the middle of a run.
+
+    Raises:
+      ValueError: on an unknown suite.
+    """
+    return dict(getattr(_suite(suite), "RESTART_OPTIONS", {}))
+
+
 def episode_limit(name: str) -> int | None:
     """Returns the most steps an episode can have with the suite's default options, if known.
 

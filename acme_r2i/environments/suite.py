@@ -30,6 +30,9 @@ class SuiteInfo:
 class Suite(Protocol):
     """The module of a suite. Importing it imports no simulator.
 
+    A suite may have RESTART_OPTIONS, a dict: the options that change for an environment that is
+    made anew in the middle of a run, because another one has failed.
+
     Attributes:
       INFO: what the suite is.
     """

@@ -133,7 +133,7 @@ def task_lines(facts: dict[str, Any]) -> Iterator[str]:
             for each in facts["published"]
         ),
         *(("option", f"--env.{option} {default}") for option, default in facts["options"].items()),
-        ("packages", ", ".join(facts["packages"])),
+        ("packages", ", ".join(facts["packages"]) or "none of its own"),
         ("licence", facts["licence"]),
         ("cite", facts["citation"]),
         ("home", facts["homepage"]),

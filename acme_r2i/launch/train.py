@@ -204,11 +204,14 @@ def _installed_versions() -> dict[str, str]:
 
 
 def _make_environments(options: TrainOptions) -> environments.EnvironmentPool:
+    make = functools.partial(environments.make_environment, options.env, **options.env_options)
+    restart_options = environments.restart_options(options.env.partition(":")[0])
     try:
         return environments.EnvironmentPool(
-            functools.partial(environments.make_environment, options.env, **options.env_options),
+            make,
             environment_seeds(options.seed, options.config.num_environments),
             task=options.env,
+            remake=functools.partial(make, **restart_options),
             workers=options.env_workers,
             answer_seconds=options.env_step_timeout,
             max_restarts=options.env_max_restarts,

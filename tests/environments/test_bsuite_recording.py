@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -130,3 +132,25 @@ def test_every_experiment_has_the_column_that_is_no_sum_under_the_same_name():
             "total_regret",
             "total_upright",
         }
+
+
+def test_a_restart_goes_on_with_the_results(tmp_path):
+    """The environment fails at an action that it does not have, and is made anew."""
+    make = functools.partial(
+        environments.make_environment, "bsuite:catch/0", results_dir=str(tmp_path)
+    )
+    remake = functools.partial(make, **environments.restart_options("bsuite"))
+    with environments.EnvironmentPool(make, [1], task="bsuite:catch/0", remake=remake) as pool:
+        for action in (0, 99, 1):
+            for _ in range(4):
+                assert pool.first(0).first()
+                (answer,) = pool.step([action])
+                while not isinstance(answer, environments.Restart) and not answer.last():
+                    (answer,) = pool.step([action])
+    (path,) = tmp_path.iterdir()
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    steps, episodes = (
+        [int(float(row[rows[0].index(name)])) for row in rows[1:]] for name in ("steps", "episode")
+    )
+    assert episodes == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert steps == [9 * episode for episode in episodes]

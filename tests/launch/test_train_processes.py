@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -75,7 +76,8 @@ def test_a_run_goes_on_after_an_environment_was_killed(tmp_path):
     assert summary["environment_restarts"] == lines[-1]["environment/restarts"] == 1
     assert lines[0]["environment/restarts"] == 0
     assert (summary["interrupted"], summary["failure"]) == (False, None)
-    assert summary["learner_steps"] == (ENV_STEPS - 64 - 2 * 8) // 4
+    # With a pause for the dropped episode, unless it was killed between two of them.
+    assert summary["learner_steps"] in [(ENV_STEPS - 64 - pause) // 4 for pause in (2 * 8, 0)]
     # RepeatPreviousEasy has 51 steps: an episode of another length would be one of two parts.
     with (folder / run_folder.EPISODES).open() as file:
         episodes = list(csv.DictReader(file))
@@ -89,7 +91,8 @@ def test_a_run_goes_on_after_an_environment_was_killed(tmp_path):
     seeds = environment_seeds(0, 2)
     assert "was killed by SIGKILL; restarted with seed" in told[0]
     assert any(f"of {TASK} (seed {seed}) was killed" in told[0] for seed in seeds)
-    assert told[0].endswith(" steps is dropped") and "(restart 1 of at most 10)" in told[0]
+    end = r"\(restart 1 of at most 10\)(; its episode of \d+ steps is dropped)?$"
+    assert re.search(end, told[0])
 
 
 @pytest.mark.slow

@@ -88,6 +88,7 @@ class EnvironmentPool:
         seeds: Sequence[int],
         *,
         task: str,
+        remake: Callable[..., dm_env.Environment] | None = None,
         workers: str = "inline",
         answer_seconds: float | None = None,
         start_seconds: float | None = 300.0,
@@ -100,6 +101,7 @@ class EnvironmentPool:
             is a function of a module, or a ``functools.partial`` of one.
           seeds: one for each environment.
           task: what reports call the environments.
+          remake: likewise, makes one that takes the place of another; by default, ``make``.
           workers: a key of WORKERS.
           answer_seconds: the longest that a step or a reset may take; None is without limit. With
             "inline", a limit costs each step some tens of microseconds (see ``Watchdog``).
@@ -117,7 +119,7 @@ class EnvironmentPool:
                 f"workers={workers!r} is not allowed: it must be one of {', '.join(WORKERS)}"
             )
         self._make_worker = WORKERS[workers]
-        self._make = make
+        self._remake = remake or make
         self._limits = Limits(start_seconds, answer_seconds)
         self._task = task
         self._first_seeds = [int(seed) for seed in seeds]
@@ -225,7 +227,7 @@ class EnvironmentPool:
         new_seed = restart_seed(self._first_seeds[index], self._restarts[index])
         self._seeds[index], self._between_episodes[index] = new_seed, True
         try:
-            self._workers[index] = self._make_worker(self._make, new_seed, self._limits)
+            self._workers[index] = self._make_worker(self._remake, new_seed, self._limits)
         except OSError as error:
             raise EnvironmentFailedError(
                 f"{failed} {failure.reason}; it cannot be restarted: {error}"
