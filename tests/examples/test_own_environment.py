@@ -74,7 +74,7 @@ def test_whoever_remembers_is_paid(task):
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_r2i_trains_on_it(task, tmp_path):
-    arguments = ["--preset", "debug", "--env-steps", "300", "--env-workers", "process"]
+    arguments = ["--preset", "debug", "--env-steps", "300", "--env-workers", "processes"]
     subprocess.run(
         [
             *(sys.executable, "-P", "-m", "acme_r2i.cli", "train", "--env", task, *arguments),
