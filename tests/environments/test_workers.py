@@ -258,7 +258,10 @@ def test_no_worker_outlives_a_parent_that_is_killed():
         assert len(pids) == 2 and all(map(is_alive, pids))
         time.sleep(0.2)  # it may take its step meanwhile; the test holds wherever it is
         parent.kill()
-    assert not wait_until_gone(pids)
+    left = wait_until_gone(pids)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
 
 
 def test_what_cannot_be_sent_to_a_process_is_refused():
