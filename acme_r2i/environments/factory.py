@@ -47,9 +47,8 @@ def make_environment(name: str, *, seed: int = 0, **options: Any) -> dm_env.Envi
         raise ValueError(f"seed must be an integer in [0, 2**32), got {seed!r}")
     suite_name, suite, task = _parse(name)
     allowed = _options(suite)
-    any_name = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in allowed.values())
     for option in options:
-        if option not in allowed and not any_name:
+        if option not in allowed and not _passes_options_on(suite):
             raise ValueError(
                 f"suite {suite_name} has no option {option!r}; its options: "
                 f"{', '.join(allowed) or 'none'}"
@@ -100,8 +99,6 @@ def suite_info(suite: str) -> SuiteInfo:
 
 def suite_options(suite: str) -> dict[str, inspect.Parameter]:
     """Returns a suite's own options by name, with their types and defaults.
-
-    Of a suite that passes options on to its tasks there is one of kind VAR_KEYWORD among them.
 
     Raises:
       ValueError: on an unknown suite.
@@ -162,9 +159,13 @@ def _options(suite: Suite) -> dict[str, inspect.Parameter]:
     return {
         name: parameter
         for name, parameter in parameters.items()
-        if parameter.kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
-        and name != "seed"
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "seed"
     }
+
+
+def _passes_options_on(suite: Suite) -> bool:
+    parameters = inspect.signature(suite.make).parameters.values()
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def _parse(name: str) -> tuple[str, Suite, str]:

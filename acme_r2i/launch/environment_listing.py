@@ -69,11 +69,7 @@ def describe_task(name: str, environment: dm_env.Environment) -> dict[str, Any]:
             {"who": each.who, "value": each.value, "measure": each.measure, "source": each.source}
             for each in reference.published
         ],
-        "options": {
-            option: parameter.default
-            for option, parameter in options.items()
-            if parameter.kind is not parameter.VAR_KEYWORD
-        },
+        "options": {option: parameter.default for option, parameter in options.items()},
         **_about_suite(suite),
     }
 
