@@ -112,8 +112,9 @@ def _make(task: str, options: dict[str, Any]) -> gymnasium.Env:
 def _import_ale() -> None:
     """Imports what registers Atari's ids."""
     try:
-        import ale_py  # noqa: F401
+        import ale_py
     except ImportError as error:
         raise naming.SimulatorMissingError(
             f"ids of ALE cannot be imported (pip install ale-py==0.12.1): {error}"
         ) from error
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # it would print a banner

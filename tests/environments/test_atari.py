@@ -305,8 +305,9 @@ def test_a_missing_ale_is_named(monkeypatch):
         _make("pong")
 
 
-def test_it_prints_nothing():
-    program = "from acme_r2i import environments as e\ne.make_environment('atari:pong').reset()\n"
+@pytest.mark.parametrize("name", ["atari:pong", "gym:ALE/Pong-v5"])
+def test_it_prints_nothing(name):
+    program = f"from acme_r2i import environments as e; e.make_environment({name!r}).reset()"
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
