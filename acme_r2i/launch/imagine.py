@@ -20,13 +20,15 @@ import numpy as np
 
 from acme_r2i import environments
 from acme_r2i.agents.r2i.config import R2IConfig, from_dict
+from acme_r2i.agents.r2i.features import model_features
 from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
 from acme_r2i.agents.r2i.types import ActorState, LatentState, Params
-from acme_r2i.agents.r2i.world_model import Decoded, WorldModelFunctions, model_features
+from acme_r2i.agents.r2i.world_model import Decoded, WorldModelFunctions
 from acme_r2i.launch import run_folder
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.parameters import load_parameters
-from acme_r2i.networks.distributions import SymlogTwoHot, symexp
+from acme_r2i.networks.distributions import symexp
+from acme_r2i.networks.two_hot import SymlogTwoHot
 
 
 class TrainedRun(NamedTuple):
