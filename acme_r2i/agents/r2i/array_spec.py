@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,19 +33,53 @@ class ArraySpec:
     maximum: Any = None
     num_values: int | None = None
 
-    def validate(self, value: Any) -> np.ndarray:
+    def validate(self, value: Any, leading_axes: tuple[int, ...] = ()) -> np.ndarray:
         """Returns a value as an array of this dtype; bounds are not looked at.
+
+        Args:
+          value: an array, or what NumPy makes one of.
+          leading_axes: that it has before its shape, of a batch.
 
         Raises:
           ValueError: for another shape, or a kind of number that this dtype would not keep.
         """
-        array = np.asarray(value)
-        if array.shape != self.shape or not np.can_cast(array.dtype, self.dtype, "same_kind"):
+        array, shape = np.asarray(value), (*leading_axes, *self.shape)
+        if array.shape != shape or not np.can_cast(array.dtype, self.dtype, "same_kind"):
             raise ValueError(
                 f"{self.name or 'array'} has shape {array.shape} and dtype {array.dtype}: it must "
-                f"have shape {self.shape} and a dtype like {self.dtype}"
+                f"have shape {shape} and a dtype like {self.dtype}"
             )
         return array.astype(self.dtype, copy=False)
+
+
+class PlainEnvironmentSpec(NamedTuple):
+    """An environment's specs as plain data; the fields of ``environments.EnvironmentSpec``."""
+
+    observations: Any
+    actions: Any
+    rewards: Any
+    discounts: Any
+
+    @classmethod
+    def of(cls, spec: Any) -> PlainEnvironmentSpec:
+        """The same of what has these fields."""
+        return cls(*(plain_spec(getattr(spec, field)) for field in cls._fields))
+
+    def to_json(self) -> dict[str, Any]:
+        """With values that JSON has."""
+        return {field: spec_to_json(spec) for field, spec in self._asdict().items()}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> PlainEnvironmentSpec:
+        """What ``to_json`` was called on.
+
+        Raises:
+          ValueError: for anything else.
+        """
+        try:
+            return cls(*(spec_from_json(content[field]) for field in cls._fields))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"these are no specs of an environment: {error!r}") from None
 
 
 def is_array(spec: Any) -> bool:
@@ -61,6 +95,26 @@ def is_bounded(spec: Any) -> bool:
 def is_discrete(spec: Any) -> bool:
     """Whether something is the spec of values from 0 to num_values - 1."""
     return is_array(spec) and getattr(spec, "num_values", None) is not None
+
+
+def validate(spec: Any, value: Any, leading_axes: tuple[int, ...] = ()) -> Any:
+    """A tree of values as the dicts, tuples and dtypes of a ``plain_spec``.
+
+    Raises:
+      ValueError: if the trees differ, or a value does not suit its spec.
+    """
+    if isinstance(spec, dict):
+        if not isinstance(value, Mapping) or set(value) != set(spec):
+            found = ", ".join(map(str, value)) if isinstance(value, Mapping) else type(value)
+            raise ValueError(f"a dict with {', '.join(spec)} is needed, got {found}")
+        return {key: validate(part, value[key], leading_axes) for key, part in spec.items()}
+    if isinstance(spec, tuple):
+        if not isinstance(value, tuple | list) or len(value) != len(spec):
+            raise ValueError(f"a tuple of {len(spec)} is needed, got {type(value)}")
+        return tuple(
+            validate(part, each, leading_axes) for part, each in zip(spec, value, strict=True)
+        )
+    return spec.validate(value, leading_axes)
 
 
 def plain_spec(spec: Any) -> Any:
