@@ -98,7 +98,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
             trained,
             kept,
             evaluation.HowToEvaluate(episodes, typed.mode == "greedy", seed, number),
-            wrap_first=video.film if video else lambda environment: environment,
+            wrap_first=video.film if video else None,
             on_episode=on_episode,
         )
     finally:

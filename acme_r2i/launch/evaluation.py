@@ -15,7 +15,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dm_env
@@ -105,9 +105,7 @@ def evaluate_run(
     kept: KeptParameters,
     how: HowToEvaluate,
     *,
-    wrap_first: Callable[[dm_env.Environment], dm_env.Environment] = lambda environment: (
-        environment
-    ),
+    wrap_first: Callable[[dm_env.Environment], dm_env.Environment] | None = None,
     on_episode: Callable[[PlayedEpisode], None] = lambda episode: None,
 ) -> Evaluation:
     """Evaluates what a run has learned.
@@ -123,8 +121,9 @@ def evaluate_run(
       UsageError: if the environment cannot be made, or the parameters do not fit.
     """
     began = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        envs = _open(stack, run.make_environment, how)
+    with open_environments(run.make_environment, how) as envs:
+        if wrap_first is not None:
+            envs[0] = wrap_first(envs[0])
         policy = make_policy(
             run.kind,
             run.config,
@@ -134,31 +133,45 @@ def evaluate_run(
             seed=how.seed,
             num_environments=how.environments,
         )
-        envs[0] = wrap_first(envs[0])
         played = play_episodes(policy, envs, how.episodes, on_episode=on_episode)
-    counts = {"env_steps": kept.env_steps, "learner_steps": kept.learner_steps}
-    return _describe(played, how, kept.source, began, **counts)
+    return summarise(
+        played,
+        how,
+        env_steps=kept.env_steps,
+        learner_steps=kept.learner_steps,
+        parameters=kept.source,
+        wall_seconds=time.monotonic() - began,
+    )
 
 
-def _open(
-    stack: contextlib.ExitStack, make: Callable[[int], dm_env.Environment], how: HowToEvaluate
-) -> list[dm_env.Environment]:
-    envs = []
-    for seed in how.environment_seeds:
-        envs.append(make(seed))
-        stack.callback(envs[-1].close)
-    return envs
+@contextlib.contextmanager
+def open_environments(
+    make: Callable[[int], dm_env.Environment], how: HowToEvaluate
+) -> Iterator[list[dm_env.Environment]]:
+    """Makes the environments of an evaluation, and closes them on leaving.
+
+    Args:
+      make: makes one of a seed.
+      how: how many, and of which seeds.
+    """
+    with contextlib.ExitStack() as stack:
+        envs = []
+        for seed in how.environment_seeds:
+            envs.append(make(seed))
+            stack.callback(envs[-1].close)
+        yield envs
 
 
-def _describe(
+def summarise(
     played: Sequence[PlayedEpisode],
     how: HowToEvaluate,
-    source: str,
-    began: float,
     *,
     env_steps: int | None,
     learner_steps: int | None,
+    parameters: str,
+    wall_seconds: float,
 ) -> Evaluation:
+    """Makes an evaluation, which ends now, of its episodes; see ``Evaluation``."""
     returns = np.array([episode.episode_return for episode in played])
     number = len(returns)
     stderr = float(returns.std(ddof=1) / np.sqrt(number)) if number > 1 else None
@@ -174,8 +187,8 @@ def _describe(
         mode="greedy" if how.greedy else "sampled",
         seed=how.seed,
         num_environments=how.environments,
-        parameters=source,
-        wall_seconds=round(time.monotonic() - began, 3),
+        parameters=parameters,
+        wall_seconds=round(wall_seconds, 3),
         date=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )
 
