@@ -118,7 +118,7 @@ def make_evaluator(
     every_env_steps: int | None,
     episodes: int,
 ) -> Callable[[Counts], None]:
-    """Returns what is to be told each step of a run: an evaluator, or nothing if none was asked for.
+    """Returns what is to be told each step of a run: an evaluator, or what does nothing.
 
     See ``PeriodicEvaluator`` for the arguments.
     """
