@@ -6,6 +6,7 @@ import functools
 import json
 
 import jax
+import numpy as np
 import pytest
 
 from acme_r2i.environments import EnvironmentSpec, make_environment
@@ -67,8 +68,20 @@ def test_the_evaluation_of_the_same_parameters_says_the_same(tmp_path, blueprint
 
 
 def test_the_latest_parameters_are_evaluated(tmp_path, blueprint, run):
-    """Values turned upside down choose other actions."""
-    taken = iter([run[1], jax.tree.map(lambda x: -x, run[1]), run[1]])
+    """To go always to the left catches other balls than to go always to the right."""
+
+    def always(action):
+        params = jax.tree.map(np.zeros_like, run[1])
+        (bias,) = (
+            values
+            for name, module in params.items()
+            for values in module.values()
+            if "advantages" in name and values.shape == (3,)
+        )
+        bias[action] = 1.0
+        return params
+
+    taken = iter([always(0), always(2), always(0)])
     environment = functools.partial(make_environment, TASK)
     evaluator = PeriodicEvaluator(
         tmp_path, blueprint, environment, lambda: next(taken), every_env_steps=10, episodes=20
