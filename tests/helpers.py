@@ -1,13 +1,20 @@
-"""What tests of several modules need: random trees, a scalar of them, and how close two are."""
+"""What tests of several modules need: random trees, a scalar of them, how close two are, a run."""
 
 from __future__ import annotations
 
+import dataclasses
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from acme_r2i.environments import EnvironmentSpec, make_environment
+from acme_r2i.launch import run_folder
+from acme_r2i.launch.agent_kinds import AGENTS
+from acme_r2i.launch.parameters import save_parameters
 
 
 def random_like(shapes: Any, seed: int, below: int = 2) -> Any:
@@ -76,3 +83,30 @@ def assert_close(actual: Any, expected: Any, rtol: float = 1e-4) -> None:
     for (path, a), (_, e) in zip(actual, expected, strict=True):
         atol = rtol * np.abs(e).max()
         np.testing.assert_allclose(a, e, rtol=0, atol=atol, err_msg=jax.tree_util.keystr(path))
+
+
+def write_run(
+    folder: pathlib.Path,
+    task: str,
+    agent: str = "r2i",
+    *,
+    env_options: dict[str, Any] | None = None,
+    **described: Any,
+) -> Any:
+    """A run's folder with random parameters, as if it had ended; returns the parameters."""
+    kind = AGENTS[agent]
+    config = kind.compose(["debug"])
+    environment = make_environment(task, **(env_options or {}))
+    networks = kind.make_networks(config, EnvironmentSpec.of(environment))
+    shapes = jax.eval_shape(networks.init, jax.random.key(0))
+    if agent == "r2i":
+        params = type(shapes)(*(random_params(part, seed) for seed, part in enumerate(shapes)))
+    else:
+        params = random_params(shapes, 0)
+    folder.mkdir(parents=True)
+    described = {"agent": agent, "env": task, **described, "config": dataclasses.asdict(config)}
+    if env_options:  # as all runs have, but those from before there were any
+        described["env_options"] = env_options
+    run_folder.write_json(folder / run_folder.CONFIG, described)
+    save_parameters(folder, params)
+    return params

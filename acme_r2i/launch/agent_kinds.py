@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from acme_r2i.agents.r2d2 import presets as r2d2_presets
+from acme_r2i.agents.r2d2.config import R2D2Config
 from acme_r2i.agents.r2i import presets as r2i_presets
-from acme_r2i.agents.r2i.config import ReplayConfig
+from acme_r2i.agents.r2i.config import ReplayConfig, from_dict
 from acme_r2i.agents.r2i.model_config import CoreConfig
 
 
@@ -74,6 +75,14 @@ class AgentKind(abc.ABC):
         """The parameters, or their shapes, that ``networks.init`` makes, by what they belong to."""
 
     @abc.abstractmethod
+    def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
+        """The settings from what a run's config.json has of them; ValueError if it cannot be."""
+
+    @abc.abstractmethod
+    def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
+        """The ``PolicyFunctions`` of networks from ``make_networks``. Imports JAX, and no Acme."""
+
+    @abc.abstractmethod
     def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
         """Acme's builder of the agent, and the networks in the form it takes.
 
@@ -117,6 +126,16 @@ class R2I(AgentKind):
 
         return R2IBuilder(config), networks
 
+    def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
+        """See AgentKind."""
+        return from_dict(data)
+
+    def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
+        """See AgentKind."""
+        from acme_r2i.agents.r2i.policy import make_policy
+
+        return make_policy(networks, greedy=greedy)
+
 
 class R2D2(AgentKind):
     """Acme's R2D2 with this project's sequence cores."""
@@ -157,6 +176,16 @@ class R2D2(AgentKind):
 
         acme_networks = to_acme_networks(networks)
         return R2D2Builder(config, acme_networks), acme_networks
+
+    def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
+        """See AgentKind."""
+        return from_dict(data, R2D2Config)
+
+    def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
+        """See AgentKind."""
+        from acme_r2i.agents.r2d2.policy import make_policy
+
+        return make_policy(networks, config, greedy=greedy)
 
 
 AGENTS: dict[str, AgentKind] = {kind.name: kind for kind in (R2I(), R2D2())}

@@ -9,7 +9,6 @@ This module imports JAX.
 
 from __future__ import annotations
 
-import json
 import pathlib
 from typing import Any, NamedTuple
 
@@ -18,18 +17,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme_r2i import environments
-from acme_r2i.agents.r2i.config import R2IConfig, from_dict
-from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
+from acme_r2i.agents.r2i.config import R2IConfig
+from acme_r2i.agents.r2i.features import model_features
+from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.types import ActorState, LatentState, Params
-from acme_r2i.agents.r2i.world_model import Decoded, WorldModelFunctions, model_features
-from acme_r2i.launch import run_folder
+from acme_r2i.agents.r2i.world_model import Decoded, WorldModelFunctions
+from acme_r2i.environments import EnvironmentSpec
+from acme_r2i.launch import trained_run
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.parameters import load_parameters
-from acme_r2i.networks.distributions import SymlogTwoHot, symexp
+from acme_r2i.networks.distributions import symexp
+from acme_r2i.networks.two_hot import SymlogTwoHot
 
 
-class TrainedRun(NamedTuple):
+class TrainedModel(NamedTuple):
     """A run as it was left.
 
     Attributes:
@@ -73,35 +74,24 @@ class Prediction(NamedTuple):
     predicted_continue: np.ndarray
 
 
-def load_run(folder: pathlib.Path, seed: int) -> TrainedRun:
+def load_run(folder: pathlib.Path, seed: int) -> TrainedModel:
     """Makes the networks of a run and reads what it learned.
 
     Raises:
       UsageError: if the folder holds no run that has ended.
     """
-    try:
-        described = json.loads((folder / run_folder.CONFIG).read_text())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{folder} holds no run: {run_folder.CONFIG}: {error}") from None
-    if described.get("agent", "r2i") != "r2i":
-        raise UsageError(
-            f"the run in {folder} is of {described['agent']}, which has no world model"
-        )
-    try:
-        config = from_dict(described["config"])
-        environment = environments.make_environment(
-            described["env"], seed=seed, **described.get("env_options", {})
-        )
-    except (KeyError, ValueError, ImportError) as error:
-        raise UsageError(f"the run in {folder} cannot be rebuilt: {error}") from None
-    networks = make_networks(config, environment.observation_spec(), environment.action_spec())
+    run = trained_run.read_run(folder)
+    if run.kind.name != "r2i":
+        raise UsageError(f"the run in {folder} is of {run.kind.name}, which has no world model")
+    environment = run.make_environment(seed)
+    networks = run.kind.make_networks(run.config, EnvironmentSpec.of(environment))
     shapes = jax.eval_shape(networks.init, jax.random.key(0))
-    return TrainedRun(
-        described["env"], config, environment, networks, load_parameters(folder, shapes)
+    return TrainedModel(
+        run.task, run.config, environment, networks, load_parameters(folder, shapes)
     )
 
 
-def predict(run: TrainedRun, context: int, horizon: int, seed: int) -> Prediction:
+def predict(run: TrainedModel, context: int, horizon: int, seed: int) -> Prediction:
     """Plays an episode under the run's policy, and imagines its end.
 
     Args:
@@ -141,7 +131,7 @@ def predict(run: TrainedRun, context: int, horizon: int, seed: int) -> Predictio
     )
 
 
-def _play(run: TrainedRun, rows: int, key: jax.Array) -> tuple[list[dm_env.TimeStep], np.ndarray]:
+def _play(run: TrainedModel, rows: int, key: jax.Array) -> tuple[list[dm_env.TimeStep], np.ndarray]:
     """Up to so many rows of one episode, and the actions [T, ...] chosen from them."""
     policy = jax.jit(run.networks.policy)
     state = run.networks.initial_actor_state(1)

@@ -2,5 +2,6 @@
 
 ``sequence_core`` is the interface of all sequence cores, and ``cores.make_core`` makes one by name:
 stacks of state-space layers (``ssm``), GRU and LSTM (``recurrent``). ``encoders``, ``decoders``,
-``heads`` and ``mlp`` are the layers around a core, ``distributions`` what their outputs mean.
+``heads`` and ``mlp`` are the layers around a core, ``distributions`` and ``two_hot`` what their
+outputs mean.
 """

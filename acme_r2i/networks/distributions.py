@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import rlax
 from jax import Array
 
 
 def symlog(x: Array) -> Array:
     """sign(x) log(1 + |x|) (arXiv 2301.04104, equation 2)."""
-    return rlax.signed_logp1(x)
+    return jnp.sign(x) * jnp.log1p(jnp.abs(x))
 
 
 def symexp(x: Array) -> Array:
     """The inverse of :func:`symlog`: sign(x) (exp(|x|) - 1)."""
-    return rlax.signed_expm1(x)
+    return jnp.sign(x) * jnp.expm1(jnp.abs(x))
 
 
 def unimix(logits: Array, fraction: float) -> Array:
@@ -63,27 +62,3 @@ def symlog_squared_error(prediction: Array, target: Array) -> Array:
 def bernoulli_loss(logits: Array, target: Array) -> Array:
     """-target log p - (1 - target) log(1 - p); soft targets in [0, 1] are allowed."""
     return jax.nn.softplus(logits) - target * logits
-
-
-class SymlogTwoHot:
-    """A scalar as a categorical over bins of its symlog, regressed with a two-hot target.
-
-    Source: arXiv 2301.04104, equations 8 to 10. Values whose symlog leaves [-limit, limit] are
-    represented by the last bin.
-    """
-
-    def __init__(self, num_bins: int = 255, limit: float = 20.0):
-        self.num_bins = num_bins
-        self._pair = rlax.muzero_pair(-limit, limit, num_bins, rlax.SIGNED_LOGP1_PAIR)
-
-    def mean(self, logits: Array) -> Array:
-        """symexp of the expected bin: [..., bins] -> [...]."""
-        return self._pair.apply_inv(jax.nn.softmax(logits))
-
-    def loss(self, logits: Array, target: Array) -> Array:
-        """Cross-entropy to the two-hot target, in nats: [..., bins], [...] -> [...].
-
-        No gradient goes to ``target``.
-        """
-        two_hot = jax.lax.stop_gradient(self._pair.apply(target))
-        return -jnp.sum(two_hot * jax.nn.log_softmax(logits), axis=-1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 
@@ -12,30 +11,11 @@ import numpy as np
 import pytest
 
 from acme_r2i import cli
-from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.networks import make_networks
-from acme_r2i.agents.r2i.types import ActorState, Params
-from acme_r2i.environments import make_environment
+from acme_r2i.agents.r2i.types import ActorState
 from acme_r2i.launch import imagine, run_folder
-from acme_r2i.launch.parameters import save_parameters
-from tests.helpers import random_params
+from tests.helpers import write_run
 
 TASK, CONTEXT, HORIZON = "bsuite:catch/0", 4, 3
-
-
-def write_run(folder, task, **env_options):
-    """A run's folder with random parameters, as if it had ended."""
-    config = presets.debug()
-    environment = make_environment(task, **env_options)
-    networks = make_networks(config, environment.observation_spec(), environment.action_spec())
-    shapes = jax.eval_shape(networks.init, jax.random.key(0))
-    params = Params(*(random_params(part, seed) for seed, part in enumerate(shapes)))
-    folder.mkdir()
-    described = {"env": task, "config": dataclasses.asdict(config)}
-    if env_options:  # as all runs have, but those from before there were any
-        described["env_options"] = env_options
-    run_folder.write_json(folder / run_folder.CONFIG, described)
-    save_parameters(folder, params)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +104,7 @@ def test_the_context_is_what_observe_makes_of_it(run):
 
 def test_the_command_draws(tmp_path, capsys):
     folder = tmp_path / "run"
-    write_run(folder, "bsuite_vision:catch/0", size=8)
+    write_run(folder, "bsuite_vision:catch/0", env_options={"size": 8})
     out = tmp_path / "pictures"
     typed = ["imagine", str(folder), "--context", "3", "--horizon", "4", "--out", str(out)]
     assert cli.main(typed) == 0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from acme_r2i.networks.decoders import VectorDecoder
-from acme_r2i.networks.distributions import SymlogTwoHot
 from acme_r2i.networks.heads import BernoulliHead, ScalarHead
 from acme_r2i.networks.mlp import MLP
+from acme_r2i.networks.two_hot import SymlogTwoHot
 
 INPUTS = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
 

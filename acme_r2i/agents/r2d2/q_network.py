@@ -9,13 +9,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import dm_env.specs
 import haiku as hk
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from acme_r2i.agents.r2d2.config import R2D2Config
+from acme_r2i.agents.r2i.array_spec import is_discrete
 from acme_r2i.agents.r2i.observations import ObservationSpace, make_observation_space
 from acme_r2i.agents.r2i.types import PyTree
 from acme_r2i.agents.r2i.world_model import make_core
@@ -47,13 +47,13 @@ def make_input_space(observation_spec: Any, action_spec: Any) -> InputSpace:
     """Sorts the specifications of an environment.
 
     Args:
-      observation_spec: a tree of ``dm_env.specs.Array``, or an OAR of one.
+      observation_spec: a tree of ``dm_env.specs.Array`` or ``ArraySpec``, or an OAR of one.
       action_spec: of one discrete action.
 
     Raises:
       ValueError: for a spec that is not supported.
     """
-    if not isinstance(action_spec, dm_env.specs.DiscreteArray):
+    if not is_discrete(action_spec):
         raise ValueError(
             f"action spec {action_spec!r} is not supported: R2D2 takes a DiscreteArray"
         )

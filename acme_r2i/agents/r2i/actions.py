@@ -12,12 +12,12 @@ import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import dm_env.specs
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from acme_r2i.agents.r2i.array_spec import is_bounded, is_discrete
 from acme_r2i.agents.r2i.checks import one_line
 from acme_r2i.agents.r2i.config import BehaviourConfig
 from acme_r2i.networks import distributions
@@ -67,15 +67,16 @@ def make_action_space(spec: Any, config: BehaviourConfig) -> ActionSpace:
 
     Args:
       spec: a ``dm_env.specs.DiscreteArray``; a BoundedArray of integers [n], each from 0 to its
-        own maximum (MultiDiscrete); or a BoundedArray of floats with finite bounds (Box).
+        own maximum (MultiDiscrete); or a BoundedArray of floats with finite bounds (Box); or the
+        same as ``ArraySpec``.
       config: the actor's settings.
 
     Raises:
       ValueError: for another specification, or a gradient that these actions do not have.
     """
-    if isinstance(spec, dm_env.specs.DiscreteArray):
+    if is_discrete(spec):
         space: ActionSpace = DiscreteActions((spec.num_values,), (), config.unimix)
-    elif not isinstance(spec, dm_env.specs.BoundedArray):
+    elif not is_bounded(spec):
         raise ValueError(f"action spec {one_line(spec)} is not supported: {_SUPPORTED}")
     elif np.issubdtype(spec.dtype, np.integer):
         if np.any(spec.minimum != 0) or len(spec.shape) != 1:

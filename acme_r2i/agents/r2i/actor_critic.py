@@ -10,24 +10,7 @@ import rlax
 from jax import Array
 
 from acme_r2i.agents.r2i.config import BehaviourConfig
-from acme_r2i.agents.r2i.types import LatentState
-from acme_r2i.networks import distributions
-
-
-def policy_features(latent: LatentState, policy_inputs: str) -> Array:
-    """What actor and critic see of a state, as one vector [..., F].
-
-    Args:
-      latent: state with any leading axes.
-      policy_inputs: "output_state" (z, h), "hidden_state" (z, x) or "full_state" (z, h, x)
-        (arXiv 2403.04253, section 3.3).
-    """
-    parts = [latent.flat_stoch]
-    if policy_inputs in ("output_state", "full_state"):
-        parts.append(latent.deter)
-    if policy_inputs in ("hidden_state", "full_state"):
-        parts.append(latent.flat_hidden)
-    return jnp.concatenate(parts, axis=-1)
+from acme_r2i.networks.two_hot import SymlogTwoHot
 
 
 class ReturnRange(NamedTuple):
@@ -122,7 +105,7 @@ def critic_loss(
       targets: from :func:`lambda_returns`.
       config: weight of the second term.
     """
-    scalar = distributions.SymlogTwoHot(config.critic_bins)
+    scalar = SymlogTwoHot(config.critic_bins)
     loss = scalar.loss(logits, targets.returns)
     loss += config.slow_critic_scale * scalar.loss(logits, scalar.mean(slow_logits))
     return jnp.mean(loss * jax.lax.stop_gradient(targets.weights))

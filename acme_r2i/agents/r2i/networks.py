@@ -13,11 +13,11 @@ import numpy as np
 from jax import Array
 
 from acme_r2i.agents.r2i.actions import ActionSpace, make_action_space
-from acme_r2i.agents.r2i.actor_critic import policy_features
 from acme_r2i.agents.r2i.config import R2IConfig
+from acme_r2i.agents.r2i.features import model_features, policy_features
 from acme_r2i.agents.r2i.observations import ObservationSpace, make_observation_space
 from acme_r2i.agents.r2i.types import ActorState, LatentState, Params, PolicyParams, PyTree
-from acme_r2i.agents.r2i.world_model import WorldModel, WorldModelFunctions, model_features
+from acme_r2i.agents.r2i.world_model import WorldModel, WorldModelFunctions
 from acme_r2i.networks.heads import ScalarHead
 from acme_r2i.networks.mlp import MLP
 from acme_r2i.networks.precision import with_products_in

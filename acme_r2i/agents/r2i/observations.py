@@ -14,12 +14,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import dm_env.specs
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from acme_r2i.agents.r2i.array_spec import ArraySpec, is_array, is_discrete
 from acme_r2i.agents.r2i.checks import one_line
 from acme_r2i.agents.r2i.types import PyTree
 from acme_r2i.networks.encoders import SMALLEST_IMAGE, num_stages
@@ -35,7 +35,7 @@ class ObservationSpace:
       images: numbers of those that make up the image.
     """
 
-    specs: tuple[dm_env.specs.Array, ...]
+    specs: tuple[ArraySpec, ...]
     vectors: tuple[int, ...]
     images: tuple[int, ...]
 
@@ -68,7 +68,7 @@ def make_observation_space(spec: Any, vector_keys: str, image_keys: str) -> Obse
     """Sorts the arrays of a specification.
 
     Args:
-      spec: a tree of ``dm_env.specs.Array``.
+      spec: a tree of ``dm_env.specs.Array`` or ``ArraySpec``.
       vector_keys: regular expression that a whole name has to match.
       image_keys: likewise, of images.
 
@@ -81,7 +81,7 @@ def make_observation_space(spec: Any, vector_keys: str, image_keys: str) -> Obse
     names = [_name(path) for path, _ in named]
     leaves = [leaf for _, leaf in named]
     for leaf in leaves:
-        if not isinstance(leaf, dm_env.specs.Array) or leaf.dtype.kind not in "biuf":
+        if not is_array(leaf) or leaf.dtype.kind not in "biuf":
             raise ValueError(
                 f"observation {one_line(leaf)} is not supported: arrays of numbers are"
             )
@@ -99,7 +99,7 @@ def make_observation_space(spec: Any, vector_keys: str, image_keys: str) -> Obse
     return ObservationSpace(tuple(leaves), tuple(chosen[False]), tuple(chosen[True]))
 
 
-def is_image(spec: dm_env.specs.Array) -> bool:
+def is_image(spec: ArraySpec) -> bool:
     """Whether an array is taken for an image: uint8 [height, width, channels]."""
     return len(spec.shape) == 3 and spec.dtype == np.uint8
 
@@ -135,13 +135,13 @@ def _name(path: tuple) -> str:
     return "/".join(keys) or "observation"
 
 
-def _vector_size(spec: dm_env.specs.Array) -> int:
-    values = spec.num_values if isinstance(spec, dm_env.specs.DiscreteArray) else 1
+def _vector_size(spec: ArraySpec) -> int:
+    values = spec.num_values if is_discrete(spec) else 1
     return values * math.prod(spec.shape)
 
 
-def _vector(x: Array, spec: dm_env.specs.Array) -> Array:
+def _vector(x: Array, spec: ArraySpec) -> Array:
     x = jnp.asarray(x)
-    if isinstance(spec, dm_env.specs.DiscreteArray):
+    if is_discrete(spec):
         return jax.nn.one_hot(x, spec.num_values)
     return x.astype(jnp.float32).reshape(*x.shape[: x.ndim - len(spec.shape)], -1)

@@ -15,16 +15,13 @@ from acme_r2i.agents.r2i import actor_critic
 from acme_r2i.agents.r2i import imagination as imagination_lib
 from acme_r2i.agents.r2i.actor_critic import ReturnRange
 from acme_r2i.agents.r2i.config import OptimiserConfig, R2IConfig
+from acme_r2i.agents.r2i.features import model_features, policy_features
+from acme_r2i.agents.r2i.model_losses import world_model_losses
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.types import LatentState, Metrics, Params, PyTree, Row
-from acme_r2i.agents.r2i.world_model import (
-    Observed,
-    make_latent,
-    model_features,
-    world_model_losses,
-)
-from acme_r2i.networks import distributions
+from acme_r2i.agents.r2i.world_model import Observed, make_latent
 from acme_r2i.networks.ssm import PARAMETER_NAMES
+from acme_r2i.networks.two_hot import SymlogTwoHot
 
 
 class OptimiserStates(NamedTuple):
@@ -236,7 +233,7 @@ def _imagine(
     start_discount = imagination_lib.gather_starts(rows.discount, times)
 
     def act(act_key: Array, latent: LatentState) -> Array:
-        features = actor_critic.policy_features(latent, behaviour.policy_inputs)
+        features = policy_features(latent, behaviour.policy_inputs)
         return networks.actions.sample(act_key, networks.actor(params.actor, features))
 
     rollout = imagination_lib.imagine(
@@ -249,12 +246,10 @@ def _imagine(
     predictions = networks.model.predict(
         params.world_model, model_features(jax.tree.map(lambda x: x[1:], rollout.latent))
     )
-    rewards = distributions.SymlogTwoHot(config.world_model.reward_bins).mean(predictions.reward)
+    rewards = SymlogTwoHot(config.world_model.reward_bins).mean(predictions.reward)
     continues = jnp.concatenate([start_discount[None], jax.nn.sigmoid(predictions.continue_prob)])
-    features = actor_critic.policy_features(rollout.latent, behaviour.policy_inputs)
-    values = distributions.SymlogTwoHot(behaviour.critic_bins).mean(
-        networks.critic(params.critic, features)
-    )
+    features = policy_features(rollout.latent, behaviour.policy_inputs)
+    values = SymlogTwoHot(behaviour.critic_bins).mean(networks.critic(params.critic, features))
     targets = actor_critic.lambda_returns(rewards, continues, values, behaviour)
     return _Imagined(rollout, features, rewards, targets)
 

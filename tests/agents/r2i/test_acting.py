@@ -12,7 +12,7 @@ from acme.jax import variable_utils
 from dm_env import specs
 
 from acme_r2i.agents.r2i.acting import BatchedActor, make_actor_core
-from acme_r2i.agents.r2i.actor_critic import policy_features
+from acme_r2i.agents.r2i.features import policy_features
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.presets import PRESETS
 

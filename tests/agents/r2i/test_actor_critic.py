@@ -13,7 +13,6 @@ from acme_r2i.agents.r2i import actor_critic
 from acme_r2i.agents.r2i.actions import DiscreteActions
 from acme_r2i.agents.r2i.actor_critic import ReturnRange, Returns
 from acme_r2i.agents.r2i.config import BehaviourConfig
-from acme_r2i.agents.r2i.types import LatentState
 
 
 def column(*values):
@@ -22,35 +21,6 @@ def column(*values):
 
 
 HALVES = BehaviourConfig(discount=0.5, lambda_=0.5)
-
-
-# What actor and critic see.
-
-LATENT = LatentState(
-    stoch=jnp.array([[[0.0, 1.0], [1.0, 0.0]]]),
-    deter=jnp.array([[7.0, 8.0, 9.0]]),
-    hidden=(jnp.array([[1 + 2j, 3 + 4j]]), jnp.array([[5 - 6j]])),
-)
-Z, H, X = [0, 1, 1, 0], [7, 8, 9], [1, 3, 2, 4, 5, -6]
-
-
-@pytest.mark.parametrize(
-    ("policy_inputs", "expected"),
-    [("output_state", Z + H), ("hidden_state", Z + X), ("full_state", Z + H + X)],
-)
-def test_policy_features(policy_inputs, expected):
-    features = actor_critic.policy_features(LATENT, policy_inputs)
-    assert features.dtype == jnp.float32
-    np.testing.assert_array_equal(features, [expected])
-
-
-def test_policy_features_of_any_leading_axes():
-    latent = jax.tree.map(lambda x: jnp.broadcast_to(x, (2, 3, *x.shape)), LATENT)
-    features = actor_critic.policy_features(latent, "full_state")
-    np.testing.assert_array_equal(features[1, 2], [Z + H + X])
-
-
-# Returns.
 
 
 def test_lambda_returns_by_hand():

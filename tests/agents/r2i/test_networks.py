@@ -11,7 +11,7 @@ import pytest
 from dm_env import specs
 
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.actor_critic import policy_features
+from acme_r2i.agents.r2i.features import policy_features
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.types import ActorState
 from tests.helpers import random_like, random_params

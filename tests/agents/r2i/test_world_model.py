@@ -17,6 +17,7 @@ import pytest
 from dm_env import specs
 
 from acme_r2i.agents.r2i import presets
+from acme_r2i.agents.r2i.features import model_features
 from acme_r2i.agents.r2i.model_config import (
     CategoricalConfig,
     CNNConfig,
@@ -29,9 +30,9 @@ from acme_r2i.agents.r2i.model_config import (
     S5Config,
     WorldModelConfig,
 )
+from acme_r2i.agents.r2i.model_losses import world_model_losses
 from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
 from acme_r2i.agents.r2i.types import ActorState, Row
-from acme_r2i.agents.r2i.world_model import model_features, world_model_losses
 from acme_r2i.networks import distributions
 from tests.helpers import assert_close, random_like, random_params, soft
 

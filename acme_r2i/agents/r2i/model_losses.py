@@ -1,0 +1,75 @@
+"""The losses that the world model learns from."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from acme_r2i.agents.r2i.features import model_features
+from acme_r2i.agents.r2i.model_config import WorldModelConfig
+from acme_r2i.agents.r2i.observations import ObservationSpace
+from acme_r2i.agents.r2i.types import PyTree, Row
+from acme_r2i.agents.r2i.world_model import Decoded, Observed, WorldModelFunctions, make_latent
+from acme_r2i.networks import distributions
+from acme_r2i.networks.two_hot import SymlogTwoHot
+
+
+def world_model_losses(
+    model: WorldModelFunctions,
+    observations: ObservationSpace,
+    config: WorldModelConfig,
+    params: PyTree,
+    key: Array,
+    rows: Row,
+) -> tuple[dict[str, Array], Observed]:
+    """The five losses of the world model on a batch of rows [B, T].
+
+    Each sequence starts from the initial state, wherever in an episode it was cut: what came
+    before it is not known.
+
+    Returns:
+      Unscaled losses, float32 [] each, under the names of ``LossScales``: means over [B, T].
+      What ``observe`` returned, to start imagination from.
+    """
+    observe_key, dropout_key = jax.random.split(key)
+    is_first = rows.is_first.at[:, 0].set(True)
+    state = model.initial_state(params, is_first.shape[0])
+    observed = model.observe(
+        params,
+        observe_key,
+        rows.observation,
+        rows.action,
+        is_first,
+        state,
+        dropout_key if config.core.dropout else None,
+    )
+    features = model_features(observed.latent)
+    predictions = model.predict(params, features)
+    scalar = SymlogTwoHot(config.reward_bins)
+    frozen = jax.lax.stop_gradient
+    kl, free = make_latent(config.latent).kl, config.free_nats
+    losses = {
+        "observation": _observation_loss(
+            observations, model.decode(params, features), rows.observation
+        ),
+        "reward": scalar.loss(predictions.reward, rows.reward),
+        "continue_prob": distributions.bernoulli_loss(predictions.continue_prob, rows.discount),
+        "dynamics": jnp.maximum(kl(frozen(observed.posterior), observed.prior), free),
+        "representation": jnp.maximum(kl(observed.posterior, frozen(observed.prior)), free),
+    }
+    return {name: jnp.mean(loss) for name, loss in losses.items()}, observed
+
+
+def _observation_loss(
+    observations: ObservationSpace, decoded: Decoded, observation: PyTree
+) -> Array:
+    """Squared errors summed over all that is seen, of vectors on the symlog scale: [...]."""
+    losses = []
+    if decoded.vector is not None:
+        vector = observations.vector(observation)
+        losses.append(distributions.symlog_squared_error(decoded.vector, vector))
+    if decoded.image is not None:
+        error = decoded.image - observations.image(observation)
+        losses.append(jnp.sum(jnp.square(error), axis=(-3, -2, -1)))
+    return sum(losses)

@@ -1,0 +1,52 @@
+"""`r2i export`: a run's policy for use elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+from acme_r2i.commands.parsing import refuse
+from acme_r2i.launch import trained_run
+from acme_r2i.launch.errors import UsageError
+
+_DESCRIPTION = """\
+Writes the policy of a run to a folder of its own: parameters, settings and the environment's specs.
+acme_r2i.load reads it where there is no Acme, no Reverb, no TensorFlow and no environment:
+
+  policy = acme_r2i.load("exported")
+  policy.reset()
+  action = policy.step(observation)
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the command's parser."""
+    export = commands.add_parser(
+        "export",
+        help="write a run's policy to load it elsewhere",
+        usage="r2i export RUN --out DIR [options]",
+        description=_DESCRIPTION,
+    )
+    export.set_defaults(run=run)
+    export.add_argument("folder", metavar="RUN", help="folder of the run")
+    export.add_argument("--out", metavar="DIR", help="folder to write, new or empty (needed)")
+    export.add_argument(
+        "--checkpoint",
+        metavar="STEP|latest",
+        help="parameters of a kept checkpoint, by its environment steps (default: those that the "
+        "run ended with)",
+    )
+
+
+def run(typed: argparse.Namespace, others: list[str]) -> int:
+    """Writes the folder; returns the exit code."""
+    refuse(others, "export")
+    if not typed.out:
+        raise UsageError("--out is needed, e.g. --out exported")
+    trained = trained_run.read_run(pathlib.Path(typed.folder))
+    kept = trained_run.find_parameters(trained.folder, typed.checkpoint)
+    from acme_r2i.launch import export  # imports JAX
+
+    export.export(trained, kept, pathlib.Path(typed.out))
+    print(typed.out)
+    return 0

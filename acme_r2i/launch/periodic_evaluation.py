@@ -1,0 +1,145 @@
+"""Evaluations along the way of a run: `r2i train --evaluate-every`.
+
+Their environments are made anew each time, from the seed. So nothing of an evaluation is carried to
+the next one or into training, a run that is resumed goes on as if it had not been stopped, and each
+of them can be repeated: `r2i evaluate` with the same seed, on a checkpoint of that step.
+
+This module imports JAX.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from acme_r2i import environments
+from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
+from acme_r2i.launch import run_folder
+from acme_r2i.launch.blueprint import Blueprint
+from acme_r2i.launch.evaluation import (
+    EVALUATIONS,
+    HowToEvaluate,
+    append_evaluation,
+    open_environments,
+    read_evaluations,
+    summarise,
+)
+from acme_r2i.launch.metrics import Counts
+from acme_r2i.launch.playing import play_episodes
+from acme_r2i.launch.policies import make_policy
+from acme_r2i.policy import Policy
+
+SOURCE = "training"
+
+
+class PeriodicEvaluator:
+    """Evaluates when another so many environment steps have been taken."""
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        blueprint: Blueprint,
+        make_environment: Callable[..., Any],
+        get_params: Callable[[], Any],
+        *,
+        every_env_steps: int,
+        episodes: int,
+        seed: int = 0,
+    ):
+        """Stores the parts.
+
+        Args:
+          folder: of the run.
+          blueprint: of its agent.
+          make_environment: called with ``seed=...``, makes an environment.
+          get_params: returns what has been learned by now.
+          every_env_steps: an evaluation is due every so many.
+          episodes: of an evaluation.
+          seed: of an evaluation, the same each time.
+        """
+        self._folder = folder
+        self._blueprint = blueprint
+        self._make_environment = make_environment
+        self._get_params = get_params
+        self._every = every_env_steps
+        self._how = HowToEvaluate(
+            episodes, greedy=True, seed=seed, num_environments=blueprint.config.num_environments
+        )
+        self._policy: Policy | None = None
+        self._last: int | None = None
+
+    def add_step(self, counts: Counts) -> None:
+        """Takes how far the run is, and evaluates if that is due."""
+        if self._last is None:
+            self._last = _drop_lost_future(self._folder, counts.env_steps)
+        if counts.env_steps // self._every > self._last // self._every:
+            self._last = counts.env_steps
+            self._evaluate(counts)
+
+    def _evaluate(self, counts: Counts) -> None:
+        began = time.monotonic()
+        params = self._get_params()
+        if self._policy is None:
+            self._policy = make_policy(
+                self._blueprint.kind,
+                self._blueprint.config,
+                PlainEnvironmentSpec.of(self._blueprint.spec),
+                lambda shapes: params,
+                greedy=self._how.greedy,
+                num_environments=self._how.environments,
+            )
+        self._policy.params = params
+        self._policy.reset(self._how.seed)
+        make = lambda seed: self._make_environment(seed=seed)  # noqa: E731
+        with open_environments(make, self._how) as envs:
+            played = play_episodes(self._policy, envs, self._how.episodes)
+        evaluation = summarise(
+            played,
+            self._how,
+            env_steps=counts.env_steps,
+            learner_steps=counts.learner_steps,
+            parameters=SOURCE,
+            wall_seconds=time.monotonic() - began,
+        )
+        append_evaluation(self._folder, evaluation)
+
+
+def make_evaluator(
+    folder: pathlib.Path,
+    blueprint: Blueprint,
+    task: str,
+    env_options: dict[str, Any],
+    get_params: Callable[[], Any],
+    *,
+    every_env_steps: int | None,
+    episodes: int,
+) -> Callable[[Counts], None]:
+    """Returns what is to be told each step of a run: an evaluator, or what does nothing.
+
+    See ``PeriodicEvaluator`` for the arguments.
+    """
+    if every_env_steps is None:
+        return lambda counts: None
+    make = functools.partial(environments.make_environment, task, **env_options)
+    return PeriodicEvaluator(
+        folder, blueprint, make, get_params, every_env_steps=every_env_steps, episodes=episodes
+    ).add_step
+
+
+def _drop_lost_future(folder: pathlib.Path, env_steps: int) -> int:
+    """Takes out evaluations along the way that lie ahead, of a run that went back to a checkpoint.
+
+    Returns:
+      Environment steps of the last one that is left, or 0.
+    """
+    found = read_evaluations(folder)
+    ours = lambda each: each.get("parameters") == SOURCE  # noqa: E731
+    kept = [each for each in found if not ours(each) or each["env_steps"] <= env_steps]
+    if len(kept) < len(found):
+        lines = "".join(f"{json.dumps(each)}\n" for each in kept)
+        run_folder.write_whole(folder / EVALUATIONS, lambda file: file.write(lines.encode()))
+    return max((each["env_steps"] for each in kept if ours(each)), default=0)

@@ -1,0 +1,148 @@
+"""A run as it was left: its settings, its environment and what it learned, from its folder.
+
+Importing this module imports no JAX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+from acme_r2i.launch import run_folder
+from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT, AgentConfig, AgentKind
+from acme_r2i.launch.errors import UsageError
+
+if TYPE_CHECKING:
+    import dm_env
+
+CHECKPOINTS = "checkpoints"
+LATEST = "latest"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedRun:
+    """What a run's config.json says.
+
+    Attributes:
+      folder: of the run.
+      described: all of it.
+      kind: the agent.
+      config: the agent's settings.
+      task: full name of its task.
+      env_options: of the task's suite.
+    """
+
+    folder: pathlib.Path
+    described: dict[str, Any]
+    kind: AgentKind
+    config: AgentConfig
+    task: str
+    env_options: dict[str, Any]
+
+    def make_environment(self, seed: int) -> dm_env.Environment:
+        """Makes an environment like those of the run.
+
+        Raises:
+          UsageError: if it cannot be made here.
+        """
+        from acme_r2i import environments
+
+        try:
+            return environments.make_environment(self.task, seed=seed, **self.env_options)
+        except (ValueError, ImportError) as error:
+            raise UsageError(f"the run in {self.folder} cannot be rebuilt: {error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptParameters:
+    """Parameters that a run has kept.
+
+    Attributes:
+      folder: has them, as ``parameters.load_parameters`` takes it.
+      source: "final" for those that the run ended with, or "checkpoint".
+      env_steps: environment steps that led to them, None if unknown.
+      learner_steps: updates that led to them, None if unknown.
+    """
+
+    folder: pathlib.Path
+    source: str
+    env_steps: int | None
+    learner_steps: int | None
+
+
+def read_run(folder: pathlib.Path) -> TrainedRun:
+    """Reads a run's config.json.
+
+    Raises:
+      UsageError: if the folder holds no run, or one that this version cannot rebuild.
+    """
+    try:
+        described = json.loads((folder / run_folder.CONFIG).read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder} holds no run: {run_folder.CONFIG}: {error}") from None
+    try:
+        name = described.get("agent", DEFAULT_AGENT)
+        if name not in AGENTS:
+            raise ValueError(f"there is no agent {name!r}; agents: {', '.join(AGENTS)}")
+        kind = AGENTS[name]
+        config = kind.config_from_dict(described["config"])
+        options = described.get("env_options", {})
+        return TrainedRun(folder, described, kind, config, described["env"], options)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"the run in {folder} cannot be rebuilt: {error}") from None
+
+
+def find_parameters(folder: pathlib.Path, checkpoint: str | None = None) -> KeptParameters:
+    """Finds what a run has learned.
+
+    Args:
+      folder: of the run.
+      checkpoint: environment steps of a kept checkpoint, "latest" for the last of them, or None for
+        what the run ended with.
+
+    Raises:
+      UsageError: if it is not there, saying what is.
+    """
+    kept = _checkpoints(folder)
+    if checkpoint is None:
+        if not (folder / run_folder.PARAMETERS).exists():
+            hint = f"; it has {_list(kept)}" if kept else ""
+            raise UsageError(
+                f"{folder} has no {run_folder.PARAMETERS}, which a run writes when it ends{hint}"
+            )
+        counts = _read(folder / run_folder.SUMMARY)
+        return KeptParameters(folder, "final", counts.get("env_steps"), counts.get("learner_steps"))
+    if checkpoint == LATEST and kept:
+        env_steps = max(kept)
+    else:
+        digits = checkpoint.replace("_", "").replace(",", "")
+        env_steps = int(digits) if digits.isdecimal() else None
+    if env_steps not in kept:
+        raise UsageError(f"--checkpoint {checkpoint}: {folder} has {_list(kept)}")
+    counts = _read(kept[env_steps] / "counters.json")
+    return KeptParameters(kept[env_steps], "checkpoint", env_steps, counts.get("learner_steps"))
+
+
+def _checkpoints(folder: pathlib.Path) -> dict[int, pathlib.Path]:
+    """The kept checkpoints by their environment steps."""
+    found = {
+        int(path.parent.name): path.parent
+        for path in folder.glob(f"{CHECKPOINTS}/*/{run_folder.PARAMETERS}")
+        if path.parent.name.isdecimal()
+    }
+    return dict(sorted(found.items()))
+
+
+def _list(kept: dict[int, pathlib.Path]) -> str:
+    return f"the checkpoints {', '.join(map(str, kept))}" if kept else "no checkpoints"
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    """A JSON file's content, {} where there is none."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,175 @@
+"""Evaluations of runs: what they come to, how they are kept, and what cannot be evaluated."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from acme_r2i import cli
+from acme_r2i.environments import task_reference
+from acme_r2i.launch import evaluation, run_folder, trained_run
+from acme_r2i.launch.evaluation import Evaluation, HowToEvaluate, bootstrap_interval
+from acme_r2i.launch.evaluation_listing import evaluation_lines
+from acme_r2i.launch.parameters import save_parameters
+from acme_r2i.launch.train import environment_seeds
+from tests.helpers import write_run
+
+TASK = "bsuite:catch/0"
+HOW = HowToEvaluate(episodes=5, greedy=False, seed=3, num_environments=2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "catch"
+    params = write_run(folder, TASK, preset="debug", seed=0)
+    run_folder.write_json(folder / run_folder.SUMMARY, {"env_steps": 700, "learner_steps": 30})
+    for env_steps in (300, 1200):
+        kept = folder / "checkpoints" / f"{env_steps:012}"
+        kept.mkdir(parents=True)
+        save_parameters(kept, params)
+        run_folder.write_json(kept / "counters.json", {"learner_steps": env_steps // 10})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    run = trained_run.read_run(folder)
+    return evaluation.evaluate_run(run, trained_run.find_parameters(folder), HOW)
+
+
+def test_what_an_evaluation_says(result):
+    assert (result.env_steps, result.learner_steps, result.parameters) == (700, 30, "final")
+    assert result.episodes == len(result.returns) == 5 and result.lengths == [9] * 5
+    assert set(result.returns) <= {-1.0, 1.0}  # Catch: the ball is caught, or it is not
+    assert result.mean_return == np.mean(result.returns)
+    assert result.stderr == pytest.approx(np.std(result.returns, ddof=1) / np.sqrt(5))
+    assert (result.mode, result.seed, result.num_environments) == ("sampled", 3, 2)
+
+
+def test_the_same_seed_plays_the_same_episodes(folder, result):
+    run, kept = trained_run.read_run(folder), trained_run.find_parameters(folder)
+    again = evaluation.evaluate_run(run, kept, HOW)
+    assert again.returns == result.returns
+    # Environment by environment: more episodes of one do not change those before.
+    more = evaluation.evaluate_run(run, kept, dataclasses.replace(HOW, episodes=7))
+    assert more.returns[:3] == result.returns[:3] and more.returns[4:6] == result.returns[3:]
+
+
+def test_environments_are_not_those_of_a_run():
+    for number in (1, 4):
+        how = HowToEvaluate(10, greedy=True, seed=0, num_environments=number)
+        assert len(set(how.environment_seeds)) == number
+        assert not set(how.environment_seeds) & set(environment_seeds(0, 100))
+    assert len(dataclasses.replace(how, episodes=2).environment_seeds) == 2
+
+
+def test_the_interval_of_the_mean():
+    values = np.random.default_rng(0).normal(3.0, 2.0, 400)
+    low, high = bootstrap_interval(values)
+    half = 1.96 * values.std() / np.sqrt(400)
+    assert low == pytest.approx(values.mean() - half, abs=0.02)
+    assert high == pytest.approx(values.mean() + half, abs=0.02)
+    assert bootstrap_interval(values) == (low, high)
+    wider = bootstrap_interval(values, level=0.99)
+    assert wider[0] < low and high < wider[1]
+    # By hand: the mean of two draws of (0, 1) is 0, 1/2, 1 with probability 1/4, 1/2, 1/4.
+    assert bootstrap_interval(np.array([0.0, 1.0])) == (0.0, 1.0)
+    assert bootstrap_interval(np.array([0.0, 1.0]), level=0.4) == (0.5, 0.5)
+    assert bootstrap_interval(np.ones(7)) == (1.0, 1.0)
+    assert bootstrap_interval(np.ones(1)) == (None, None)
+
+
+def test_the_command(folder, capsys):
+    arguments = ["evaluate", str(folder), "--episodes", "3", "--mode", "sampled"]
+    assert cli.main([*arguments, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [field.name for field in dataclasses.fields(Evaluation)] == list(shown)
+    assert cli.main([*arguments, "--checkpoint", "latest", "--num-environments", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "1 environments" in text and "after 1,200 env steps" in text
+    final, checkpoint = evaluation.read_evaluations(folder)
+    assert final == shown and final["parameters"] == "final"
+    assert (checkpoint["env_steps"], checkpoint["learner_steps"]) == (1200, 120)
+    # A line that a full disk cut short does not hide the others.
+    with open(folder / evaluation.EVALUATIONS, "a") as file:
+        file.write('{"env_steps": 1, "ret')
+    assert len(evaluation.read_evaluations(folder)) == 2
+
+
+def test_the_table_has_the_references_beside_it(folder):
+    run = trained_run.read_run(folder)
+    one = Evaluation(
+        700, 30, 2, 0.5, 0.25, (0.25, 0.75), [0.25, 0.75], [9, 12], "greedy", 0, 2, "final", 1, ""
+    )
+    name = "popgym:RepeatPreviousEasy"
+    text = "\n".join(evaluation_lines(run, one, task_reference(name)))
+    for words in (
+        "r2i, preset debug, seed 0",
+        "2 episodes of 9 to 12 steps, greedy actions",
+        "0.500  standard error 0.250, 95% interval 0.250 to 0.750",
+        "chance          -0.500  exact",
+        "solved from      0.900",
+        "R2I              0.810  Samsami",
+    ):
+        assert words in text
+    alone = dataclasses.replace(one, episodes=1, stderr=None, interval_95=(None, None))
+    assert "one episode says nothing" in "\n".join(
+        evaluation_lines(run, alone, task_reference(TASK))
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nowhere",), "nowhere holds no run: config.json"),
+        (("{run}", "--episodes", "0"), "--episodes=0 is not allowed: it must be in [1, 2**32)"),
+        (("{run}", "--mode", "best"), "--mode=best is not allowed: it must be greedy or sampled"),
+        (("{run}", "--checkpoint", "5"), "--checkpoint 5: {run} has the checkpoints 300, 1200"),
+        (("{run}", "--checkpoint", "last"), "has the checkpoints 300, 1200"),
+        (("{unfinished}",), "which a run writes when it ends; it has the checkpoints 300, 1200"),
+        (("{empty}",), "{empty} has no parameters.npz, which a run writes when it ends"),
+        (("{empty}", "--checkpoint", "latest"), "--checkpoint latest: {empty} has no checkpoints"),
+        (("{strange}",), "there is no agent 'ppo'; agents: r2i, r2d2"),
+        (("{run}", "--video", "a.png"), "--video a.png is not allowed: it must end in .gif or"),
+        (("{run}", "--video", "no/a.gif"), "--video no/a.gif: there is no folder"),
+        (("{run}", "--video", "a.gif"), "--video is for tasks that show images or that MuJoCo"),
+        (("{run}", "--batch_size", "3"), "unexpected argument '--batch_size'"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(
+    arguments, message, folder, tmp_path, capsys, monkeypatch
+):
+    unfinished, empty, strange = (tmp_path / name for name in ("unfinished", "empty", "strange"))
+    shutil.copytree(folder, unfinished)
+    (unfinished / "parameters.npz").unlink()
+    empty.mkdir()
+    shutil.copy(folder / "config.json", empty)
+    strange.mkdir()
+    (strange / "config.json").write_text('{"agent": "ppo"}')
+    names = {"run": folder, "unfinished": unfinished, "empty": empty, "strange": strange}
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", *(each.format(**names) for each in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("r2i: error: ") and error.count("\n") == 1
+    assert message.format(**names) in error
+
+
+def test_a_video_shows_every_row_of_the_first_episodes(tmp_path, capsys):
+    folder = tmp_path / "run"
+    write_run(folder, "bsuite_vision:catch/0", env_options={"size": 16})
+    video = tmp_path / "catch.gif"
+    arguments = ["--episodes", "3", "--num-environments", "1", "--video", str(video)]
+    assert cli.main(["evaluate", str(folder), *arguments, "--video-episodes", "2"]) == 0
+    capsys.readouterr()
+    with Image.open(video) as image:
+        assert image.size == (256, 256)
+        shown = 0
+        for index in range(image.n_frames):
+            image.seek(index)
+            shown += image.info["duration"]  # frames that are alike are put together
+        assert shown == 2 * 10 * 50

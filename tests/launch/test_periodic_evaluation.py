@@ -1,0 +1,111 @@
+"""Evaluations along the way: when they come, what they say, and what they leave alone."""
+
+from __future__ import annotations
+
+import functools
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from acme_r2i.environments import EnvironmentSpec, make_environment
+from acme_r2i.launch import evaluation, trained_run
+from acme_r2i.launch.agent_kinds import AGENTS
+from acme_r2i.launch.blueprint import make_blueprint
+from acme_r2i.launch.evaluation import EVALUATIONS, HowToEvaluate, read_evaluations
+from acme_r2i.launch.metrics import Counts
+from acme_r2i.launch.periodic_evaluation import PeriodicEvaluator, make_evaluator
+from tests.helpers import write_run
+
+TASK = "bsuite:catch/0"
+
+
+@pytest.fixture(scope="module")
+def blueprint():
+    kind = AGENTS["r2d2"]
+    spec = EnvironmentSpec.of(make_environment(TASK))
+    return make_blueprint(kind, kind.compose(["debug"]), spec, env_steps=1000)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return folder, write_run(folder, TASK, "r2d2")
+
+
+def make(folder, blueprint, params, every=100):
+    environment = functools.partial(make_environment, TASK)
+    return PeriodicEvaluator(
+        folder, blueprint, environment, lambda: params, every_env_steps=every, episodes=3
+    )
+
+
+def walk(evaluator, env_steps):
+    for each in env_steps:
+        evaluator.add_step(Counts(env_steps=each, learner_steps=each // 2))
+
+
+def test_they_come_when_another_so_many_steps_are_taken(tmp_path, blueprint, run):
+    evaluator = make(tmp_path, blueprint, run[1])
+    walk(evaluator, [2, 98, 102, 102, 198, 200, 350, 398])
+    found = read_evaluations(tmp_path)
+    assert [each["env_steps"] for each in found] == [102, 200, 350]
+    assert [each["learner_steps"] for each in found] == [51, 100, 175]
+    assert {each["parameters"] for each in found} == {"training"}
+    # The same parameters and the same seed: the same episodes, however long the run is.
+    assert found[0]["returns"] == found[1]["returns"] == found[2]["returns"]
+
+
+def test_the_evaluation_of_the_same_parameters_says_the_same(tmp_path, blueprint, run):
+    folder, params = run
+    walk(make(tmp_path, blueprint, params), [100])
+    (along,) = read_evaluations(tmp_path)
+    how = HowToEvaluate(3, True, 0, blueprint.config.num_environments)
+    kept = trained_run.find_parameters(folder)
+    after = evaluation.evaluate_run(trained_run.read_run(folder), kept, how)
+    assert along["returns"] == after.returns and along["mode"] == after.mode == "greedy"
+
+
+def test_the_latest_parameters_are_evaluated(tmp_path, blueprint, run):
+    """To go always to the left catches other balls than to go always to the right."""
+
+    def always(action):
+        params = jax.tree.map(np.zeros_like, run[1])
+        (bias,) = (
+            values
+            for name, module in params.items()
+            for values in module.values()
+            if "advantages" in name and values.shape == (3,)
+        )
+        bias[action] = 1.0
+        return params
+
+    taken = iter([always(0), always(2), always(0)])
+    environment = functools.partial(make_environment, TASK)
+    evaluator = PeriodicEvaluator(
+        tmp_path, blueprint, environment, lambda: next(taken), every_env_steps=10, episodes=20
+    )
+    walk(evaluator, [10, 20, 30])
+    first, other, again = (each["returns"] for each in read_evaluations(tmp_path))
+    assert first == again != other
+
+
+def test_a_run_that_goes_on_repeats_none_and_forgets_its_lost_future(tmp_path, blueprint, run):
+    walk(make(tmp_path, blueprint, run[1]), [100, 200, 300, 400])
+    by_hand = {**read_evaluations(tmp_path)[3], "parameters": "final"}
+    with open(tmp_path / EVALUATIONS, "a") as file:
+        file.write(json.dumps(by_hand) + "\n")
+    # Killed, and resumed from a checkpoint at 250.
+    walk(make(tmp_path, blueprint, run[1]), [252, 298, 300, 350, 402])
+    found = [(each["env_steps"], each["parameters"]) for each in read_evaluations(tmp_path)]
+    training = [steps for steps, source in found if source == "training"]
+    assert training == [100, 200, 300, 402] and (400, "final") in found
+
+
+def test_without_the_option_nothing_happens(tmp_path, blueprint):
+    evaluate = make_evaluator(
+        tmp_path, blueprint, TASK, {}, lambda: 1 / 0, every_env_steps=None, episodes=3
+    )
+    evaluate(Counts(env_steps=100))
+    assert not (tmp_path / EVALUATIONS).exists()
