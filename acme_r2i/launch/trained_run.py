@@ -121,7 +121,7 @@ def find_parameters(folder: pathlib.Path, checkpoint: str | None = None) -> Kept
         env_steps = int(digits) if digits.isdecimal() else None
     if env_steps not in kept:
         raise UsageError(f"--checkpoint {checkpoint}: {folder} has {_list(kept)}")
-    counts = _read(kept[env_steps] / "counters.json")
+    counts = _read(kept[env_steps] / "counters.json").get("counts", {})
     return KeptParameters(kept[env_steps], "checkpoint", env_steps, counts.get("learner_steps"))
 
 

@@ -32,7 +32,9 @@ def folder(tmp_path_factory):
         kept = folder / "checkpoints" / f"{env_steps:012}"
         kept.mkdir(parents=True)
         save_parameters(kept, params)
-        run_folder.write_json(kept / "counters.json", {"learner_steps": env_steps // 10})
+        run_folder.write_json(
+            kept / "counters.json", {"counts": {"learner_steps": env_steps // 10}}
+        )
     return folder
 
 
