@@ -73,12 +73,16 @@ class PeriodicEvaluator:
         self._last: int | None = None
 
     def add_step(self, counts: Counts) -> None:
-        """Takes how far the run is, and evaluates if that is due."""
+        """Takes how far the run is, and evaluates if that is due and all updates due are done."""
         if self._last is None:
             self._last = _drop_lost_future(self._folder, counts.env_steps)
-        if counts.env_steps // self._every > self._last // self._every:
+        if counts.env_steps // self._every > self._last // self._every and self._is_even(counts):
             self._last = counts.env_steps
             self._evaluate(counts)
+
+    def _is_even(self, counts: Counts) -> bool:
+        updates_due = self._blueprint.schedule.due(counts.env_steps, counts.dropped_episodes)
+        return counts.learner_steps >= updates_due
 
     def _evaluate(self, counts: Counts) -> None:
         began = time.monotonic()

@@ -57,6 +57,14 @@ def test_they_come_when_another_so_many_steps_are_taken(tmp_path, blueprint, run
     assert found[0]["returns"] == found[1]["returns"] == found[2]["returns"]
 
 
+def test_they_wait_for_the_updates_that_are_due(tmp_path, blueprint, run):
+    evaluator, due = make(tmp_path, blueprint, run[1]), blueprint.schedule.due(100)
+    for done in range(due + 1):
+        assert not read_evaluations(tmp_path)
+        evaluator.add_step(Counts(env_steps=100, learner_steps=done))
+    assert due > 1 and [each["learner_steps"] for each in read_evaluations(tmp_path)] == [due]
+
+
 def test_the_evaluation_of_the_same_parameters_says_the_same(tmp_path, blueprint, run):
     folder, params = run
     walk(make(tmp_path, blueprint, params), [100])
