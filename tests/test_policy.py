@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -104,12 +105,13 @@ def test_r2i_acts_as_its_networks_say(greedy):
 
 def test_r2d2_acts_by_its_values():
     """Greedy: the action of the highest value, given all since the episode began."""
-    policy = make("r2d2", greedy=True)
-    config = AGENTS["r2d2"].compose(["debug"])
-    networks = AGENTS["r2d2"].make_networks(config, SPEC)
+    kind = AGENTS["r2d2"]
+    config = dataclasses.replace(kind.compose(["debug"]), reward_scale=5.0)
+    policy = make_policy(kind, config, SPEC, make_params, greedy=True)
+    networks = kind.make_networks(config, SPEC)
     step = jax.jit(networks.step)
     state, previous = networks.initial_state(1), NO_ACTION
-    for time, (observation, is_first, reward) in enumerate(rows(2, 1, 12)):
+    for time, (observation, is_first, reward) in enumerate(rows(2, 1, 40)):
         one = jax.tree.map(lambda x: x[0], observation)
         action = policy.step(one, bool(is_first[0]), reward[0])
         if is_first[0] or not time:

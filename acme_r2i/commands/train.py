@@ -116,6 +116,18 @@ def add(commands: argparse._SubParsersAction) -> None:
         default=str(options.DEFAULT_LOG_EVERY_ENV_STEPS),
         help=with_default("environment steps between two lines of metrics"),
     )
+    add(
+        "--evaluate-every",
+        metavar="N",
+        help="environment steps between two evaluations, as r2i evaluate does them, whose lines go "
+        "to evaluations.jsonl (default: none)",
+    )
+    add(
+        "--evaluate-episodes",
+        metavar="N",
+        default=str(options.DEFAULT_EVALUATE_EPISODES),
+        help=with_default("episodes of such an evaluation"),
+    )
     add("--help-fields", action="store_true", help="show every field and its value, and exit")
 
 
@@ -141,6 +153,8 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
         env_workers=typed.env_workers,
         env_step_timeout=typed.env_step_timeout,
         env_max_restarts=typed.env_max_restarts,
+        evaluate_every=typed.evaluate_every,
+        evaluate_episodes=typed.evaluate_episodes,
         fields=fields,
     )
     from acme_r2i.launch.train import train

@@ -19,6 +19,7 @@ DEFAULT_LOG_EVERY_ENV_STEPS = 1000
 ENV_WORKERS = ("inline", "threads", "processes")
 DEFAULT_ENV_STEP_TIMEOUT = 60.0
 DEFAULT_ENV_MAX_RESTARTS = 10
+DEFAULT_EVALUATE_EPISODES = 20
 
 # The command's options beside the fields of the configuration.
 OPTION_NAMES = (
@@ -33,6 +34,8 @@ OPTION_NAMES = (
     "seed",
     "workdir",
     "log-every",
+    "evaluate-every",
+    "evaluate-episodes",
     "help",
     "help-fields",
 )
@@ -56,6 +59,8 @@ class TrainOptions:
       env_workers: where the environments run, one of ENV_WORKERS.
       env_step_timeout: seconds that a step or a reset may take; None is without limit.
       env_max_restarts: how often environments that fail may be made anew, all together.
+      evaluate_every_env_steps: an evaluation is due every so many environment steps; None for none.
+      evaluate_episodes: of an evaluation.
     """
 
     env: str
@@ -71,6 +76,8 @@ class TrainOptions:
     env_workers: str = ENV_WORKERS[0]
     env_step_timeout: float | None = None
     env_max_restarts: int = DEFAULT_ENV_MAX_RESTARTS
+    evaluate_every_env_steps: int | None = None
+    evaluate_episodes: int = DEFAULT_EVALUATE_EPISODES
 
 
 def make_options(
@@ -86,6 +93,8 @@ def make_options(
     env_workers: str = ENV_WORKERS[0],
     env_step_timeout: str | None = None,
     env_max_restarts: str = str(DEFAULT_ENV_MAX_RESTARTS),
+    evaluate_every: str | None = None,
+    evaluate_episodes: str = str(DEFAULT_EVALUATE_EPISODES),
     fields: Sequence[str] = (),
 ) -> TrainOptions:
     """Checks what was typed and makes options of it. Nothing is written.
@@ -102,6 +111,8 @@ def make_options(
       env_workers: one of ENV_WORKERS.
       env_step_timeout: a number of seconds, or "none"; None takes the default of the workers.
       env_max_restarts: a whole number.
+      evaluate_every: a whole number; None for no evaluations.
+      evaluate_episodes: a whole number.
       fields: assignments of fields and of the suite's options, e.g. ["--batch_size", "8",
         "--env.size", "32"].
 
@@ -131,6 +142,10 @@ def make_options(
         env_workers=env_workers,
         env_step_timeout=_timeout(env_step_timeout, env_workers),
         env_max_restarts=whole_number("--env-max-restarts", env_max_restarts, 0),
+        evaluate_every_env_steps=(
+            None if evaluate_every is None else whole_number("--evaluate-every", evaluate_every, 1)
+        ),
+        evaluate_episodes=whole_number("--evaluate-episodes", evaluate_episodes, 1),
     )
     minimum = config.replay.min_env_steps
     _require(

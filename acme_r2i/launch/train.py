@@ -23,11 +23,12 @@ import numpy as np
 from acme_r2i import __version__, environments
 from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.errors import UsageError
-from acme_r2i.launch.metrics import EPISODES_IN_MEAN
+from acme_r2i.launch.metrics import EPISODES_IN_MEAN, Counts
 from acme_r2i.launch.options import TrainOptions
 from acme_r2i.launch.reporting import Reporter
 from acme_r2i.launch.run_folder import RunFolder
 from acme_r2i.launch.run_loop import RunLoop
+from acme_r2i.launch.source_commit import source_commit
 from acme_r2i.launch.stopping import StopSignals
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def describe_run(options: TrainOptions, device: str) -> dict[str, Any]:
         "seed": options.seed,
         "env_steps": options.env_steps,
         "log_every_env_steps": options.log_every_env_steps,
+        "evaluate_every_env_steps": options.evaluate_every_env_steps,
+        "evaluate_episodes": options.evaluate_episodes,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "device": device,
         "cpu_cores": os.cpu_count(),
@@ -104,6 +107,7 @@ def describe_run(options: TrainOptions, device: str) -> dict[str, Any]:
             "python": platform.python_version(),
             **_installed_versions(),
         },
+        "source": source_commit(),
         "config": dataclasses.asdict(options.config),
     }
 
@@ -123,7 +127,23 @@ def _run(
     began: float,
 ) -> dict[str, Any]:
     """Runs the loop and returns the summary. What refers to the agent is gone afterwards."""
+    from acme_r2i.launch.periodic_evaluation import make_evaluator  # imports JAX
+
     reporter = Reporter(options, folder, agent.learner, began=began)
+    evaluate = make_evaluator(
+        folder.path,
+        blueprint,
+        options.env,
+        options.env_options,
+        lambda: agent.learner.save().params,
+        every_env_steps=options.evaluate_every_env_steps,
+        episodes=options.evaluate_episodes,
+    )
+
+    def on_step(counts: Counts) -> None:
+        reporter.add_step(counts)
+        evaluate(counts)
+
     loop = RunLoop(
         envs,
         agent.actor,
@@ -131,7 +151,7 @@ def _run(
         blueprint.schedule,
         on_episode=reporter.add_episode,
         on_restart=reporter.add_restart,
-        on_step=reporter.add_step,
+        on_step=on_step,
         should_stop=lambda: stop.received is not None,
     )
     with contextlib.closing(reporter):

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from acme_r2i import cli
 from acme_r2i.environments import EnvironmentSpec, make_environment
 from acme_r2i.launch import evaluation, trained_run
 from acme_r2i.launch.agent_kinds import AGENTS
@@ -16,6 +17,7 @@ from acme_r2i.launch.blueprint import make_blueprint
 from acme_r2i.launch.evaluation import EVALUATIONS, HowToEvaluate, read_evaluations
 from acme_r2i.launch.metrics import Counts
 from acme_r2i.launch.periodic_evaluation import PeriodicEvaluator, make_evaluator
+from acme_r2i.launch.source_commit import source_commit
 from tests.helpers import write_run
 
 TASK = "bsuite:catch/0"
@@ -109,6 +111,28 @@ def test_a_run_that_goes_on_repeats_none_and_forgets_its_lost_future(tmp_path, b
     found = [(each["env_steps"], each["parameters"]) for each in read_evaluations(tmp_path)]
     training = [steps for steps, source in found if source == "training"]
     assert training == [100, 200, 300, 402] and (400, "final") in found
+
+
+@pytest.mark.slow
+def test_a_run_evaluates_along_the_way_and_at_its_end(tmp_path, capsys):
+    """Its episodes are those of a run that does not; `r2i evaluate` repeats the last evaluation."""
+    episodes = []
+    for name, option in (("with", ("--evaluate-every", "50")), ("without", ())):
+        folder = tmp_path / name
+        arguments = ["--env", TASK, "--preset", "debug", "--env-steps", "100", *option]
+        arguments += ["--evaluate-episodes", "4", "--workdir", str(folder)]
+        assert cli.main(["train", *arguments]) == 0
+        # Up to the first update: which sequences replay draws after it has no seed.
+        episodes.append((folder / "episodes.csv").read_text().splitlines()[:5])
+        assert json.loads((folder / "config.json").read_text())["source"] == source_commit()
+    assert episodes[0] == episodes[1] and not (folder / EVALUATIONS).exists()
+    along = read_evaluations(tmp_path / "with")
+    assert [each["env_steps"] for each in along] == [50, 100]
+    assert cli.main(["evaluate", str(tmp_path / "with"), "--episodes", "4"]) == 0
+    capsys.readouterr()
+    last = read_evaluations(tmp_path / "with")[-1]
+    for name in ("env_steps", "learner_steps", "returns", "lengths", "mode", "seed"):
+        assert last[name] == along[-1][name]
 
 
 def test_without_the_option_nothing_happens(tmp_path, blueprint):
