@@ -58,7 +58,7 @@ class Run:
         self._folder = folder
         self._checkpoints = checkpoints
         self._counts = start.counts
-        self._saved_env_steps = start.counts.env_steps if start.checkpoint else -1
+        self._saved_env_steps = start.counts.env_steps
         self._reporter = Reporter(
             options,
             folder,

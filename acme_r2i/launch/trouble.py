@@ -10,8 +10,8 @@ import contextlib
 import math
 import pathlib
 from collections.abc import Callable
-from typing import Any, Protocol
 
+from acme_r2i.agents.r2i.types import SkippedUpdate
 from acme_r2i.launch.array_file import save_arrays
 from acme_r2i.launch.errors import RunFailedError
 
@@ -19,14 +19,6 @@ TROUBLE = "trouble"
 
 # Of so many skipped updates the batches are kept; one tells as much as a thousand.
 MAX_KEPT = 5
-
-
-class SkippedUpdate(Protocol):
-    """What a learner tells of an update that it did not make."""
-
-    learner_step: int
-    rows: Any
-    metrics: dict[str, float]
 
 
 class Trouble:

@@ -21,7 +21,7 @@ from acme_r2i.agents.r2i.acting import POLICY_VARIABLES
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.finite import is_finite, skip_unless_finite
 from acme_r2i.agents.r2i.networks import R2INetworks
-from acme_r2i.agents.r2i.types import Metrics, Params, PyTree, Row
+from acme_r2i.agents.r2i.types import Metrics, Params, PyTree, Row, SkippedUpdate
 from acme_r2i.agents.r2i.update import (
     TrainingState,
     compiler_options,
@@ -34,20 +34,6 @@ from acme_r2i.agents.r2i.update import (
 _UNASKED_UPDATES = 1
 # How many skipped updates are held for whoever may ask.
 _MAX_HELD = 16
-
-
-class SkippedUpdate(NamedTuple):
-    """An update that was not made, since a loss or a gradient of it was not finite.
-
-    Attributes:
-      learner_step: which of the learner's updates, from 1.
-      rows: its batch [B, T].
-      metrics: what it would have reported, where NaN or infinity says what went wrong.
-    """
-
-    learner_step: int
-    rows: Row
-    metrics: dict[str, float]
 
 
 class _Totals(NamedTuple):
