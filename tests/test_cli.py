@@ -161,8 +161,9 @@ WRONG = {
     ("train", *TASK, "--workdir", "a file"): "--workdir a file cannot be made: ...",
     ("train", *TASK, "--workdir", "a file/below"): "--workdir a file/below cannot be made: ...",
     ("train", *TASK, "--workdir", "a run"): (
-        "--workdir a run holds a run already (bsuite:catch/0, preset cpu, seed 7, ended), and a "
-        "run is never overwritten: give another folder, or move or delete that one"
+        "--workdir a run holds a run already (bsuite:catch/0, preset cpu, seed 7, ended) without a "
+        "checkpoint to go on from, and a run is never overwritten: give another folder, or move or "
+        "delete that one"
     ),
 }
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 
 from acme_r2i.commands import presets
 from acme_r2i.commands.parsing import with_default
-from acme_r2i.launch import env_options, options
+from acme_r2i.launch import config_changes, env_options, options
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
 
 _DESCRIPTION = """\
 Trains an agent on a task; R2I, unless --agent names another. The run's folder gets config.json
 (every setting), metrics.jsonl (a line every so many environment steps), episodes.csv (a line an
-episode) and, at the end, parameters.npz and summary.json. Ctrl-C ends a run early and leaves its
-files whole.
+episode), checkpoints/ and, at the end, parameters.npz and summary.json.
+
+The same command with the same folder goes on where the run was left, whatever has ended it. Ctrl-C
+and SIGTERM end it with a checkpoint; with more --env-steps, one that is done goes on, too.
 """
 
 _EPILOG = """\
@@ -38,13 +41,19 @@ environments:
   episode is dropped, and so it is with a process that dies or takes longer than
   --env-step-timeout. (A thread that hangs cannot be ended, and ends the run.)
 
+going on:
+  A run goes on from its last checkpoint that is whole, with the settings it had. With
+  --allow-config-change it may have others, where what it has learned and replay still fit them:
+    {changeable}
+  --checkpoint-every, --keep-checkpoints and more --env-steps need no permission.
+
 examples:
   r2i train --env popgym:RepeatPreviousEasy --env-steps 100000 --seed 0 --workdir runs/first
   r2i train --env bsuite:memory_len/3 --env-steps 50000 --behaviour.entropy_scale 1e-3
   r2i train --agent r2d2 --core lstm --env popgym:RepeatPreviousEasy --trace_length 32
 
-exit code: 0 when the run is done, 1 if environments failed too often, 2 if the run cannot be, 130
-after Ctrl-C, 143 after SIGTERM.
+exit code: 0 when the run is done, 1 if it failed (environments too often, updates that are not
+finite, a full disk), 2 if the run cannot be, 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 
@@ -57,6 +66,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         description=_DESCRIPTION,
         epilog=_EPILOG.format(
             agents="\n".join(f"  {name:<13}{kind.summary}" for name, kind in AGENTS.items()),
+            changeable=_changeable(),
             presets="\n\n".join(f"presets of {name}:\n{presets.describe(name)}" for name in AGENTS),
         ),
     )
@@ -108,7 +118,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add(
         "--workdir",
         metavar="DIR",
-        help="folder of the run, which must not hold another (default: a new one under runs/)",
+        help="folder of the run, new or to go on with (default: a new one under runs/)",
     )
     add(
         "--log-every",
@@ -127,6 +137,29 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         default=str(options.DEFAULT_EVALUATE_EPISODES),
         help=with_default("episodes of such an evaluation"),
+    )
+    add(
+        "--checkpoint-every",
+        metavar="N|none",
+        help="environment steps between two checkpoints (default: a fiftieth of --env-steps, "
+        f"{options.CLOSEST_CHECKPOINTS_ENV_STEPS:,} or more)",
+    )
+    add(
+        "--keep-checkpoints",
+        metavar="N",
+        default=str(options.DEFAULT_KEEP_CHECKPOINTS),
+        help=with_default("how many of them are kept"),
+    )
+    add(
+        "--max-skipped-updates",
+        metavar="N",
+        default=str(options.DEFAULT_MAX_SKIPPED_IN_A_ROW),
+        help=with_default("updates in a row that are not finite, and skipped, which end the run"),
+    )
+    add(
+        "--allow-config-change",
+        action="store_true",
+        help="let a run go on with other settings than it had, where they fit",
     )
     add("--help-fields", action="store_true", help="show every field and its value, and exit")
 
@@ -155,8 +188,17 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
         env_max_restarts=typed.env_max_restarts,
         evaluate_every=typed.evaluate_every,
         evaluate_episodes=typed.evaluate_episodes,
+        checkpoint_every=typed.checkpoint_every,
+        keep_checkpoints=typed.keep_checkpoints,
+        max_skipped_updates=typed.max_skipped_updates,
+        allow_config_change=typed.allow_config_change,
         fields=fields,
     )
     from acme_r2i.launch.train import train
 
     return train(checked)
+
+
+def _changeable() -> str:
+    names = [pattern.removeprefix("config.") for pattern in config_changes.CHANGEABLE]
+    return textwrap.fill(", ".join(names), 96, break_on_hyphens=False).replace("\n", "\n    ")

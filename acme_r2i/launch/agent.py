@@ -7,12 +7,20 @@ can be refused is refused before it is imported.
 from __future__ import annotations
 
 import gc
+import pathlib
+from collections.abc import Mapping
 
 import jax
 import numpy as np
 
-from acme_r2i.agents.r2i import replay
+from acme_r2i.agents.r2i import replay, replay_server
+from acme_r2i.launch.array_file import load_arrays, save_arrays
 from acme_r2i.launch.blueprint import Blueprint
+from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.parameters import load_parameters, save_parameters
+
+LEARNER = "learner.npz"
+REPLAY = "replay"
 
 
 class Agent:
@@ -25,31 +33,61 @@ class Agent:
       actor: acts for all environments, and writes into replay.
     """
 
-    def __init__(self, blueprint: Blueprint, seed: int):
-        """Starts the server and initialises the parameters.
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        seed: int,
+        *,
+        lives: int = 0,
+        replay_scratch: pathlib.Path | None = None,
+        restore: pathlib.Path | None = None,
+        replay_sizes: Mapping[str, int] | None = None,
+    ):
+        """Starts the server, and makes the parameters or reads them.
 
         Args:
           blueprint: what to build.
           seed: of parameters, updates and actions.
+          lives: processes that have had the run before; each acts with other random numbers.
+          replay_scratch: an empty folder for checkpoints of the server; without it, there can be
+            none.
+          restore: a folder that ``save`` has written.
+          replay_sizes: what ``save`` has returned then.
+
+        Raises:
+          UsageError: if what was saved does not fit, or is less than it should be.
         """
         builder, networks = blueprint.kind.make_builder(blueprint.config, blueprint.networks)
         learner_key, actor_key = jax.random.split(jax.random.PRNGKey(np.uint32(seed)))
-        self._server = replay.start_server(builder.make_replay_tables(blueprint.spec))
+        if lives:
+            actor_key = jax.random.fold_in(actor_key, lives)
         try:
-            client = self._server.localhost_client()
-            self.learner = builder.make_learner(
-                learner_key, networks, builder.make_dataset_iterator(client), client
+            self._server = replay_server.start_server(
+                builder.make_replay_tables(blueprint.spec),
+                checkpoints=replay_scratch,
+                restore=restore and restore / REPLAY,
             )
+        except RuntimeError as error:
+            raise UsageError(f"the replay server cannot be started: {error}") from None
+        try:
+            self._client = self._server.localhost_client()
+            _check_sizes(replay_server.item_counts(self._client), replay_sizes or {}, restore)
+            self.learner = builder.make_learner(
+                learner_key, networks, builder.make_dataset_iterator(self._client), self._client
+            )
+            if restore is not None:
+                self._restore_learner(restore)
             self.actor = builder.make_batched_actor(
                 actor_key,
                 builder.make_policy(networks),
                 self.learner,
                 adders=[
-                    builder.make_adder(client) for _ in range(blueprint.config.num_environments)
+                    builder.make_adder(self._client)
+                    for _ in range(blueprint.config.num_environments)
                 ],
             )
         except BaseException:
-            self._server.stop()
+            self._stop_server()
             raise
 
     def __enter__(self) -> Agent:
@@ -61,5 +99,39 @@ class Agent:
             self.learner.close()
         del self.actor, self.learner
         gc.collect()
+        self._stop_server()
+
+    def save(self, folder: pathlib.Path) -> dict[str, int]:
+        """Writes all that was learned and all that is in replay.
+
+        Returns:
+          How many items each replay table had at least.
+
+        Raises:
+          OSError: if it cannot be written.
+        """
+        state = self.learner.save()
+        save_parameters(folder, state.params)
+        save_arrays(folder / LEARNER, state._replace(params=None))
+        return replay_server.save_tables(self._client, folder / REPLAY)
+
+    def _restore_learner(self, folder: pathlib.Path) -> None:
+        own = self.learner.save()
+        params = load_parameters(folder, own.params)
+        rest = load_arrays(folder / LEARNER, own._replace(params=None))
+        self.learner.restore(rest._replace(params=params))
+
+    def _stop_server(self) -> None:
         with replay.silenced_stderr():  # a server announces that it stops
             self._server.stop()
+
+
+def _check_sizes(
+    found: Mapping[str, int], saved: Mapping[str, int], folder: pathlib.Path | None
+) -> None:
+    for table, size in saved.items():
+        if found.get(table, 0) < size:
+            raise UsageError(
+                f"replay table {table!r} came back from {folder} with {found.get(table, 0)} "
+                f"sequences, and had {size} when it was saved"
+            )

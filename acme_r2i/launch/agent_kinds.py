@@ -124,7 +124,7 @@ class R2I(AgentKind):
         """See AgentKind."""
         from acme_r2i.agents.r2i.builder import R2IBuilder
 
-        return R2IBuilder(config), networks
+        return R2IBuilder(config, limit_samples=False), networks
 
     def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
         """See AgentKind."""

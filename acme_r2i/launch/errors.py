@@ -1,5 +1,9 @@
-"""What goes wrong before a run has begun."""
+"""What goes wrong with a run; the message of each is one line for whoever typed the command."""
 
 
 class UsageError(ValueError):
-    """Something about the command cannot be; the message is one line for whoever typed it."""
+    """Something about the command cannot be; no run has begun."""
+
+
+class RunFailedError(RuntimeError):
+    """A run that had begun cannot go on."""

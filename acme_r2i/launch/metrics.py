@@ -23,6 +23,7 @@ RUN_METRICS = {
     "speed/env_steps_per_second": "of about the last half minute",
     "speed/learner_steps_per_second": "of about the last half minute",
     "environment/restarts": "environments that failed and were made anew",
+    "learner/skipped_updates": "updates that were not finite, and were not made",
 }
 
 # Means over the updates since the line before, absent from a line before which there was no update.
@@ -62,6 +63,7 @@ class Counts:
       learner_steps: updates done.
       restarts: environments that failed and were made anew.
       dropped_episodes: episodes that have no end, because their environments failed.
+      skipped_updates: those of the updates that were not made, as they were not finite.
     """
 
     env_steps: int = 0
@@ -69,6 +71,7 @@ class Counts:
     learner_steps: int = 0
     restarts: int = 0
     dropped_episodes: int = 0
+    skipped_updates: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

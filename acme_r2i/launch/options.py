@@ -20,6 +20,11 @@ ENV_WORKERS = ("inline", "threads", "processes")
 DEFAULT_ENV_STEP_TIMEOUT = 60.0
 DEFAULT_ENV_MAX_RESTARTS = 10
 DEFAULT_EVALUATE_EPISODES = 20
+DEFAULT_KEEP_CHECKPOINTS = 2
+DEFAULT_MAX_SKIPPED_IN_A_ROW = 10
+# Without a wish, a run has at most so many checkpoints, and none closer together than this.
+MOST_CHECKPOINTS = 50
+CLOSEST_CHECKPOINTS_ENV_STEPS = 10_000
 
 # The command's options beside the fields of the configuration.
 OPTION_NAMES = (
@@ -36,6 +41,10 @@ OPTION_NAMES = (
     "log-every",
     "evaluate-every",
     "evaluate-episodes",
+    "checkpoint-every",
+    "keep-checkpoints",
+    "max-skipped-updates",
+    "allow-config-change",
     "help",
     "help-fields",
 )
@@ -61,6 +70,11 @@ class TrainOptions:
       env_max_restarts: how often environments that fail may be made anew, all together.
       evaluate_every_env_steps: an evaluation is due every so many environment steps; None for none.
       evaluate_episodes: of an evaluation.
+      checkpoint_every_env_steps: environment steps between two checkpoints; there is also one when
+        the run ends or is ended by a signal. None makes none at all.
+      keep_checkpoints: how many are kept.
+      max_skipped_in_a_row: updates that are not finite, one right after the other, that end it.
+      allow_config_change: whether a run that is resumed may have other settings than it had.
     """
 
     env: str
@@ -78,6 +92,10 @@ class TrainOptions:
     env_max_restarts: int = DEFAULT_ENV_MAX_RESTARTS
     evaluate_every_env_steps: int | None = None
     evaluate_episodes: int = DEFAULT_EVALUATE_EPISODES
+    checkpoint_every_env_steps: int | None = None
+    keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS
+    max_skipped_in_a_row: int = DEFAULT_MAX_SKIPPED_IN_A_ROW
+    allow_config_change: bool = False
 
 
 def make_options(
@@ -95,6 +113,10 @@ def make_options(
     env_max_restarts: str = str(DEFAULT_ENV_MAX_RESTARTS),
     evaluate_every: str | None = None,
     evaluate_episodes: str = str(DEFAULT_EVALUATE_EPISODES),
+    checkpoint_every: str | None = None,
+    keep_checkpoints: str = str(DEFAULT_KEEP_CHECKPOINTS),
+    max_skipped_updates: str = str(DEFAULT_MAX_SKIPPED_IN_A_ROW),
+    allow_config_change: bool = False,
     fields: Sequence[str] = (),
 ) -> TrainOptions:
     """Checks what was typed and makes options of it. Nothing is written.
@@ -113,6 +135,10 @@ def make_options(
       env_max_restarts: a whole number.
       evaluate_every: a whole number; None for no evaluations.
       evaluate_episodes: a whole number.
+      checkpoint_every: a whole number, or "none"; None goes by the length of the run.
+      keep_checkpoints: a whole number.
+      max_skipped_updates: a whole number.
+      allow_config_change: as it is.
       fields: assignments of fields and of the suite's options, e.g. ["--batch_size", "8",
         "--env.size", "32"].
 
@@ -128,13 +154,14 @@ def make_options(
         f"it must be one of {', '.join(ENV_WORKERS)}",
         env_workers in ENV_WORKERS,
     )
+    steps = whole_number("--env-steps", env_steps, 1)
     options = TrainOptions(
         env=task,
         agent=agent,
         preset=preset,
         config=config,
         overrides=values,
-        env_steps=whole_number("--env-steps", env_steps, 1),
+        env_steps=steps,
         seed=whole_number("--seed", seed, 0),
         workdir=pathlib.Path(workdir or default_workdir(task, seed)),
         log_every_env_steps=whole_number("--log-every", log_every, 1),
@@ -146,6 +173,10 @@ def make_options(
             None if evaluate_every is None else whole_number("--evaluate-every", evaluate_every, 1)
         ),
         evaluate_episodes=whole_number("--evaluate-episodes", evaluate_episodes, 1),
+        checkpoint_every_env_steps=_checkpoint_every(checkpoint_every, steps),
+        keep_checkpoints=whole_number("--keep-checkpoints", keep_checkpoints, 1),
+        max_skipped_in_a_row=whole_number("--max-skipped-updates", max_skipped_updates, 1),
+        allow_config_change=allow_config_change,
     )
     minimum = config.replay.min_env_steps
     _require(
@@ -154,7 +185,7 @@ def make_options(
         f"it must be at least replay.min_env_steps={minimum}, before which nothing is learned",
         options.env_steps >= minimum,
     )
-    run_folder.check_is_free(options.workdir)
+    run_folder.check_can_be_made(options.workdir)
     return options
 
 
@@ -176,6 +207,13 @@ def _timeout(text: str | None, env_workers: str) -> float | None:
     seconds = overrides.convert("--env-step-timeout", text, float | None)
     _require("--env-step-timeout", seconds, "it must be above 0", seconds is None or seconds > 0)
     return seconds
+
+
+def _checkpoint_every(text: str | None, env_steps: int) -> int | None:
+    """The steps of `--checkpoint-every`; by default few enough to cost a long run little."""
+    if text is None:
+        return max(CLOSEST_CHECKPOINTS_ENV_STEPS, env_steps // MOST_CHECKPOINTS)
+    return None if text == "none" else whole_number("--checkpoint-every", text, 1)
 
 
 def make_config(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from acme_r2i import environments
@@ -35,6 +35,8 @@ class Reporter:
         learner: MetricsSource,
         *,
         began: float,
+        counts: Counts | None = None,
+        episodes: Iterable[Episode] = (),
         progress: progress_lib.Progress | None = None,
     ):
         """Makes the reporter of a run.
@@ -44,6 +46,8 @@ class Reporter:
           folder: takes the files.
           learner: has the metrics of updates.
           began: when the run began, on the monotonic clock.
+          counts: how far it has come before; None for a new one.
+          episodes: that have ended before.
           progress: shows the progress; by default on standard output.
         """
         self._options = options
@@ -52,10 +56,15 @@ class Reporter:
         self._began = began
         self._progress = progress or progress_lib.make_progress()
         self._recent = RecentEpisodes()
+        for episode in episodes:
+            self._recent.add(episode)
         self._speed = Speed()
         self._new_episodes: list[Episode] = []
         self._learner_metrics: Mapping[str, float] = {}
-        self._logged_env_steps = 0
+        self._steps_before = counts.learner_steps if counts else 0
+        self._logged_env_steps = counts.env_steps if counts else 0
+        # There is a line of the moment of a checkpoint, which the run may go on from.
+        self._logged = (counts.env_steps, counts.learner_steps) if counts else None
         self._logged_at = self._marked_at = time.monotonic()
 
     def add_episode(self, episode: Episode) -> None:
@@ -71,7 +80,7 @@ class Reporter:
     def add_step(self, counts: Counts) -> None:
         """Takes how far the run is."""
         now = time.monotonic()
-        first_update = counts.learner_steps == 1 and not self._learner_metrics
+        first_update = counts.learner_steps == self._steps_before + 1 and not self._learner_metrics
         if first_update:
             # It was compiled, and the time for that says nothing of the updates to come.
             self._speed.restart()
@@ -88,19 +97,31 @@ class Reporter:
         ):
             self._log(counts)
 
+    def write_now(self, counts: Counts) -> None:
+        """Writes what there is to write up to now, and has it on the disk.
+
+        Returns when a checkpoint of this moment may be made: cut there, the files are complete.
+        """
+        self._write_episodes()
+        self._speed.mark(counts)
+        self._log(counts)
+        self._folder.sync()
+
+    @property
+    def wall_seconds(self) -> float:
+        """Since the run began, without the time between the processes that had it."""
+        return round(time.monotonic() - self._began, 3)
+
     def finish(
         self, counts: Counts, *, interrupted: bool, failure: str | None = None
     ) -> dict[str, Any]:
-        """Writes the last lines and the summary, and returns the summary.
+        """Shows the end, and returns the summary.
 
         Args:
           counts: how far the run has come.
           interrupted: whether that is not where it was to end.
           failure: what ended it, where something has failed.
         """
-        self._write_episodes()
-        self._speed.mark(counts)
-        self._log(counts)
         self._progress.show(self._describe(counts), last=True)
         reference = environments.task_reference(self._options.env)
         mean_return = self._recent.mean_return
@@ -116,17 +137,21 @@ class Reporter:
             "env_steps": counts.env_steps,
             "episodes": counts.episodes,
             "learner_steps": counts.learner_steps,
-            "wall_seconds": round(time.monotonic() - self._began, 3),
+            "wall_seconds": self.wall_seconds,
             "mean_return_last_100_episodes": mean_return,
             "chance_return": reference.chance_return,
             "solved_return": reference.solved_return,
             "solved": solved,
             "environment_restarts": counts.restarts,
+            "skipped_updates": counts.skipped_updates,
             "interrupted": interrupted,
             "failure": failure,
         }
-        self._folder.write_summary(summary)
         return summary
+
+    def note(self, text: str) -> None:
+        """Shows a line beside the progress."""
+        self._progress.note(text)
 
     def close(self) -> None:
         """Gives the terminal back."""
@@ -134,13 +159,14 @@ class Reporter:
 
     def _write_episodes(self) -> None:
         if self._new_episodes:
-            self._folder.add_episodes(
-                (each.env_steps, each.number, each.episode_return, each.length)
-                for each in self._new_episodes
-            )
+            self._folder.add_episodes(self._new_episodes)
             self._new_episodes.clear()
 
     def _log(self, counts: Counts) -> None:
+        """Writes a line of metrics, unless there is one of the same steps."""
+        if self._logged == (counts.env_steps, counts.learner_steps):
+            return
+        self._logged = counts.env_steps, counts.learner_steps
         self._logged_env_steps, self._logged_at = counts.env_steps, time.monotonic()
         metrics = self._learner.take_metrics()
         self._learner_metrics = metrics or self._learner_metrics
@@ -149,12 +175,13 @@ class Reporter:
                 "env_steps": counts.env_steps,
                 "episodes": counts.episodes,
                 "learner_steps": counts.learner_steps,
-                "wall_seconds": round(time.monotonic() - self._began, 3),
+                "wall_seconds": self.wall_seconds,
                 "episode/mean_return_last_100": self._recent.mean_return,
                 "episode/mean_length_last_100": self._recent.mean_length,
                 "speed/env_steps_per_second": self._speed.env_steps_per_second,
                 "speed/learner_steps_per_second": self._speed.learner_steps_per_second,
                 "environment/restarts": counts.restarts,
+                "learner/skipped_updates": counts.skipped_updates,
                 **metrics,
             }
         )

@@ -1,26 +1,31 @@
-"""A run's folder: its files, who may write there, and how they stay whole.
+"""A run's folder: its files, and how they stay whole.
 
     config.json     what is run: task, preset, seed, every setting, versions, device
     metrics.jsonl   a line of metrics every so many environment steps (see ``metrics.METRICS``)
     episodes.csv    a line per episode: env_steps, episode, return, length
     parameters.npz  at the end, also of a run that was stopped: what was learned
     summary.json    likewise: what came of it
+    checkpoints/    what it goes on from when it is resumed (see ``checkpoints``)
+    trouble/        batches of updates that were not finite, if any (see ``trouble``)
 
 JSON files appear complete or not at all. The two logs grow by whole lines, each handed to the
-operating system in one piece, so a process that is killed leaves none half written.
+operating system in one piece. A run that is resumed cuts off what they say of later than its
+checkpoint, so that no step is told twice.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
-from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.errors import RunFailedError, UsageError
+from acme_r2i.launch.metrics import Counts, Episode
 
 CONFIG, METRICS, EPISODES, PARAMETERS, SUMMARY = FILES = (
     "config.json",
@@ -32,20 +37,12 @@ CONFIG, METRICS, EPISODES, PARAMETERS, SUMMARY = FILES = (
 EPISODE_COLUMNS = ("env_steps", "episode", "return", "length")
 
 
-def check_is_free(path: pathlib.Path) -> None:
-    """Checks that a run may have this folder. Nothing is written.
+def check_can_be_made(path: pathlib.Path) -> None:
+    """Checks that a run could write here. Nothing is written.
 
     Raises:
-      UsageError: if another run has it, or if it cannot be written.
+      UsageError: if it could not.
     """
-    if path.is_dir():
-        found = [name for name in FILES if (path / name).exists()]
-        if found:
-            run = _describe_run(path) or f"it has {found[0]}"
-            raise UsageError(
-                f"--workdir {path} holds a run already ({run}), and a run is never overwritten: "
-                "give another folder, or move or delete that one"
-            )
     parent = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
     if not parent.is_dir():
         raise UsageError(f"--workdir {path} cannot be made: {parent} is not a folder")
@@ -54,44 +51,79 @@ def check_is_free(path: pathlib.Path) -> None:
 
 
 class RunFolder:
-    """Writes a run's files."""
+    """Writes a run's files. The folder is there, and no other process writes to it."""
 
-    def __init__(self, path: pathlib.Path, config: Mapping[str, Any]):
-        """Makes the folder, takes it for this run, and writes config.json.
+    def __init__(self, path: pathlib.Path, config: Mapping[str, Any], counts: Counts | None = None):
+        """Writes config.json, and has the logs end where the run begins.
+
+        Args:
+          path: the folder.
+          config: what config.json is to say.
+          counts: how far the run is; None is at its beginning.
 
         Raises:
-          UsageError: if another run has it, or if it cannot be written.
+          RunFailedError: if it cannot be written.
         """
         self.path = path
-        check_is_free(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            # Opening with "x" decides between two runs that begin in the same moment.
-            self._metrics = _LineFile(path / METRICS)
-        except FileExistsError:
-            raise UsageError(f"--workdir {path} is being taken by another run") from None
-        except OSError as error:
-            raise UsageError(f"--workdir {path} cannot be written: {error}") from None
-        self._episodes = _LineFile(path / EPISODES)
-        self._episodes.write([",".join(EPISODE_COLUMNS)])
-        write_json(path / CONFIG, config)
+        counts = counts or Counts()
+        with self._writing(CONFIG):
+            write_json(path / CONFIG, config)
+            # They are of an end that is none.
+            (path / SUMMARY).unlink(missing_ok=True)
+            (path / PARAMETERS).unlink(missing_ok=True)
+        with self._writing(METRICS):
+            self._metrics = _LineFile(path / METRICS, keep=lambda line: _is_told(line, counts))
+        with self._writing(EPISODES):
+            self._episodes = _LineFile(
+                path / EPISODES,
+                header=",".join(EPISODE_COLUMNS),
+                keep=lambda line: _read_episode(line).env_steps <= counts.env_steps,
+            )
 
     def add_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Adds a line to metrics.jsonl; numbers that are not finite become null."""
-        self._metrics.write([json.dumps(finite(metrics), allow_nan=False)])
+        """Adds a line to metrics.jsonl; numbers that are not finite become null.
 
-    def add_episodes(self, rows: Iterable[tuple[int, int, float, int]]) -> None:
-        """Adds lines to episodes.csv, of the columns ``EPISODE_COLUMNS``."""
-        self._episodes.write([",".join(map(str, row)) for row in rows])
+        Raises:
+          RunFailedError: if it cannot be written; this holds for every method here.
+        """
+        with self._writing(METRICS):
+            self._metrics.write([json.dumps(finite(metrics), allow_nan=False)])
+
+    def add_episodes(self, episodes: Iterable[Episode]) -> None:
+        """Adds lines to episodes.csv."""
+        with self._writing(EPISODES):
+            self._episodes.write(
+                f"{each.env_steps},{each.number},{each.episode_return},{each.length}"
+                for each in episodes
+            )
+
+    def read_episodes(self) -> list[Episode]:
+        """The episodes so far."""
+        lines = (self.path / EPISODES).read_text().splitlines()[1:]
+        return [_read_episode(line) for line in lines]
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Writes summary.json."""
-        write_json(self.path / SUMMARY, summary)
+        with self._writing(SUMMARY):
+            write_json(self.path / SUMMARY, summary)
+
+    def sync(self) -> None:
+        """Has the logs on the disk."""
+        with self._writing("a log"):
+            self._metrics.sync()
+            self._episodes.sync()
 
     def close(self) -> None:
-        """Closes the logs, having them on the disk."""
+        """Closes the logs, having them on the disk if it takes them."""
         self._metrics.close()
         self._episodes.close()
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunFailedError(f"{name} in {self.path} cannot be written: {error}") from None
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:
@@ -126,30 +158,7 @@ def finite(content: Any) -> Any:
     return content
 
 
-class _LineFile:
-    """A new file that grows by whole lines; OSError if it exists or cannot be made."""
-
-    def __init__(self, path: pathlib.Path):
-        self._file = open(path, "xb", buffering=0)  # noqa: SIM115 (closed by close)
-
-    def write(self, lines: Iterable[str]) -> None:
-        content = "".join(f"{line}\n" for line in lines).encode()
-        while content:  # A disk that is filling up may take a part.
-            content = content[self._file.write(content) :]
-
-    def close(self) -> None:
-        if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _describe_run(path: pathlib.Path) -> str:
+def describe_run(path: pathlib.Path) -> str:
     """A few words on the run in a folder, or "" if its config.json does not tell."""
     try:
         config = json.loads((path / CONFIG).read_text())
@@ -157,3 +166,70 @@ def _describe_run(path: pathlib.Path) -> str:
         return f"{config['env']}, preset {config['preset']}, seed {config['seed']}, {over}"
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+class _LineFile:
+    """A file that grows by whole lines; OSError if it cannot be written."""
+
+    def __init__(self, path: pathlib.Path, *, keep: Callable[[str], bool], header: str = ""):
+        """Opens the file, after what is in it has been cut.
+
+        Args:
+          path: the file; it need not be there.
+          keep: whether a line, without its end, stays; a ValueError is a no.
+          header: the first line, if there is to be one.
+        """
+        former = path.read_bytes() if path.exists() else b""
+        whole = former[: former.rfind(b"\n") + 1].decode(errors="replace").splitlines()
+        lines = [header] if header else []
+        lines += [line for line in whole[len(lines) :] if _holds(keep, line)]
+        content = _join(lines)
+        if content != former or not path.exists():
+            write_whole(path, lambda file: file.write(content))
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
+
+    def write(self, lines: Iterable[str]) -> None:
+        content = _join(lines)
+        while content:  # A disk that is filling up may take a part.
+            content = content[self._file.write(content) :]
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        if not self._file.closed:
+            with contextlib.suppress(OSError):
+                self.sync()
+            self._file.close()
+
+
+def _join(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _holds(condition: Callable[[str], bool], line: str) -> bool:
+    try:
+        return condition(line)
+    except ValueError:
+        return False
+
+
+def _is_told(line: str, counts: Counts) -> bool:
+    """Whether a line of metrics.jsonl is of a time up to these counts."""
+    metrics = json.loads(line)
+    if not isinstance(metrics, dict):
+        return False
+    times = metrics.get("env_steps", math.inf), metrics.get("learner_steps", 0)
+    return times[0] <= counts.env_steps and times[1] <= counts.learner_steps
+
+
+def _read_episode(line: str) -> Episode:
+    """A line of episodes.csv; ValueError if it is none."""
+    env_steps, number, episode_return, length = line.split(",")
+    return Episode(int(env_steps), int(number), float(episode_return), int(length))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -17,8 +17,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import dm_env
+import numpy as np
 
 from acme_r2i.environments import EnvironmentPool, Restart
+from acme_r2i.launch.errors import RunFailedError
 from acme_r2i.launch.metrics import Counts, Episode
 
 
@@ -46,6 +48,9 @@ class Learner(Protocol):
 
     def step(self) -> None:
         """Updates once."""
+
+    def take_skipped(self, wait: bool = False) -> Sequence[Any]:
+        """Returns the updates that were not made, once each; with ``wait``, up to the latest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +127,10 @@ class RunLoop:
         on_episode: Callable[[Episode], None] = lambda episode: None,
         on_restart: Callable[[Restart, int], None] = lambda restart, dropped_env_steps: None,
         on_step: Callable[[Counts], None] = lambda counts: None,
+        on_turn: Callable[[Counts], None] = lambda counts: None,
+        on_skipped: Callable[[Any], None] = lambda skipped: None,
         should_stop: Callable[[], bool] = lambda: False,
+        counts: Counts | None = None,
     ):
         """Stores the parts.
 
@@ -136,7 +144,12 @@ class RunLoop:
             steps of the episode that is dropped.
           on_step: called after each batched step and the updates due then, and after each of these
             updates, so that it is called often even where they are many.
+          on_turn: called after each batched step and all the updates due then: where a run that is
+            resumed can begin.
+          on_skipped: called for an update that was not made, soon after.
           should_stop: asked between two steps of any kind; True ends the run.
+          counts: how far the run has come before; None for a new one. The environments begin with
+            fresh episodes.
         """
         self._environments = environments
         self._actor = actor
@@ -145,10 +158,12 @@ class RunLoop:
         self._on_episode = on_episode
         self._on_restart = on_restart
         self._on_step = on_step
+        self._on_turn = on_turn
+        self._on_skipped = on_skipped
         self._should_stop = should_stop
         self._running = [_Running() for _ in range(len(environments))]
         self._waiting = list(range(len(environments)))  # for their first time steps
-        self.counts = Counts()
+        self.counts = counts or Counts()
 
     def run(self, env_steps: int) -> Counts:
         """Runs until exactly so many environment steps have been taken, or until told to stop.
@@ -158,16 +173,21 @@ class RunLoop:
         Raises:
           EnvironmentFailedError: if an environment has failed for good; ``counts`` tells how far
             the run has come.
+          RunFailedError: if the policy chooses an action that is not finite.
         """
+        self._learn()  # what is due since the time before, if this run goes on in mid-turn
         while self.counts.env_steps < env_steps and not self._should_stop():
             self._begin_episodes()
             actions = self._actor.select_actions()
+            _check_finite(actions, self.counts)
             acting = min(len(self._environments), env_steps - self.counts.env_steps)
             answers = self._environments.step(actions[:acting])
             for index, answer in enumerate(answers):
                 self._take(index, actions[index], answer)
             self._learn()
             self._on_step(self.counts)
+            self._on_turn(self.counts)
+        self._note_skipped(wait=True)
         return self.counts
 
     def _begin_episodes(self) -> None:
@@ -216,6 +236,22 @@ class RunLoop:
         while self.counts.learner_steps < due and not self._should_stop():
             self._learner.step()
             self.counts.learner_steps += 1
+            self._note_skipped()
             self._on_step(self.counts)
         # Waiting makes it certain which parameters the next action is chosen with.
         self._actor.update(wait=True)
+
+    def _note_skipped(self, wait: bool = False) -> None:
+        for skipped in self._learner.take_skipped(wait):
+            self.counts.skipped_updates += 1
+            self._on_skipped(skipped)
+
+
+def _check_finite(actions: Any, counts: Counts) -> None:
+    """Checks that no simulator is given what is not a number, which some would take."""
+    actions = np.asarray(actions)
+    if np.issubdtype(actions.dtype, np.floating) and not np.isfinite(actions).all():
+        raise RunFailedError(
+            f"at env step {counts.env_steps} the policy chose an action that is not finite: "
+            f"{actions[~np.isfinite(actions).reshape(len(actions), -1).all(axis=1)][0]}"
+        )

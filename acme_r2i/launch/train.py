@@ -8,11 +8,8 @@ the same in both. So until the first update they are the same runs.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
-import importlib.metadata
 import os
-import platform
 import sys
 import time
 from collections.abc import Mapping
@@ -20,61 +17,70 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acme_r2i import __version__, environments
+from acme_r2i import environments
+from acme_r2i.launch import resuming
 from acme_r2i.launch.agent_kinds import AGENTS
+from acme_r2i.launch.checkpoints import Checkpoints
+from acme_r2i.launch.description import describe_machine, describe_options
 from acme_r2i.launch.errors import UsageError
-from acme_r2i.launch.metrics import EPISODES_IN_MEAN, Counts
+from acme_r2i.launch.metrics import EPISODES_IN_MEAN
 from acme_r2i.launch.options import TrainOptions
-from acme_r2i.launch.reporting import Reporter
 from acme_r2i.launch.run_folder import RunFolder
-from acme_r2i.launch.run_loop import RunLoop
-from acme_r2i.launch.source_commit import source_commit
+from acme_r2i.launch.run_lock import RunLock
 from acme_r2i.launch.stopping import StopSignals
 
 if TYPE_CHECKING:
-    from acme_r2i.launch.agent import Agent
     from acme_r2i.launch.blueprint import Blueprint
-
-_RECORDED_VERSIONS = (
-    "jax",
-    "jaxlib",
-    "dm-haiku",
-    "optax",
-    "rlax",
-    "numpy",
-    "dm-acme",
-    "dm-reverb",
-    "tensorflow",
-    "bsuite",
-    "popgym",
-)
 
 
 def train(options: TrainOptions) -> int:
-    """Trains; returns the exit code: 0, 1 if the environments failed for good, or 130 or 143 if
-    SIGINT or SIGTERM ended the run.
+    """Trains; returns the exit code: 0, 1 if the run failed, or 130 or 143 if SIGINT or SIGTERM
+    ended it.
 
     Raises:
       UsageError: if the run cannot be; then nothing has been written.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        envs = stack.enter_context(_make_environments(options))
+        stack.enter_context(RunLock(options.workdir))
+        wanted = describe_options(options)
+        start = resuming.find_start(
+            options.workdir, wanted, allow_changes=options.allow_config_change
+        )
+        if start.finished:
+            print(f"done before: {options.workdir} holds this run, which has come to its end")
+            return 0
+        envs = stack.enter_context(_make_environments(options, start))
         from acme_r2i.launch import blueprint as blueprint_lib  # imports JAX
 
         blueprint = blueprint_lib.make_blueprint(
             AGENTS[options.agent], options.config, envs.spec, options.env_steps
         )
         device = blueprint_lib.describe_device()
-        folder = RunFolder(options.workdir, describe_run(options, device))
-        stack.callback(folder.close)
-        print(_introduction(options, blueprint, device), flush=True)
+        print(_introduction(options, blueprint, device, start), flush=True)
 
         stop = stack.enter_context(StopSignals())
         from acme_r2i.launch.agent import Agent  # imports Acme and TensorFlow
+        from acme_r2i.launch.running import Run
 
-        with Agent(blueprint, options.seed) as agent:
-            summary = _run(options, blueprint, envs, agent, folder, stop, began)
+        checkpoints = None
+        if options.checkpoint_every_env_steps is not None:
+            checkpoints = Checkpoints(options.workdir, options.keep_checkpoints)
+        with Agent(
+            blueprint,
+            options.seed,
+            lives=start.lives,
+            replay_scratch=checkpoints and checkpoints.replay_scratch,
+            restore=start.checkpoint and start.checkpoint.path,
+            replay_sizes=start.replay_sizes,
+        ) as agent:
+            config = resuming.add_life(start, wanted, describe_machine(device))
+            folder = RunFolder(options.workdir, config, start.counts)
+            stack.callback(folder.close)
+            began -= start.wall_seconds
+            run = Run(options, blueprint, envs, agent, folder, checkpoints, start, began)
+            summary = run.run(should_stop=lambda: stop.received is not None)
+            del run  # it refers to the agent's parts
         print(_conclusion(summary, options), flush=True)
         if summary["failure"]:
             print(f"r2i: error: {summary['failure']}", file=sys.stderr)
@@ -82,94 +88,21 @@ def train(options: TrainOptions) -> int:
         return stop.exit_code if summary["interrupted"] else 0
 
 
-def describe_run(options: TrainOptions, device: str) -> dict[str, Any]:
-    """What config.json says: all it takes to do the run again, and what it ran on."""
-    return {
-        "agent": options.agent,
-        "env": options.env,
-        "env_options": options.env_options,
-        "env_workers": options.env_workers,
-        "env_step_timeout": options.env_step_timeout,
-        "env_max_restarts": options.env_max_restarts,
-        "preset": options.preset,
-        "overrides": options.overrides,
-        "seed": options.seed,
-        "env_steps": options.env_steps,
-        "log_every_env_steps": options.log_every_env_steps,
-        "evaluate_every_env_steps": options.evaluate_every_env_steps,
-        "evaluate_episodes": options.evaluate_episodes,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "device": device,
-        "cpu_cores": os.cpu_count(),
-        "platform": platform.platform(),
-        "versions": {
-            "acme_r2i": __version__,
-            "python": platform.python_version(),
-            **_installed_versions(),
-        },
-        "source": source_commit(),
-        "config": dataclasses.asdict(options.config),
-    }
+def environment_seeds(seed: int, number: int, lives: int = 0) -> list[int]:
+    """Derives a seed for each environment; unrelated ones, also for neighbouring seeds of a run.
+
+    Args:
+      seed: of the run.
+      number: of environments.
+      lives: processes that have had the run before. Each plays other episodes.
+    """
+    sequence = np.random.SeedSequence([seed, lives] if lives else seed)
+    return [int(each) for each in sequence.generate_state(number, np.uint32)]
 
 
-def environment_seeds(seed: int, number: int) -> list[int]:
-    """Derives a seed for each environment; unrelated ones, also for neighbouring seeds of a run."""
-    return [int(each) for each in np.random.SeedSequence(seed).generate_state(number, np.uint32)]
-
-
-def _run(
-    options: TrainOptions,
-    blueprint: Blueprint,
-    envs: environments.EnvironmentPool,
-    agent: Agent,
-    folder: RunFolder,
-    stop: StopSignals,
-    began: float,
-) -> dict[str, Any]:
-    """Runs the loop and returns the summary. What refers to the agent is gone afterwards."""
-    from acme_r2i.launch.periodic_evaluation import make_evaluator  # imports JAX
-
-    reporter = Reporter(options, folder, agent.learner, began=began)
-    evaluate = make_evaluator(
-        folder.path,
-        blueprint,
-        options.env,
-        options.env_options,
-        lambda: agent.learner.save().params,
-        every_env_steps=options.evaluate_every_env_steps,
-        episodes=options.evaluate_episodes,
-    )
-
-    def on_step(counts: Counts) -> None:
-        reporter.add_step(counts)
-        evaluate(counts)
-
-    loop = RunLoop(
-        envs,
-        agent.actor,
-        agent.learner,
-        blueprint.schedule,
-        on_episode=reporter.add_episode,
-        on_restart=reporter.add_restart,
-        on_step=on_step,
-        should_stop=lambda: stop.received is not None,
-    )
-    with contextlib.closing(reporter):
-        failure = None
-        try:
-            loop.run(options.env_steps)
-        except environments.EnvironmentFailedError as error:
-            failure = str(error)
-        from acme_r2i.launch.parameters import save_parameters  # imports JAX
-
-        save_parameters(folder.path, agent.learner.save().params)
-        counts = loop.counts
-        updates_due = blueprint.schedule.due(options.env_steps, counts.dropped_episodes)
-        whole = counts.env_steps == options.env_steps and counts.learner_steps == updates_due
-        return reporter.finish(counts, interrupted=not whole, failure=failure)
-
-
-def _introduction(options: TrainOptions, blueprint: Blueprint, device: str) -> str:
+def _introduction(
+    options: TrainOptions, blueprint: Blueprint, device: str, start: resuming.Start
+) -> str:
     config, schedule = options.config, blueprint.schedule
     counts = blueprint.parameter_counts()
     parameters = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.items())
@@ -187,6 +120,9 @@ def _introduction(options: TrainOptions, blueprint: Blueprint, device: str) -> s
         f"{config.sequence_length} rows, from env step {schedule.first_env_steps:,} on "
         "(the first takes a while to compile)",
         "folder": str(options.workdir),
+        "note": "; ".join(start.notes),
+        "changed": "; ".join(map(str, start.changes)),
+        "resumed": start.describe(time.time()),
     }
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items() if text)
 
@@ -215,23 +151,18 @@ def _reference(reference: environments.TaskReference) -> str:
     return ", ".join(texts) or "no reference returns known"
 
 
-def _installed_versions() -> dict[str, str]:
-    versions = {}
-    for name in _RECORDED_VERSIONS:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
-
-
-def _make_environments(options: TrainOptions) -> environments.EnvironmentPool:
+def _make_environments(
+    options: TrainOptions, start: resuming.Start
+) -> environments.EnvironmentPool:
     make = functools.partial(environments.make_environment, options.env, **options.env_options)
     restart_options = environments.restart_options(options.env.partition(":")[0])
+    remake = functools.partial(make, **restart_options)
     try:
         return environments.EnvironmentPool(
-            make,
-            environment_seeds(options.seed, options.config.num_environments),
+            remake if start.lives else make,
+            environment_seeds(options.seed, options.config.num_environments, start.lives),
             task=options.env,
-            remake=functools.partial(make, **restart_options),
+            remake=remake,
             workers=options.env_workers,
             answer_seconds=options.env_step_timeout,
             max_restarts=options.env_max_restarts,

@@ -26,7 +26,8 @@ class SymlogTwoHot:
     def loss(self, logits: Array, target: Array) -> Array:
         """Cross-entropy to the two-hot target, in nats: [..., bins], [...] -> [...].
 
-        No gradient goes to ``target``.
+        No gradient goes to ``target``; where it is NaN, so is the loss, though NaN has a two-hot.
         """
         two_hot = jax.lax.stop_gradient(self._pair.apply(target))
-        return -jnp.sum(two_hot * jax.nn.log_softmax(logits), axis=-1)
+        loss = -jnp.sum(two_hot * jax.nn.log_softmax(logits), axis=-1)
+        return jnp.where(jnp.isnan(target), jnp.nan, loss)

@@ -59,7 +59,9 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path):
     with pytest.raises(UsageError, match="has no parameters.npz"):
         load_parameters(tmp_path, params)
     save_parameters(tmp_path, params)
-    wider = params._replace(actor={"actor": {"w": np.zeros(2), "b": np.zeros(())}})
+    wider = params._replace(
+        actor={"actor": {"w": np.zeros(2, np.float32), "b": np.zeros((), np.float32)}}
+    )
     with pytest.raises(UsageError, match=r"actor/actor/w is \(1,\), not \(2,\)"):
         load_parameters(tmp_path, wider)
     more = params._replace(critic={**params.critic, "head": {"w": np.zeros(3)}})

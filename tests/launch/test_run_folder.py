@@ -1,4 +1,4 @@
-"""A run's folder: nothing is overwritten, and what is written is whole."""
+"""A run's folder: what is written is whole, and nothing is told twice."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import pathlib
 import pytest
 
 from acme_r2i.launch import run_folder
-from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.errors import RunFailedError, UsageError
+from acme_r2i.launch.metrics import Counts, Episode
 from acme_r2i.launch.run_folder import RunFolder
 
 CONFIG = {"env": "bsuite:catch/0", "preset": "debug", "seed": 3}
 
 
 def test_files_of_a_run(tmp_path):
-    folder = RunFolder(tmp_path / "deep" / "run", CONFIG)
+    folder = RunFolder(tmp_path, CONFIG)
     folder.add_metrics({"env_steps": 1, "loss": float("nan"), "speed": float("inf")})
     folder.add_metrics({"env_steps": 2, "loss": 0.5})
-    folder.add_episodes([(4, 1, 0.25, 4), (8, 2, -1.0, 4)])
+    folder.add_episodes([Episode(4, 1, 0.25, 4), Episode(8, 2, -1.0, 4)])
     # Everything so far is there before anything is closed.
     lines = (folder.path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
@@ -40,48 +41,61 @@ def test_files_of_a_run(tmp_path):
     assert {*os.listdir(folder.path), run_folder.PARAMETERS} == set(run_folder.FILES)
 
 
-@pytest.mark.parametrize("name", run_folder.FILES)
-def test_any_file_of_a_run_keeps_others_out(tmp_path, name):
-    (tmp_path / name).write_text("mine")
-    for take in (run_folder.check_is_free, lambda path: RunFolder(path, CONFIG)):
-        with pytest.raises(UsageError, match=f"holds a run already .it has {name}.*never overwrit"):
-            take(tmp_path)
-    assert os.listdir(tmp_path) == [name]
-    assert (tmp_path / name).read_text() == "mine"
+def fill(path, episodes, metrics):
+    folder = RunFolder(path, CONFIG)
+    folder.add_episodes(episodes)
+    for line in metrics:
+        folder.add_metrics(line)
+    folder.close()
+    (path / "summary.json").write_text("{}")
+    (path / "parameters.npz").write_text("")
 
 
-def test_the_run_that_is_there_is_described(tmp_path):
-    RunFolder(tmp_path, CONFIG).close()
-    with pytest.raises(UsageError, match="bsuite:catch/0, preset debug, seed 3, no summary"):
-        run_folder.check_is_free(tmp_path)
+def test_a_run_that_goes_on_cuts_its_logs_where_it_begins(tmp_path):
+    """What is told of steps after the checkpoint would be told twice."""
+    episodes = [Episode(4, 1, 0.5, 4), Episode(8, 2, 1 / 3, 4), Episode(9, 3, 1.0, 1)]
+    steps = [(4, 0), (8, 0), (8, 1), (8, 2), (12, 2)]
+    fill(tmp_path, episodes, [{"env_steps": e, "learner_steps": n} for e, n in steps])
+    counts = Counts(env_steps=8, episodes=2, learner_steps=1)
+    folder = RunFolder(tmp_path, {**CONFIG, "resumes": [1]}, counts)
+    assert folder.read_episodes() == episodes[:2]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["env_steps"], line["learner_steps"]) for line in lines] == steps[:3]
+    folder.add_metrics({"env_steps": 9, "learner_steps": 1})
+    folder.close()
+    assert (tmp_path / "metrics.jsonl").read_text().count("\n") == 4
+    assert json.loads((tmp_path / "config.json").read_text())["resumes"] == [1]
+    # The end that it had is none.
+    assert sorted(os.listdir(tmp_path)) == ["config.json", "episodes.csv", "metrics.jsonl"]
 
 
-def test_of_two_that_come_at_once_one_gets_the_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "check_is_free", lambda path: None)  # both have looked
-    RunFolder(tmp_path, CONFIG).close()
-    with pytest.raises(UsageError, match="is being taken by another run"):
-        RunFolder(tmp_path, {"env": "other"})
-    assert json.loads((tmp_path / "config.json").read_text()) == CONFIG
-
-
-def test_a_folder_with_other_things_may_be_taken(tmp_path):
-    (tmp_path / "notes.txt").write_text("")
-    (tmp_path / "other run").mkdir()
-    run_folder.check_is_free(tmp_path)
+@pytest.mark.parametrize(
+    "torn", [b'{"env_steps": 5', b"garbage\n", b'{"env_steps": 5}\xff\n', b"7\n"]
+)
+def test_what_a_kill_or_a_full_disk_left_of_a_line_goes(tmp_path, torn):
+    fill(tmp_path, [Episode(4, 1, 0.5, 4)], [{"env_steps": 4}])
+    whole = (tmp_path / "metrics.jsonl").read_bytes()
+    (tmp_path / "metrics.jsonl").write_bytes(whole + torn)
+    with open(tmp_path / "episodes.csv", "ab") as file:
+        file.write(b"5,2,0")
+    folder = RunFolder(tmp_path, CONFIG, Counts(env_steps=6))
+    assert folder.read_episodes() == [Episode(4, 1, 0.5, 4)]
+    folder.close()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == whole
 
 
 def test_what_cannot_be_a_folder(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UsageError, match=r"cannot be made: .*file is not a folder"):
-            run_folder.check_is_free(path)
+            run_folder.check_can_be_made(path)
 
 
 @pytest.mark.skipif("os.geteuid() == 0", reason="root may write anywhere")
 def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(UsageError, match="no permission"):
-        run_folder.check_is_free(tmp_path / "below")
+        run_folder.check_can_be_made(tmp_path / "below")
 
 
 def test_json_appears_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -97,7 +111,7 @@ def test_json_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_a_line_that_the_disk_takes_in_parts_is_whole_in_the_end(tmp_path):
-    lines = run_folder._LineFile(tmp_path / "log")
+    lines = run_folder._LineFile(tmp_path / "log", keep=lambda line: True)
     whole = lines._file
 
     class Slow:
@@ -110,3 +124,12 @@ def test_a_line_that_the_disk_takes_in_parts_is_whole_in_the_end(tmp_path):
     lines.write(["one line", "another"])
     whole.close()
     assert pathlib.Path(tmp_path / "log").read_text() == "one line\nanother\n"
+
+
+def test_a_full_disk_is_said_in_a_line(tmp_path):
+    folder = RunFolder(tmp_path, CONFIG)
+    with open("/dev/full", "wb", buffering=0) as folder._metrics._file:
+        with pytest.raises(
+            RunFailedError, match=r"metrics.jsonl in .* cannot be written.*No space"
+        ):
+            folder.add_metrics({"env_steps": 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import dm_env
@@ -10,6 +11,7 @@ import pytest
 from dm_env import specs
 
 from acme_r2i.environments import EnvironmentFailedError, EnvironmentPool
+from acme_r2i.launch.errors import RunFailedError
 from acme_r2i.launch.metrics import Counts
 from acme_r2i.launch.run_loop import RunLoop, UpdateSchedule
 
@@ -52,6 +54,7 @@ class Recorder:
 
     def __init__(self, number):
         self.calls, self.number, self.acted = [], number, 0
+        self.skip, self.told = (), 0
 
     def observe_first(self, index, timestep):
         assert timestep.first()
@@ -73,6 +76,13 @@ class Recorder:
 
     def step(self):
         self.calls.append(("learn",))
+
+    def take_skipped(self, wait=False):
+        learned = self.calls.count(("learn",))
+        known = learned if wait else learned - 1  # as the learner, which tells one update later
+        told = [n for n in self.skip if self.told < n <= known]
+        self.told = known
+        return told
 
 
 def make_loop(lengths=(3, 5), schedule=None, failing=None, max_restarts=10, **callbacks):
@@ -210,3 +220,51 @@ def test_too_many_restarts_end_the_loop_with_its_counts_kept():
     ):
         loop.run(100)
     assert loop.counts.env_steps == 4
+
+
+def test_a_run_that_goes_on_does_what_is_left_and_no_more():
+    """In two parts, cut in the middle of a turn's updates, as many steps and updates as in one."""
+    schedule = make_schedule(train_ratio=24.0)  # three updates an environment step
+    first, recorder = make_loop(
+        schedule=schedule, should_stop=lambda: recorder.calls.count(("learn",)) >= 20
+    )
+    counts = first.run(30)
+    assert counts.learner_steps == 20 < schedule.due(counts.env_steps)
+    second, recorder = make_loop(schedule=schedule, counts=dataclasses.replace(counts))
+    after = second.run(30)
+    # What was due before comes first; then as many as ever after each turn: no burst.
+    before_acting = recorder.calls.index(("act",))
+    assert recorder.calls[:before_acting].count(("learn",)) == schedule.due(counts.env_steps) - 20
+    assert recorder.calls.count(("learn",)) == schedule.due(30) - 20
+    assert after.env_steps == 30 and after.learner_steps == schedule.due(30)
+    assert sum(call[0] == "observe" for call in recorder.calls) == 30 - counts.env_steps
+    assert after.episodes > counts.episodes
+
+
+def test_turns_end_when_their_updates_are_done():
+    turns = []
+    schedule = make_schedule(train_ratio=24.0)
+    loop, _ = make_loop(
+        schedule=schedule, on_turn=lambda c: turns.append((c.env_steps, c.learner_steps))
+    )
+    loop.run(30)
+    assert turns == [(n, schedule.due(n)) for n in range(2, 31, 2)]
+
+
+def test_skipped_updates_are_counted_and_told_up_to_the_last():
+    told = []
+    loop, recorder = make_loop(on_skipped=told.append)
+    updates = make_schedule().due(30)
+    recorder.skip = (2, 3, updates)
+    counts = loop.run(30)
+    assert told == [2, 3, updates] and counts.skipped_updates == 3
+    assert counts.learner_steps == updates
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_no_action_that_is_not_finite_reaches_an_environment(bad):
+    loop, recorder = make_loop()
+    recorder.select_actions = lambda: np.array([[0.5, 0.5], [0.5, bad]])
+    with pytest.raises(RunFailedError, match=f"env step 0 the policy .* finite: .0.5 *{bad}"):
+        loop.run(10)
+    assert not any(call[0] == "observe" for call in recorder.calls)

@@ -162,7 +162,7 @@ def test_exit_code_and_output(process):
 
 def test_the_folder_holds_the_files_and_nothing_else(whole, endless):
     for run in (whole, endless):
-        assert sorted(os.listdir(run.folder)) == sorted(run_folder.FILES)
+        assert sorted(os.listdir(run.folder)) == sorted([*run_folder.FILES, "checkpoints"])
 
 
 def test_config(whole):
@@ -195,6 +195,7 @@ def test_summary(whole):
         "solved_return": 0.9,
         "solved": mean_return >= 0.9,
         "environment_restarts": 0,
+        "skipped_updates": 0,
         "interrupted": False,
         "failure": None,
     }

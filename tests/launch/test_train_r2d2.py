@@ -58,7 +58,7 @@ def test_a_run_that_is_interrupted(tmp_path, capfd, interrupt_after_lines):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     with (folder / "episodes.csv").open() as file:
         episodes = list(csv.DictReader(file))
-    assert sorted(os.listdir(folder)) == sorted(run_folder.FILES)
+    assert sorted(os.listdir(folder)) == sorted([*run_folder.FILES, "checkpoints"])
     assert config["agent"] == summary["agent"] == "r2d2"
     assert config["overrides"] == {"core.kind": "lstm", "trace_length": 6}
     assert config["config"]["core"] == {"kind": "lstm", "initial_state": "zeros"}

@@ -52,3 +52,8 @@ def test_mean_by_hand():
 def test_two_hot_targets_get_no_gradient():
     loss = lambda target: FIVE.loss(jnp.arange(5.0), target)  # noqa: E731
     assert jax.grad(loss)(jnp.float32(0.7)) == 0.0
+
+
+def test_a_target_that_is_no_number_has_no_loss_that_is_one():
+    losses = FIVE.loss(jnp.zeros((3, 5)), jnp.array([1.0, jnp.nan, 9.0]))
+    assert np.isnan(losses).tolist() == [False, True, False]

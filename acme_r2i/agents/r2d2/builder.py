@@ -17,12 +17,14 @@ import acme_r2i.acme_compat  # noqa: F401
 
 import acme
 import jax
+import optax
 import reverb
 import rlax
 from acme import adders as adders_lib
 from acme import core, specs
 from acme.agents.jax import actor_core, actors, r2d2
 from acme.agents.jax.r2d2 import actor as acme_actor
+from acme.agents.jax.r2d2 import learning as acme_learning
 from acme.agents.jax.r2d2 import networks as acme_networks
 from acme.jax import variable_utils
 from acme.utils import counting
@@ -30,11 +32,19 @@ from jax import Array
 
 from acme_r2i.agents.r2d2.acting import OARActor, with_extras_before
 from acme_r2i.agents.r2d2.config import R2D2Config
-from acme_r2i.agents.r2d2.learning import EndingIterator, MeanLogger, R2D2Learner
+from acme_r2i.agents.r2d2.learning import (
+    EndingIterator,
+    FinitePriorities,
+    MeanLogger,
+    R2D2Learner,
+)
 from acme_r2i.agents.r2d2.q_network import with_previous
 from acme_r2i.agents.r2d2.replay_adder import DroppingAdder
 from acme_r2i.agents.r2i import replay
 from acme_r2i.agents.r2i.acting import BatchedActor
+
+# Updates in a row that are not finite, after which optax would let one through all the same.
+_FOR_EVER = 2**31 - 2
 
 
 def to_acme_config(config: R2D2Config) -> r2d2.R2D2Config:
@@ -138,8 +148,29 @@ class R2D2Builder(r2d2.R2D2Builder):
         replay_client: reverb.Client | None = None,
         counter: counting.Counter | None = None,
     ) -> R2D2Learner:
-        """Makes Acme's learner."""
-        learner = super().make_learner(random_key, networks, dataset, replay_client, counter)
+        """Makes Acme's learner, as Acme's builder does, with an optimiser that stays finite."""
+        config = self._config
+        learner = acme_learning.R2D2Learner(
+            unroll=networks.unroll,
+            initial_state=networks.initial_state,
+            batch_size=config.batch_size,
+            random_key=random_key,
+            burn_in_length=config.burn_in_length,
+            discount=config.discount,
+            importance_sampling_exponent=config.importance_sampling_exponent,
+            max_priority_weight=config.max_priority_weight,
+            target_update_period=config.target_update_period,
+            iterator=dataset,
+            optimizer=optax.apply_if_finite(
+                optax.adam(config.learning_rate), max_consecutive_errors=_FOR_EVER
+            ),
+            bootstrap_n=config.bootstrap_n,
+            tx_pair=config.tx_pair,
+            clip_rewards=config.clip_rewards,
+            replay_client=replay_client and FinitePriorities(replay_client),
+            counter=counter,
+            logger=self._logger_fn(),
+        )
         return R2D2Learner(learner, dataset, self._metrics)
 
     def make_actor(

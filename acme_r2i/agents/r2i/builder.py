@@ -54,6 +54,7 @@ class R2IBuilder(builders.ActorLearnerBuilder):
         *,
         logger_fn: Callable[[], loggers.Logger | None] = lambda: None,
         block_inserts: bool = False,
+        limit_samples: bool = True,
         table: str = replay.DEFAULT_TABLE,
         timeout_seconds: float = replay.DEFAULT_TIMEOUT_SECONDS,
         variable_update_period: int = 1,
@@ -66,6 +67,7 @@ class R2IBuilder(builders.ActorLearnerBuilder):
           block_inserts: let actors wait for a learner that has fallen behind the train ratio. For
             actors in threads or processes of their own; where one thread acts and learns it must
             stay off (see ``replay.make_table``).
+          limit_samples: let the learner wait for actors that have fallen behind.
           table: name of the replay table.
           timeout_seconds: how long to wait on replay while nothing moves there.
           variable_update_period: every how many calls of an actor's ``update`` it asks for
@@ -75,6 +77,7 @@ class R2IBuilder(builders.ActorLearnerBuilder):
         self._config = config
         self._logger_fn = logger_fn
         self._block_inserts = block_inserts
+        self._limit_samples = limit_samples
         self._table = table
         self._timeout_seconds = timeout_seconds
         self._variable_update_period = variable_update_period
@@ -123,6 +126,7 @@ class R2IBuilder(builders.ActorLearnerBuilder):
                 environment_spec.actions,
                 name=self._table,
                 block_inserts=self._block_inserts,
+                limit_samples=self._limit_samples,
             )
         ]
 

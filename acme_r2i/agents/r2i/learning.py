@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import acme_r2i.acme_compat  # noqa: F401
 
 import acme
 import jax
 import jax.numpy as jnp
+import numpy as np
 from acme.utils import counting, loggers
 from jax import Array
 
 from acme_r2i.agents.r2i.acting import POLICY_VARIABLES
 from acme_r2i.agents.r2i.config import R2IConfig
+from acme_r2i.agents.r2i.finite import is_finite, skip_unless_finite
 from acme_r2i.agents.r2i.networks import R2INetworks
-from acme_r2i.agents.r2i.types import Metrics, Params, PyTree, Row
+from acme_r2i.agents.r2i.types import Metrics, Params, PyTree, Row, SkippedUpdate
 from acme_r2i.agents.r2i.update import (
     TrainingState,
     compiler_options,
     init_training_state,
     make_update,
 )
+
+# How many updates may be under way before it is asked whether the oldest was finite. With one, the
+# question waits for the update before the one that was just handed to JAX, so JAX is never idle.
+_UNASKED_UPDATES = 1
+# How many skipped updates are held for whoever may ask.
+_MAX_HELD = 16
+
+
+class _Totals(NamedTuple):
+    """Sums of metrics over the updates that were finite, and the number of these, float32 []."""
+
+    sums: Metrics
+    number: Array
 
 
 class R2ILearner(acme.Learner):
@@ -33,6 +49,9 @@ class R2ILearner(acme.Learner):
     ``step`` hands the update to JAX and does not wait for it. Only a log entry (every
     ``log_period_seconds``) and whoever asks for results wait. Actors may ask for variables from
     other threads.
+
+    An update that is not finite is not made (see ``finite``), nor is it in the means of the
+    metrics; ``take_skipped`` tells of it, one update later.
 
     The training state is donated to each update, all but the parameters. So those can be handed out
     as they are and stay what they were, without a copy: copying some 65 small arrays for every
@@ -78,8 +97,9 @@ class R2ILearner(acme.Learner):
         # Held from giving a state away to having the next one, so that no other thread copies from
         # a state that has been donated.
         self._lock = threading.Lock()
-        self._sums: Metrics | None = None
-        self._num_summed = 0
+        self._totals: _Totals | None = None
+        self._unasked: collections.deque[tuple[SkippedUpdate, Array]] = collections.deque()
+        self._skipped: collections.deque[SkippedUpdate] = collections.deque(maxlen=_MAX_HELD)
         self._last_step: float | None = None
         self._last_log = time.monotonic()
 
@@ -96,9 +116,10 @@ class R2ILearner(acme.Learner):
                 self._state.params, self._state._replace(params=None), rows
             )
             self._state = rest._replace(params=params)
-            self._sums = metrics if self._sums is None else _add(self._sums, metrics)
-            self._num_summed += 1
+            self._totals, finite = _add(self._totals or _no_totals(metrics), metrics)
             self._learner_steps += 1
+            self._unasked.append((SkippedUpdate(self._learner_steps, rows, metrics), finite))
+            self._ask(_UNASKED_UPDATES)
         now = time.monotonic()
         elapsed = 0.0 if self._last_step is None else now - self._last_step
         self._last_step = now
@@ -110,13 +131,28 @@ class R2ILearner(acme.Learner):
     def take_metrics(self) -> dict[str, float]:
         """Returns each metric's mean over the updates since it was last taken, and starts anew.
 
-        Waits for the latest update. Empty if there was none. Every entry of a logger takes the
+        Waits for the latest update. Empty if none was made. Every entry of a logger takes the
         metrics, too, so use one or the other.
         """
         with self._lock:
-            sums, number = self._sums, self._num_summed
-            self._sums, self._num_summed = None, 0
-        return {name: float(total) / number for name, total in jax.device_get(sums or {}).items()}
+            totals, self._totals = self._totals, None
+        if totals is None:
+            return {}
+        sums, number = jax.device_get(totals)
+        return {name: float(total / number) for name, total in sums.items()} if number else {}
+
+    def take_skipped(self, wait: bool = False) -> list[SkippedUpdate]:
+        """Returns the updates that were not made, once each; of many, the last.
+
+        Args:
+          wait: for the latest update, instead of leaving it to the next call.
+        """
+        with self._lock:
+            if wait:
+                self._ask(0)
+            skipped = list(self._skipped)
+            self._skipped.clear()
+        return skipped
 
     def get_variables(self, names: Sequence[str]) -> list[PyTree]:
         """Returns the named variables as JAX arrays, which later steps do not touch.
@@ -150,14 +186,25 @@ class R2ILearner(acme.Learner):
         with self._lock:
             self._state = state
             self._learner_steps = int(state.learner_steps)
+            self._totals = None
+            self._unasked.clear()
+
+    def _ask(self, unasked: int) -> None:
+        """Finds out of all updates but the last ``unasked`` whether they were finite."""
+        while len(self._unasked) > unasked:
+            update, finite = self._unasked.popleft()
+            if not finite:
+                metrics = {name: float(x) for name, x in jax.device_get(update.metrics).items()}
+                self._skipped.append(update._replace(metrics=metrics))
 
 
 def jit_update(networks: R2INetworks, config: R2IConfig) -> Callable[..., Any]:
     """Jits the update as (params, rest of the state, rows) -> (params, rest, metrics).
 
+    An update that is not finite is skipped.
     The rest is a TrainingState whose ``params`` is None; it is donated.
     """
-    update = make_update(networks, config)
+    update = skip_unless_finite(make_update(networks, config))
 
     def split_update(
         params: Params, rest: TrainingState, rows: Row
@@ -173,9 +220,16 @@ def _copy(tree: PyTree) -> PyTree:
     return jax.tree.map(jnp.copy, tree)
 
 
+def _no_totals(metrics: Metrics) -> _Totals:
+    return _Totals(dict.fromkeys(metrics, np.float32(0)), np.float32(0))
+
+
 @jax.jit
-def _add(sums: Metrics, metrics: Metrics) -> Metrics:
-    return jax.tree.map(jnp.add, sums, metrics)
+def _add(totals: _Totals, metrics: Metrics) -> tuple[_Totals, Array]:
+    """Adds an update to the totals, if it was finite, and says whether it was."""
+    finite = is_finite(metrics)
+    sums = jax.tree.map(lambda s, x: s + jnp.where(finite, x, 0), totals.sums, metrics)
+    return _Totals(sums, totals.number + finite), finite
 
 
 def _check_same_shapes(state: TrainingState, own: TrainingState) -> None:

@@ -22,7 +22,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -100,11 +100,12 @@ def make_table(
     *,
     name: str = DEFAULT_TABLE,
     block_inserts: bool = False,
+    limit_samples: bool = True,
 ) -> reverb.Table:
     """Makes the table: sampled uniformly, the oldest sequence removed first, paced by train ratio.
 
-    Sampling waits until the table has its minimum and never runs ahead of the train ratio by more
-    than ``TableSizes.error_buffer``.
+    Sampling waits until the table has its minimum and, with ``limit_samples``, never runs ahead of
+    the train ratio by more than ``TableSizes.error_buffer``.
 
     Args:
       config: settings of the agent.
@@ -114,6 +115,9 @@ def make_table(
       block_inserts: let inserts wait, too, for a learner that has fallen behind. For actors that
         run on their own. Where acting and learning take turns in one thread it must stay off: the
         thread would wait for itself. There the order of turns holds the ratio.
+      limit_samples: let sampling wait, too. Off where the order of turns holds the ratio in runs
+        that are resumed: the limiter counts what was sampled ahead and never used, and would let
+        the learner wait for it after some resumes, for ever.
     """
     tf = import_tensorflow()
     import reverb
@@ -123,7 +127,7 @@ def make_table(
     limiter = reverb.rate_limiters.RateLimiter(
         samples_per_insert=sizes.samples_per_insert,
         min_size_to_sample=sizes.min_items,
-        min_diff=offset - sizes.error_buffer,
+        min_diff=offset - sizes.error_buffer if limit_samples else -sys.float_info.max,
         max_diff=offset + sizes.error_buffer if block_inserts else sys.float_info.max,
     )
 
@@ -313,19 +317,6 @@ def table_info(client: reverb.Client, table: str, timeout_seconds: float = 60.0)
         samples_per_insert=limiter.samples_per_insert,
         signature=info.signature,
     )
-
-
-def start_server(tables: Sequence[reverb.Table], port: int | None = None) -> reverb.Server:
-    """Starts a Reverb server in this process, without the lines it prints while starting.
-
-    Args:
-      tables: the tables to serve.
-      port: port to listen on; None takes a free one.
-    """
-    import reverb
-
-    with silenced_stderr():
-        return reverb.Server(list(tables), port=port)
 
 
 @contextlib.contextmanager

@@ -98,3 +98,17 @@ class Params(NamedTuple):
     def policy(self) -> PolicyParams:
         """The part that actors fetch."""
         return PolicyParams(self.world_model, self.actor)
+
+
+class SkippedUpdate(NamedTuple):
+    """An update that was not made, since a loss or a gradient of it was not finite.
+
+    Attributes:
+      learner_step: which of the learner's updates, from 1.
+      rows: its batch, a tree of arrays [B, T, ...].
+      metrics: what it would have reported, where NaN or infinity says what went wrong.
+    """
+
+    learner_step: int
+    rows: PyTree
+    metrics: dict[str, float]

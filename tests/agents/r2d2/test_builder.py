@@ -18,7 +18,7 @@ from acme_r2i.agents.r2d2 import presets
 from acme_r2i.agents.r2d2.builder import R2D2Builder
 from acme_r2i.agents.r2d2.networks import make_networks
 from acme_r2i.agents.r2d2.q_network import make_q_functions, with_previous
-from acme_r2i.agents.r2i import replay
+from acme_r2i.agents.r2i import replay, replay_server
 from acme_r2i.environments import make_environment
 from tests.helpers import assert_close, random_params
 
@@ -73,7 +73,7 @@ def make_config(core):
 
 @contextlib.contextmanager
 def serve(builder, spec):
-    server = replay.start_server(builder.make_replay_tables(spec))
+    server = replay_server.start_server(builder.make_replay_tables(spec))
     try:
         yield server.localhost_client()
     finally:

@@ -16,7 +16,7 @@ from acme import core, specs
 from acme.jax.layouts import local_layout
 from acme.utils import counting, loggers
 
-from acme_r2i.agents.r2i import replay
+from acme_r2i.agents.r2i import replay, replay_server
 from acme_r2i.agents.r2i.builder import R2IBuilder, R2IExperimentBuilder
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.environments import make_environment
@@ -179,7 +179,7 @@ def test_newer_run_experiment(environment, environment_spec):
         without_insert_blocking(table)
         for table in builder.make_replay_tables(environment_spec, policy)
     ]
-    server = replay.start_server([table for table, _ in tables_and_sizes])
+    server = replay_server.start_server([table for table, _ in tables_and_sizes])
     client = reverb.Client(f"localhost:{server.port}")
     parent_counter = counting.Counter(time_delta=0.0)
     dataset = PrefetchingIterator(builder.make_dataset_iterator(client))
@@ -243,7 +243,7 @@ def test_newer_run_experiment(environment, environment_spec):
 def test_batched_actor_fills_one_stream_per_environment(environment_spec):
     builder = R2IBuilder(CONFIG)
     networks = builder.make_networks(environment_spec)
-    server = replay.start_server(builder.make_replay_tables(environment_spec))
+    server = replay_server.start_server(builder.make_replay_tables(environment_spec))
     client = reverb.Client(f"localhost:{server.port}")
 
     class Source:

@@ -1,6 +1,7 @@
 """The learner: exact continuation, variables that outlive the update, counts and metrics."""
 
 import dataclasses
+import itertools
 import pickle
 import threading
 
@@ -206,3 +207,44 @@ def test_state_of_another_agent_is_refused():
     other = R2ILearner(make_networks(deeper, *SPECS), deeper, jax.random.PRNGKey(0), make_batches())
     with pytest.raises(ValueError, match="another structure"):
         other.restore(saved)
+
+
+def with_nan(batch, where="reward"):
+    value = np.array(getattr(batch, where))
+    value.reshape(-1)[5] = np.nan
+    return batch._replace(**{where: value})
+
+
+@pytest.mark.parametrize("where", ["observation", "reward", "discount"])
+def test_an_update_that_is_not_finite_is_not_made(where):
+    """As if it had never been, but for the random key and the number of updates."""
+    good = list(itertools.islice(make_batches(3), 4))
+    learner = make_learner(0, iter([good[0], with_nan(good[1], where), *good[2:]]))
+    learner.step()
+    before = learner.save()
+    learner.step()
+    after = learner.save()
+    assert_identical(
+        after._replace(key=0, learner_steps=0), before._replace(key=0, learner_steps=0)
+    )
+    assert differs(after.key, before.key) and after.learner_steps == 2
+    learner.step()
+    assert differs(learner.save().params, before.params)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(learner.save()))
+    (skipped,) = learner.take_skipped(wait=True)
+    assert skipped.learner_step == 2
+    assert np.isnan(getattr(skipped.rows, where)).sum() == 1
+    assert not all(map(np.isfinite, skipped.metrics.values()))
+    assert learner.take_skipped(wait=True) == []
+    # It is in no mean, and the means are over the others.
+    assert all(map(np.isfinite, learner.take_metrics().values()))
+
+
+def test_only_the_latest_update_is_waited_for_when_that_is_wanted():
+    learner = make_learner(0, map(with_nan, make_batches()))
+    learner.step()
+    assert learner.take_skipped() == []
+    learner.step()
+    assert [skipped.learner_step for skipped in learner.take_skipped()] == [1]
+    assert [skipped.learner_step for skipped in learner.take_skipped(wait=True)] == [2]
+    assert learner.take_metrics() == {}

@@ -17,7 +17,7 @@ import pytest
 import reverb
 from dm_env import specs
 
-from acme_r2i.agents.r2i import replay
+from acme_r2i.agents.r2i import replay, replay_server
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.agents.r2i.replay_adder import RowAdder
 from acme_r2i.agents.r2i.types import Row
@@ -53,7 +53,7 @@ class Replay:
     ):
         self.config = config
         self.table = replay.make_table(config, observation_spec, action_spec, **options)
-        self.server = replay.start_server([self.table])
+        self.server = replay_server.start_server([self.table])
         self.client = reverb.Client(f"localhost:{self.server.port}")
 
     def adder(self, **options):

@@ -1,0 +1,71 @@
+"""The replay server in this process, and checkpoints of what it holds."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from acme_r2i.agents.r2i import replay
+
+if TYPE_CHECKING:
+    import reverb
+
+
+def start_server(
+    tables: Sequence[reverb.Table],
+    port: int | None = None,
+    *,
+    checkpoints: pathlib.Path | None = None,
+    restore: pathlib.Path | None = None,
+) -> reverb.Server:
+    """Starts a Reverb server in this process, without the lines it prints while starting.
+
+    Args:
+      tables: the tables to serve.
+      port: port to listen on; None takes a free one.
+      checkpoints: an empty folder, where the checkpoints that are asked for begin.
+      restore: folder of a checkpoint to begin with. Its tables take the places of those with the
+        same names, limits included.
+
+    Raises:
+      RuntimeError: if the checkpoint cannot be read.
+    """
+    import reverb
+    from reverb.platform.default import checkpointers
+
+    checkpointer = None
+    if checkpoints is not None:
+        checkpointer = checkpointers.DefaultCheckpointer(
+            str(checkpoints), fallback_checkpoint_path=None if restore is None else str(restore)
+        )
+    with replay.silenced_stderr():
+        return reverb.Server(list(tables), port=port, checkpointer=checkpointer)
+
+
+def save_tables(client: reverb.Client, folder: pathlib.Path) -> dict[str, int]:
+    """Has the server write a checkpoint, and makes it ``folder``, on the same disk.
+
+    Reverb writes where its server was told to when it started. Moved from there, each checkpoint is
+    a folder of the caller's, and the next one begins in an empty place.
+
+    Returns:
+      How many items each table had at least.
+
+    Raises:
+      OSError: if it cannot be written.
+    """
+    sizes = item_counts(client)
+    try:
+        with replay.silenced_stderr():  # a server announces what it has stored
+            path = client.checkpoint()
+    except RuntimeError as error:
+        raise OSError(f"Reverb cannot write its checkpoint: {error}") from error
+    os.rename(path, folder)
+    return sizes
+
+
+def item_counts(client: reverb.Client) -> dict[str, int]:
+    """How many items each table of a server has."""
+    return {name: info.current_size for name, info in client.server_info().items()}

@@ -1,0 +1,71 @@
+"""Trees of arrays as files: NumPy's npz, one array for each leaf, named by its path in the tree.
+
+Why not Orbax or Acme's savers: Orbax is not among what a run needs otherwise, and its strengths (a
+tree over many hosts, written in the background) are not wanted here; Acme's savers write pickles
+through TensorFlow, and code may hide in a pickle. An npz is read by anything that has NumPy, holds
+the very bits, says by name what does not fit, and cannot hold code.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import zipfile
+from typing import Any
+
+import jax
+import numpy as np
+
+from acme_r2i.launch import run_folder
+from acme_r2i.launch.errors import UsageError
+
+
+def save_arrays(path: pathlib.Path, tree: Any) -> None:
+    """Writes a file, which appears complete or not at all.
+
+    Raises:
+      OSError: if it cannot be written.
+    """
+    arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(tree)}
+    run_folder.write_whole(path, lambda file: np.savez(file, **arrays))
+
+
+def load_arrays(path: pathlib.Path, like: Any) -> Any:
+    """Reads a file.
+
+    Args:
+      path: the file.
+      like: a tree of arrays, or of their shapes, with the structure to return.
+
+    Raises:
+      FileNotFoundError: if it is not there.
+      UsageError: if it does not hold these arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    named = _named_leaves(like)
+    for name, leaf in named:
+        found = arrays[name] if name in arrays else None
+        for wanted, there in (
+            (leaf.shape, "missing" if found is None else found.shape),
+            (leaf.dtype, "missing" if found is None else found.dtype),
+        ):
+            if there != wanted:
+                raise UsageError(
+                    f"{path} does not fit the run's settings: {name} is {there}, not {wanted}"
+                )
+    if others := sorted(arrays.keys() - {name for name, _ in named}):
+        raise UsageError(f"{path} does not fit the run's settings: it has {others[0]} beside them")
+    leaves = [arrays[name] for name, _ in named]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
+    return [
+        (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]
