@@ -16,8 +16,8 @@ from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.playing import PlayedEpisode
 
 FRAME_SECONDS = 0.05
-# Smaller images are shown larger, by whole factors.
-SMALLEST_SIDE = 256
+# Smaller images are enlarged by a whole factor, up to this side.
+ENLARGED_SIDE = 256
 _PHYSICS_SIZE = {"height": 240, "width": 320}
 _SUFFIXES = (".gif", ".mp4")
 
@@ -118,7 +118,7 @@ def _draw(environment: dm_env.Environment, observation: Any) -> np.ndarray:
 def _enlarged(frame: np.ndarray) -> np.ndarray:
     """Three channels, the first three or grey, and no side too small to see."""
     frame = frame[..., :3] if frame.shape[-1] >= 3 else np.repeat(frame[..., :1], 3, axis=-1)
-    zoom = max(1, -(-SMALLEST_SIDE // min(frame.shape[:2])))
+    zoom = max(1, ENLARGED_SIDE // min(frame.shape[:2]))
     return frame.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
