@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import pathlib
 import zipfile
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 import jax
 import numpy as np
@@ -26,7 +27,7 @@ def save_arrays(path: pathlib.Path, tree: Any) -> None:
       OSError: if it cannot be written.
     """
     arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(tree)}
-    run_folder.write_whole(path, lambda file: np.savez(file, **arrays))
+    run_folder.write_whole(path, lambda file: _write_arrays(file, arrays))
 
 
 def load_arrays(path: pathlib.Path, like: Any) -> Any:
@@ -62,6 +63,15 @@ def load_arrays(path: pathlib.Path, like: Any) -> Any:
         raise UsageError(f"{path} does not fit the run's settings: it has {others[0]} beside them")
     leaves = [arrays[name] for name, _ in named]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """As ``np.savez``, which would pickle what is no plain array, and leaves its archive open when
+    the disk is full."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _named_leaves(tree: Any) -> list[tuple[str, Any]]:

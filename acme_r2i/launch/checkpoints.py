@@ -59,9 +59,17 @@ class Checkpoints:
         ``replay_server.save_tables``). It is empty between two checkpoints.
     """
 
-    def __init__(self, run_folder: pathlib.Path, keep: int):
-        """Makes the folder, and removes what a process that was killed has left unfinished."""
+    def __init__(self, run_folder: pathlib.Path, keep: int, env_steps: int = 0):
+        """Makes the folder, and removes what a process that was killed has left unfinished.
+
+        Args:
+          run_folder: of the run.
+          keep: how many checkpoints are kept.
+          env_steps: where the run begins. Checkpoints that are newer are damaged, and go when there
+            is another one.
+        """
         self._run_folder = run_folder
+        self._whole = [path for path in paths(run_folder) if int(path.name) <= env_steps]
         self._folder = run_folder / CHECKPOINTS
         self._keep = keep
         self.replay_scratch = self._folder / _REPLAY_SCRATCH
@@ -85,23 +93,18 @@ class Checkpoints:
             fill(self._unfinished)
             write_json(self._unfinished / CONTENTS, _describe_files(self._unfinished))
             _to_disk(self._unfinished)
-            if path.exists():  # one that was found damaged, or that came of the very same step
+            if path.exists():  # a damaged one
                 shutil.rmtree(path)
             self._unfinished.rename(path)
             _sync(self._folder)
         except BaseException:
             self._clean()
             raise
-        self._remove_old(path)
+        self._whole = [*self._whole, path][-self._keep :]
+        for each in paths(self._run_folder):
+            if each not in self._whole:
+                shutil.rmtree(each)
         return Checkpoint(path, env_steps)
-
-    def _remove_old(self, newest: pathlib.Path) -> None:
-        """Keeps the last few up to the newest; beyond it there are only damaged ones."""
-        there = paths(self._run_folder)
-        kept = there[: there.index(newest) + 1][-self._keep :]
-        for path in there:
-            if path not in kept:
-                shutil.rmtree(path)
 
     def _clean(self) -> None:
         shutil.rmtree(self._unfinished, ignore_errors=True)

@@ -65,7 +65,9 @@ def train(options: TrainOptions) -> int:
 
         checkpoints = None
         if options.checkpoint_every_env_steps is not None:
-            checkpoints = Checkpoints(options.workdir, options.keep_checkpoints)
+            checkpoints = Checkpoints(
+                options.workdir, options.keep_checkpoints, start.counts.env_steps
+            )
         with Agent(
             blueprint,
             options.seed,

@@ -26,8 +26,8 @@ def fill(folder):
     (folder / "replay" / "chunks").write_bytes(b"rows")
 
 
-def write(run_folder, *env_steps, keep=2):
-    each = Checkpoints(run_folder, keep)
+def write(run_folder, *env_steps, keep=2, begin=0):
+    each = Checkpoints(run_folder, keep, begin)
     return [each.write(steps, fill) for steps in env_steps]
 
 
@@ -65,10 +65,9 @@ def test_a_damaged_one_is_passed_over_and_named(tmp_path, file, how):
 
 
 def test_damaged_ones_beyond_the_newest_go_with_the_next(tmp_path):
-    _, damaged = write(tmp_path, 5, 100)
-    (damaged.path / ARRAYS).unlink()
-    write(tmp_path, 20, keep=1)
-    assert names(tmp_path) == [".replay", "000000000020"]
+    write(tmp_path, 5, 7, 100, 200, keep=4)
+    write(tmp_path, 120, keep=2, begin=7)
+    assert names(tmp_path) == [".replay", "000000000007", "000000000120"]
 
 
 def test_what_fails_leaves_the_one_before_and_nothing_else(tmp_path):

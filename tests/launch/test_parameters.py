@@ -47,7 +47,7 @@ def test_what_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("numpy.savez", full)
+    monkeypatch.setattr("numpy.lib.format.write_array", full)
     with pytest.raises(OSError, match="No space"):
         save_parameters(tmp_path, make_params(2))
     assert os.listdir(tmp_path) == [PARAMETERS]
