@@ -14,7 +14,7 @@ from acme_r2i.reports import bsuite_scores, suites
 from acme_r2i.reports.bsuite_scores import Scores
 from acme_r2i.reports.collection import Group
 from acme_r2i.reports.content import Picture, Table
-from acme_r2i.reports.figures import COLOURS, WIDTH_INCHES, new_figure
+from acme_r2i.reports.figures import COLOURS, WIDTH_INCHES, legend_below, new_figure
 
 # The delays of discounting_chain's five chains; setting i has the bonus on chain i % 5.
 DELAYS = (1, 3, 10, 30, 100)
@@ -28,7 +28,7 @@ def bars(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
     """
     names = bsuite_scores.ordered_experiments(scores)
     agents = len(scores)
-    figure, axes = new_figure(1.2 + (0.12 + 0.13 * agents) * len(names) + 0.19 * agents)
+    figure, axes = new_figure(0.8 + (0.12 + 0.13 * agents) * len(names))
     rows = []
     for i, (label, each) in enumerate(scores.items()):
         kinds = {kind: COLOURS[k] for k, kind in enumerate(sorted(set(each.types.values())))}
@@ -51,7 +51,7 @@ def bars(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.set_xlabel("bsuite's score")
-    figure.legend(loc="outside lower center", ncols=1 if agents > 1 else 2)
+    legend_below(figure)
     header = ("agent", "experiment", "kind", "score", "finished")
     table = Table("bsuite-bars", "bsuite's score by experiment", header, rows)
     note = "Pale bars: not all ids have as many episodes as bsuite asks for."
@@ -61,7 +61,7 @@ def bars(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
 def radar(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
     """bsuite's score of every tag, as a closed line around the centre."""
     tags = bsuite_scores.ordered_tags(scores)
-    figure, _ = new_figure(WIDTH_INCHES + 0.19 * len(scores))
+    figure, _ = new_figure(WIDTH_INCHES)
     figure.clear()
     axes = figure.add_subplot(projection="polar")
     angles = np.linspace(0, 2 * np.pi, len(tags), endpoint=False)
@@ -77,7 +77,7 @@ def radar(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
     axes.set_ylim(0, 1)
     axes.set_yticks([0.25, 0.5, 0.75, 1], ["", "0.5", "", "1"], color="#555555", fontsize=8)
     axes.spines["polar"].set_color("#bbbbbb")
-    figure.legend(loc="outside lower center", ncols=1)
+    legend_below(figure)
     table = Table("bsuite-radar", "bsuite's score by tag", ("agent", "tag", "score"), rows)
     note = "From 0 in the centre to 1. A tag without results is at 0."
     return Picture("bsuite-radar", "By tag", figure, table, note)
@@ -141,7 +141,7 @@ def _success(groups, colours, *, experiment, place, rate, texts) -> Picture | No
         for each in suites.reference(f"bsuite:{experiment}/{setting}").published:
             published.setdefault(each.who, {})[place(setting)] = each.value
     title, x_label, y_label, note = texts
-    figure, axes = new_figure(2.8 + 0.19 * len(ours))
+    figure, axes = new_figure(2.6)
     rows = []
     for label, by_place in ours.items():
         x = sorted(by_place)
@@ -165,8 +165,8 @@ def _success(groups, colours, *, experiment, place, rate, texts) -> Picture | No
     axes.minorticks_off()
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.set_ylim(min(-0.05, min(low for _, _, low, _ in rows if low is not None)), 1.05)
-    figure.legend(loc="outside lower center", ncols=1 if max(map(len, ours)) > 28 else 2)
+    axes.set_ylim(min(-0.05, *(row[2] for row in rows)), 1.05)
+    legend_below(figure)
     name = f"bsuite-{experiment.replace('_', '-')}"
     table = Table(name, title, ("agent", x_label, "mean", "lowest", "highest"), rows)
     return Picture(name, title, figure, table, note)

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import io
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,10 +49,11 @@ class Scores:
 
 def score(groups: Sequence[Group]) -> dict[str, Scores]:
     """The scores of each label that has results in bsuite's files."""
+    load = functools.cache(_load)  # A folder may have the results of many runs.
     frames: dict[str, dict[object, dict[str, pd.DataFrame]]] = {}
     for group in groups:
         for run in group.runs:
-            frame = _results(run)
+            frame = _results(run, load)
             if frame is not None:
                 # A folder that bsuite wrote names no seed: another folder is another one.
                 seed = str(run.folder) if run.seed is None else run.seed
@@ -119,7 +120,8 @@ def _score_seeds(seeds: Sequence[Mapping[str, pd.DataFrame]]) -> Scores:
     from bsuite.experiments import summary_analysis
 
     frames = [pd.concat(list(by_id.values()), sort=False) for by_id in seeds]
-    tables = [summary_analysis.bsuite_score(frame) for frame in frames]
+    with _older_pandas():
+        tables = [summary_analysis.bsuite_score(frame) for frame in frames]
     tags = [summary_analysis.ave_score_by_tag(table, []) for table in tables]
     experiments = pd.concat(tables).groupby("bsuite_env")
     ids = pd.concat(frames).groupby("bsuite_env").bsuite_id.nunique()
@@ -134,13 +136,28 @@ def _score_seeds(seeds: Sequence[Mapping[str, pd.DataFrame]]) -> Scores:
     )
 
 
-def _results(run: Run) -> pd.DataFrame | None:
+@contextlib.contextmanager
+def _older_pandas() -> Iterator[None]:
+    """While this is entered, pandas has what bsuite 0.3.6 scores deep_sea with: Series.append."""
+    import pandas as pd
+
+    if hasattr(pd.Series, "append"):
+        yield
+        return
+    pd.Series.append = lambda first, second: pd.concat([first, second])
+    try:
+        yield
+    finally:
+        del pd.Series.append
+
+
+def _results(run: Run, load: Callable[[pathlib.Path], pd.DataFrame]) -> pd.DataFrame | None:
     """bsuite's table of a run's results, None without any."""
     if not run.task.startswith("bsuite:"):
         return None
     for folder in _folders(run):
         if _bsuite_id(run) in foreign.bsuite_files(folder):
-            frame = _load(folder)
+            frame = load(folder)
             return frame[frame.bsuite_id == _bsuite_id(run)]
     return None
 
@@ -155,7 +172,6 @@ def _folders(run: Run) -> list[pathlib.Path]:
     return [run.folder / pathlib.Path(given).name, pathlib.Path(given)]
 
 
-@functools.lru_cache(maxsize=None)
 def _load(folder: pathlib.Path) -> pd.DataFrame:
     from bsuite.logging import csv_load
 

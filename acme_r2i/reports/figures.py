@@ -7,6 +7,7 @@ wider screen they stand side by side.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 WIDTH_INCHES = 4.4
 CURVE_POINTS = 200
+# Of a legend below a figure: what fits in half a line, in a whole one, and its height.
+_COLUMN_CHARACTERS, _LINE_CHARACTERS, _LINE_INCHES = 26, 56, 0.18
 # Dark enough on white, and told apart by those who see few colours.
 COLOURS = (
     "#0072b2",
@@ -38,6 +41,10 @@ COLOURS = (
     "#444444",
     "#b3123c",
     "#5a8f29",
+    "#e6a100",
+    "#1b4f72",
+    "#a0522d",
+    "#00a3a3",
 )
 _REFERENCE = "#777777"
 _STYLE = {
@@ -81,14 +88,23 @@ def learning_curves(
     Returns:
       The figure, or None if no run has an episode, or by time where no run tells it.
     """
-    figure, axes = new_figure(2.7 + 0.19 * len(groups))
-    rows = []
+    figure, axes = new_figure(2.6)
+    rows, ragged = [], False
     for group in groups:
         curves = [_axis(run, by) for run in group.runs]
         curves = [(x, y) for x, y in curves if x is not None and len(x)]
         if not curves:
             continue
         x, by_run = _common_grid(curves)
+        ragged |= any(steps[-1] > 1.02 * x[-1] for steps, _ in curves)
+        for steps, returns in curves:
+            beyond = slice(max(np.searchsorted(steps, x[-1]) - 1, 0), None)
+            axes.plot(
+                *_thinned(steps[beyond], returns[beyond]),
+                color=colours[group.label],
+                linewidth=0.7,
+                alpha=0.7,
+            )
         mean = by_run.mean(axis=0)
         colour, runs = colours[group.label], f"{len(curves)} run{'s' * (len(curves) > 1)}"
         axes.plot(x, mean, color=colour, linewidth=1.6, label=f"{group.label} ({runs})")
@@ -113,12 +129,15 @@ def learning_curves(
     axes.set_ylabel("return")
     if by == "env steps":
         axes.xaxis.set_major_formatter(lambda value, position: _thousands(value))
-    _legend_below(figure)
+    legend_below(figure)
     kind = "steps" if by == "env steps" else "time"
     name = f"curve-{kind}-{file_name(task)}"
     header = ("agent", "runs", by, "mean return", "lowest", "highest")
     title = f"{suites.short_task(task)}, by {'environment steps' if kind == 'steps' else 'time'}"
-    return Picture(name, title, figure, Table(name, title, header, rows))
+    note = "Mean of the last 100 episodes; of several runs the mean, and the lowest to the highest."
+    if ragged:
+        note += " Thin: runs that went on when another one of their seeds had ended."
+    return Picture(name, title, figure, Table(name, title, header, rows), note)
 
 
 def final_scores(suite: str, groups: Sequence[Group], colours: Mapping[str, str]) -> Picture | None:
@@ -143,7 +162,7 @@ def final_scores(suite: str, groups: Sequence[Group], colours: Mapping[str, str]
                 for each in suites.reference(task).published
                 if each.measure == "return"
             ]
-    figure, axes = new_figure(1.4 + 0.17 * (len(rows) + len(tasks)) + 0.19 * len(colours))
+    figure, axes = new_figure(0.8 + 0.17 * (len(rows) + len(tasks)))
     y, ticks = 0.0, []
     for task in tasks:
         here = [row for row in rows if row[0] == task]
@@ -166,7 +185,7 @@ def final_scores(suite: str, groups: Sequence[Group], colours: Mapping[str, str]
     axes.invert_yaxis()
     axes.set_xlabel("human-normalised score" if suite == "atari" else "final return")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-    _legend_below(figure)
+    legend_below(figure)
     name = f"scores-{suite or 'other'}"
     header = ("task", "agent", "runs", "score", "95% low", "95% high")
     lines = [
@@ -190,7 +209,7 @@ def aggregate_scores(
     """Mean, median and IQM of a suite with their intervals, an agent a line."""
     if not scores:
         return None
-    figure, _ = new_figure(1.2 + 0.28 * len(scores) + 0.19 * len(scores))
+    figure, _ = new_figure(0.8 + 0.28 * len(scores))
     figure.clear()
     panels = figure.subplots(1, len(suites.STATISTICS), sharey=True)
     rows = []
@@ -207,7 +226,7 @@ def aggregate_scores(
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
         axes.locator_params(axis="x", nbins=3)
-    _legend_below(figure, panels[0])
+    legend_below(figure, panels[0])
     name = f"aggregate-figure-{suite or 'other'}"
     table = Table(name, "All tasks", ("statistic", "agent", "score", "95% low", "95% high"), rows)
     return Picture(name, "All tasks together", figure, table, f"In {suites.scale(suite)}.")
@@ -248,16 +267,26 @@ def _common_grid(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.nd
     return grid, np.array(values)
 
 
+def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A line of no more points than a curve has."""
+    every = np.linspace(0, len(x) - 1, min(len(x), CURVE_POINTS)).astype(int)
+    return x[every], y[every]
+
+
 def _markers(published: Sequence[tuple]) -> dict[str, str]:
     names = dict.fromkeys(who for _, who, _ in published)
     return {who: "Ds^vPX"[i % 6] for i, who in enumerate(names)}
 
 
-def _legend_below(figure: Figure, axes: Axes | None = None) -> None:
+def legend_below(figure: Figure, axes: Axes | None = None) -> None:
+    """Puts the legend of some axes (the first, by default) below all, and makes room for it."""
     handles, texts = (axes or figure.axes[0]).get_legend_handles_labels()
-    longest = max(map(len, texts), default=0)
-    columns = 1 if longest > 28 else 2
-    figure.legend(handles, texts, loc="outside lower center", ncols=columns)
+    columns = 2 if max(map(len, texts), default=0) <= _COLUMN_CHARACTERS else 1
+    wrapped = ["\n".join(textwrap.wrap(text, _LINE_CHARACTERS)) for text in texts]
+    figure.legend(handles, wrapped, loc="outside lower left", ncols=columns)
+    width, height = figure.get_size_inches()
+    lines = sum(text.count("\n") + 1 for text in wrapped)
+    figure.set_size_inches(width, height + _LINE_INCHES * -(-lines // columns))
 
 
 def _thousands(value: float) -> str:

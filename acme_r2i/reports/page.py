@@ -29,10 +29,10 @@ th, td { padding: .35rem .6rem; text-align: left; vertical-align: top; }
 th { background: #f5f5f5; font-weight: 600; }
 th, td.number { white-space: nowrap; }
 td.number { text-align: right; }
-td.wide { min-width: 14rem; }
+td.wide { min-width: 15rem; }
 td.command { font-family: ui-monospace, monospace; min-width: 32rem; }
 tr + tr td { border-top: 1px solid #eee; }
-.figures { display: grid; gap: 1rem; align-items: start;
+.figures { display: grid; gap: 1.25rem 1rem; margin-top: 1.25rem; align-items: start;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
 figure { margin: 0; min-width: 0; }
 figcaption { font-weight: 600; font-size: .95rem; margin-bottom: .2rem; }
@@ -101,7 +101,8 @@ def _picture(picture: Picture) -> str:
     title = html.escape(picture.title)
     return (
         f'<figure id="{html.escape(picture.name)}"><figcaption>{title}</figcaption>'
-        f'<img alt="{title}" src="data:image/svg+xml;base64,{source}">{_note(picture.note)}</figure>'
+        f'<img alt="{title}" src="data:image/svg+xml;base64,{source}">'
+        f"{_note(picture.note)}</figure>"
     )
 
 
@@ -121,7 +122,7 @@ def _cell(value: Cell) -> str:
     text = f"{value:,}" if isinstance(value, int) else str(value)
     if text.startswith("r2i "):
         kind = ' class="command"'
-    elif len(text) > 40:
+    elif len(text) > 24:
         kind = ' class="wide"'
     elif text[:1].isdigit() or text[:1] in "-\N{EN DASH}":
         kind = ' class="number"'

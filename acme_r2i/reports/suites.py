@@ -22,6 +22,7 @@ STATISTICS: dict[str, statistics.Statistic] = {
 _NAMES = {
     "atari": "Atari",
     "bsuite": "bsuite",
+    "bsuite_vision": "bsuite as images",
     "dmc": "DeepMind Control from state",
     "dmc_vision": "DeepMind Control from pixels",
     "memory_maze": "Memory Maze",
@@ -105,9 +106,15 @@ def normalised(task: str, score: float) -> float | None:
 
 
 def aggregates(suite: str, groups: Sequence[Group]) -> dict[str, dict[str, Estimate]]:
-    """The suite's score of each agent, by the name of the statistic; see ``scale``."""
+    """The suite's score of each agent, by the name of the statistic; see ``scale``.
+
+    Empty where no agent has scores of two tasks or more.
+    """
     found: dict[str, dict[str, Estimate]] = {}
-    for label, tasks in _scores(suite, groups).items():
+    scores = _scores(suite, groups)
+    if all(len(tasks) < 2 for tasks in scores.values()):
+        return {}
+    for label, tasks in scores.items():
         found[label] = {
             name: statistics.estimate(statistic, list(tasks.values()))
             for name, statistic in STATISTICS.items()
@@ -126,12 +133,15 @@ def scale(suite: str) -> str:
 
 
 def aggregate_table(suite: str, groups: Sequence[Group]) -> Table | None:
-    """All tasks of a suite in one number an agent, and the published ones; None without any."""
-    scores = _scores(suite, groups)
-    if not scores:
+    """All tasks of a suite in one number an agent, and the published ones.
+
+    None where ``aggregates`` are empty.
+    """
+    together = aggregates(suite, groups)
+    if not together:
         return None
-    rows = []
-    for label, by_name in aggregates(suite, groups).items():
+    scores, rows = _scores(suite, groups), []
+    for label, by_name in together.items():
         cells = []
         for name in STATISTICS:
             cells += [number(by_name[name].value), interval(by_name[name])]
