@@ -46,7 +46,7 @@ def bars(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
             rows.append((label, name, each.types[name], value, finished))
         entries = kinds.items() if agents == 1 else [(label, colours[label])]
         for text, colour in entries:
-            axes.barh([], [], color=colour, label=text.replace("_", " "))
+            axes.plot([], [], "s", color=colour, label=text.replace("_", " "))
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 1)

@@ -49,17 +49,20 @@ class Scores:
 
 def score(groups: Sequence[Group]) -> dict[str, Scores]:
     """The scores of each label that has results in bsuite's files."""
+    import matplotlib
+
     load = functools.cache(_load)  # A folder may have the results of many runs.
     frames: dict[str, dict[object, dict[str, pd.DataFrame]]] = {}
-    for group in groups:
-        for run in group.runs:
-            frame = _results(run, load)
-            if frame is not None:
-                # A folder that bsuite wrote names no seed: another folder is another one.
-                seed = str(run.folder) if run.seed is None else run.seed
-                by_id = frames.setdefault(group.label, {}).setdefault(seed, {})
-                by_id[_bsuite_id(run)] = frame
-    return {label: _score_seeds(list(by_seed.values())) for label, by_seed in frames.items()}
+    labelled = [(group.label, run) for group in groups for run in group.runs]
+    for label, run in labelled:
+        frame = _results(run, load)
+        if frame is not None:
+            # A folder that bsuite wrote names no seed: another folder is another one.
+            seed = str(run.folder) if run.seed is None else run.seed
+            frames.setdefault(label, {}).setdefault(seed, {})[_bsuite_id(run)] = frame
+    # bsuite sets a style for all figures when it is imported: that is undone.
+    with matplotlib.rc_context():
+        return {label: _score_seeds(list(by_seed.values())) for label, by_seed in frames.items()}
 
 
 def experiment_table(scores: Mapping[str, Scores]) -> Table:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from acme_r2i import environments
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.reports import foreign
 from acme_r2i.reports.runs import Run, is_run, read_run
@@ -74,11 +75,20 @@ def find_runs(
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Puts runs of one task and the same settings together, in the order of their first."""
+    """Puts runs of one task and the same settings together.
+
+    The groups of a suite are in the order of its tasks; those of a task in that of their first
+    runs, as suites are.
+    """
     groups: dict[tuple[str, str], list[Run]] = {}
     for run, label in zip(runs, labels(runs), strict=True):
         groups.setdefault((run.task, label), []).append(run)
-    return [Group(label, task, tuple(members)) for (task, label), members in groups.items()]
+    found = [Group(label, task, tuple(members)) for (task, label), members in groups.items()]
+    by_suite = list(dict.fromkeys(group.suite for group in found))
+    places = {name: i for suite in by_suite for i, name in enumerate(_tasks(suite))}
+    return sorted(
+        found, key=lambda group: (by_suite.index(group.suite), places.get(group.task, len(places)))
+    )
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
@@ -108,6 +118,10 @@ def labels(runs: Sequence[Run]) -> list[str]:
         )
         for run, each in zip(runs, settings, strict=True)
     ]
+
+
+def _tasks(suite: str) -> list[str]:
+    return environments.list_tasks(suite) if suite in environments.SUITES else []
 
 
 def _settings(run: Run) -> dict[str, str]:

@@ -60,7 +60,7 @@ class Section:
 
     Attributes:
       title: its heading.
-      parts: its tables, figures and paragraphs (texts), from top to bottom.
+      parts: its tables, figures and headings (texts), from top to bottom.
     """
 
     title: str

@@ -62,7 +62,13 @@ def style() -> AbstractContextManager:
     """While this is entered, figures are drawn and written in the style of all."""
     import matplotlib
 
-    return matplotlib.rc_context(_STYLE)
+    # From the defaults: what a user, or bsuite when it is imported, has set is not part of it.
+    defaults = {
+        name: value
+        for name, value in matplotlib.rcParamsDefault.items()
+        if not name.startswith("backend")
+    }
+    return matplotlib.rc_context({**defaults, **_STYLE})
 
 
 def palette(groups: Sequence[Group]) -> dict[str, str]:
@@ -162,7 +168,7 @@ def final_scores(suite: str, groups: Sequence[Group], colours: Mapping[str, str]
                 for each in suites.reference(task).published
                 if each.measure == "return"
             ]
-    figure, axes = new_figure(0.8 + 0.17 * (len(rows) + len(tasks)))
+    figure, axes = new_figure(0.8 + 0.12 * (len(rows) + len(tasks)))
     y, ticks = 0.0, []
     for task in tasks:
         here = [row for row in rows if row[0] == task]

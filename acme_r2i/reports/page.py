@@ -22,17 +22,17 @@ p { margin: .4rem 0; max-width: 46rem; }
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; margin: .75rem 0; }
 a { color: #0b5cad; }
 .note { color: #555; font-size: .85rem; }
-.scroll { overflow-x: auto; border: 1px solid #e3e3e3; border-radius: .4rem; }
+.scroll { overflow: auto; max-height: 36rem; border: 1px solid #e3e3e3; border-radius: .4rem; }
 table { border-collapse: collapse; font-size: .85rem; width: 100%;
   font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: .35rem .6rem; text-align: left; vertical-align: top; }
-th { background: #f5f5f5; font-weight: 600; }
+th { background: #f5f5f5; font-weight: 600; position: sticky; top: 0; }
 th, td.number { white-space: nowrap; }
-td.number { text-align: right; }
+th.number, td.number { text-align: right; }
 td.wide { min-width: 15rem; }
 td.command { font-family: ui-monospace, monospace; min-width: 32rem; }
 tr + tr td { border-top: 1px solid #eee; }
-.figures { display: grid; gap: 1.25rem 1rem; margin-top: 1.25rem; align-items: start;
+.figures { display: grid; gap: 1.25rem 1rem; margin-top: 1rem; align-items: start;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
 figure { margin: 0; min-width: 0; }
 figcaption { font-weight: 600; font-size: .95rem; margin-bottom: .2rem; }
@@ -88,7 +88,7 @@ def _parts(parts: Iterable[Table | Picture | str]) -> Iterable[str]:
         elif isinstance(part, Table):
             yield _table(part)
         else:
-            yield f"<p>{html.escape(part)}</p>"
+            yield f"<h3>{html.escape(part)}</h3>"
     if in_grid:
         yield "</div>"
 
@@ -107,7 +107,13 @@ def _picture(picture: Picture) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in table.header)
+    kinds = (_kinds(row[i] for row in table.rows) for i in range(len(table.header)))
+    head = "".join(
+        f'<th class="number">{html.escape(name)}</th>'
+        if kind <= {"number"}
+        else f"<th>{html.escape(name)}</th>"
+        for name, kind in zip(table.header, kinds, strict=True)
+    )
     rows = (f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.rows)
     return (
         f'<h3>{html.escape(table.title)}</h3><div class="scroll" tabindex="0"><table>'
@@ -117,18 +123,23 @@ def _table(table: Table) -> str:
 
 
 def _cell(value: Cell) -> str:
-    if value is None:
-        return '<td class="number">\N{EN DASH}</td>'
-    text = f"{value:,}" if isinstance(value, int) else str(value)
+    kind = _kind(value)
+    text = "\N{EN DASH}" if value is None else f"{value:,}" if isinstance(value, int) else value
+    return f"<td{f' class={kind}' if kind else ''}>{html.escape(str(text))}</td>"
+
+
+def _kind(value: Cell) -> str:
+    """How a cell is set: "number", "command", "wide" (a text that takes lines), or ""."""
+    text = "" if value is None else str(value)
     if text.startswith("r2i "):
-        kind = ' class="command"'
-    elif len(text) > 24:
-        kind = ' class="wide"'
-    elif text[:1].isdigit() or text[:1] in "-\N{EN DASH}":
-        kind = ' class="number"'
-    else:
-        kind = ""
-    return f"<td{kind}>{html.escape(text)}</td>"
+        return "command"
+    if len(text) > 24:
+        return "wide"
+    return "number" if not text or text[0].isdigit() or text[0] in "-\N{EN DASH}" else ""
+
+
+def _kinds(cells: Iterable[Cell]) -> set[str]:
+    return {_kind(cell) for cell in cells}
 
 
 def _note(text: str) -> str:

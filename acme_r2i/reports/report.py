@@ -18,6 +18,9 @@ from acme_r2i.reports.content import Picture, Section, Table, number, write_csv,
 from acme_r2i.reports.foreign import UNKNOWN_TASK
 from acme_r2i.reports.runs import Run, throughput
 
+# Tasks of a suite whose learning curves a page has room for: bsuite has 468.
+MAX_CURVES = 40
+
 # What config.json has of the machine, in the order of the table.
 _MACHINE = ("device", "cpu_cores", "platform", "commit")
 _MAIN_VERSIONS = ("acme_r2i", "python", "jax", "dm-haiku", "dm-acme", "dm-reverb")
@@ -109,9 +112,16 @@ def _suite_section(suite: str, groups: Sequence[Group], colours: dict[str, str])
     parts.append(suites.aggregate_table(suite, groups))
     if suite == "bsuite":
         parts += _bsuite_parts(groups, colours)
+    parts.append("All tasks")
     parts.append(figures.final_scores(suite, groups, colours))
     parts.append(figures.aggregate_scores(suite, suites.aggregates(suite, groups), colours))
-    for task in dict.fromkeys(group.task for group in groups):
+    tasks = list(dict.fromkeys(group.task for group in groups))
+    shown = tasks[:MAX_CURVES]
+    parts.append(
+        "Learning curves"
+        + (f" of the first {len(shown)} of {len(tasks)} tasks" if len(shown) < len(tasks) else "")
+    )
+    for task in shown:
         members = [group for group in groups if group.task == task]
         for by in ("env steps", "hours"):
             parts.append(figures.learning_curves(task, members, colours, by))
@@ -125,6 +135,7 @@ def _bsuite_parts(
     if scores:
         yield bsuite_scores.experiment_table(scores)
         yield bsuite_scores.tag_table(scores)
+        yield "bsuite's figures"
         yield bsuite_figures.bars(scores, colours)
         yield bsuite_figures.radar(scores, colours)
     yield bsuite_figures.success_by_length(groups, colours)
