@@ -33,7 +33,7 @@ class Scores:
     Attributes:
       seeds: how many there are.
       ids: how many of bsuite's ids have results, by experiment.
-      by_experiment: score in [0, 1] of each experiment that has results, in bsuite's order.
+      by_experiment: score in [0, 1] of each experiment that has results enough for bsuite.
       finished: whether all results of an experiment have all of its episodes.
       types: the experiment's first tag.
       by_tag: score of each tag that an experiment with results has.
@@ -67,13 +67,13 @@ def score(groups: Sequence[Group]) -> dict[str, Scores]:
 
 def experiment_table(scores: Mapping[str, Scores]) -> Table:
     """bsuite's score of every experiment, an agent a column."""
+    from bsuite.experiments import summary_analysis
+
     names = ordered_experiments(scores)
     rows = [
         (
             name,
-            next(each.types[name] for each in scores.values() if name in each.types).replace(
-                "_", " "
-            ),
+            summary_analysis.BSUITE_INFO[name].type.replace("_", " "),
             *(_experiment_cell(each, name) for each in scores.values()),
         )
         for name in names
@@ -108,7 +108,7 @@ def ordered_experiments(scores: Mapping[str, Scores]) -> list[str]:
     """The experiments that any agent has results of, in the order of bsuite's figures."""
     from bsuite.experiments import summary_analysis
 
-    there = {name for each in scores.values() for name in each.by_experiment}
+    there = {name for each in scores.values() for name in each.ids}
     # bsuite's own list has no public name.
     return [name for name in summary_analysis._ORDERED_EXPERIMENTS if name in there]
 
@@ -123,20 +123,39 @@ def _score_seeds(seeds: Sequence[Mapping[str, pd.DataFrame]]) -> Scores:
     from bsuite.experiments import summary_analysis
 
     frames = [pd.concat(list(by_id.values()), sort=False) for by_id in seeds]
-    with _older_pandas():
-        tables = [summary_analysis.bsuite_score(frame) for frame in frames]
+    ids = pd.concat(frames).groupby("bsuite_env").bsuite_id.nunique()
+    tables = [table for table in map(_score_frame, frames) if table is not None]
+    counts = {name: int(count) for name, count in ids.items()}
+    if not tables:
+        return Scores(len(seeds), counts, {}, {}, {}, {})
     tags = [summary_analysis.ave_score_by_tag(table, []) for table in tables]
     experiments = pd.concat(tables).groupby("bsuite_env")
-    ids = pd.concat(frames).groupby("bsuite_env").bsuite_id.nunique()
     by_tag = pd.concat(tags).groupby("tag").score.mean().dropna()
     return Scores(
         seeds=len(seeds),
-        ids={name: int(count) for name, count in ids.items()},
+        ids=counts,
         by_experiment={name: float(each) for name, each in experiments.score.mean().items()},
         finished={name: bool(each) for name, each in experiments.finished.all().items()},
         types={name: str(each) for name, each in experiments.type.first().items()},
         by_tag={name: float(each) for name, each in by_tag.items()},
     )
+
+
+def _score_frame(frame: pd.DataFrame) -> pd.DataFrame | None:
+    """bsuite's scores of one set of results; None if there is none.
+
+    An experiment at a time: some of bsuite's functions fail, in ways of their own, on results that
+    have few episodes yet, and the others' scores are not to go with them.
+    """
+    import pandas as pd
+    from bsuite.experiments import summary_analysis
+
+    tables = []
+    with _older_pandas():
+        for _, results in frame.groupby("bsuite_env"):
+            with contextlib.suppress(Exception):
+                tables.append(summary_analysis.bsuite_score(results))
+    return pd.concat(tables, ignore_index=True) if tables else None
 
 
 @contextlib.contextmanager
@@ -188,7 +207,7 @@ def _bsuite_id(run: Run) -> str:
 
 def _experiment_cell(scores: Scores, name: str) -> str | None:
     if name not in scores.by_experiment:
-        return None
+        return f"too few episodes ({scores.ids[name]})" if name in scores.ids else None
     text = number(float(np.round(scores.by_experiment[name], 6)))
     return text if scores.finished[name] else f"{text} ({scores.ids[name]})"
 
