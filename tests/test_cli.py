@@ -28,7 +28,7 @@ TINY = (*TASK, "--preset", "debug", "--env-steps", "100")
 WRONG = {
     ("trian",): (
         "argument COMMAND: invalid choice: 'trian' "
-        "(choose from 'train', 'envs', 'presets', 'imagine')"
+        "(choose from 'train', 'sweep', 'report', 'envs', 'presets', 'imagine')"
     ),
     ("--seed=3",): "unexpected argument '--seed=3'; see r2i --help",
     ("train",): "--env is needed, e.g. --env popgym:RepeatPreviousEasy",
