@@ -2,49 +2,18 @@
 
     python -m experiments.plot_runs runs/repeat_previous_easy --figure curve.png
 
-A run is a folder with ``config.json``, ``episodes.csv`` and ``summary.json``; the argument holds
-one folder a run. The curve is the mean return of the last 100 episodes.
+The argument holds one folder a run. The curve is the mean return of the last 100 episodes. This
+draws one picture for a document; ``r2i report`` makes a page of all that there is to see.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import pathlib
-from typing import Any, NamedTuple
 
 import numpy as np
 
-WINDOW_EPISODES = 100
-
-
-class Run(NamedTuple):
-    """One run, as read from its folder; ``env_steps`` and ``returns`` have an entry an episode."""
-
-    summary: dict[str, Any]
-    env_steps: np.ndarray
-    returns: np.ndarray
-
-    @property
-    def curve(self) -> tuple[np.ndarray, np.ndarray]:
-        """Environment steps and the mean return of the last 100 episodes (fewer at the start)."""
-        sums = np.cumsum(np.concatenate([[0.0], self.returns]))
-        ends = np.arange(1, len(self.returns) + 1)
-        begins = np.maximum(0, ends - WINDOW_EPISODES)
-        return self.env_steps, (sums[ends] - sums[begins]) / (ends - begins)
-
-
-def read_run(folder: pathlib.Path) -> Run:
-    """Reads a folder; raises FileNotFoundError if it holds no finished run."""
-    summary = json.loads((folder / "summary.json").read_text())
-    with (folder / "episodes.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    return Run(
-        summary,
-        np.array([int(row["env_steps"]) for row in rows]),
-        np.array([float(row["return"]) for row in rows]),
-    )
+from acme_r2i.reports.runs import Run, is_run, read_run
 
 
 def table(runs: list[Run]) -> str:
@@ -54,13 +23,11 @@ def table(runs: list[Run]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for run in runs:
-        s = run.summary
-        steps, curve = run.curve
-        full = np.arange(len(curve)) >= WINDOW_EPISODES - 1
+        s, curve = run.summary, run.curve
 
-        def first(level: float, full=full, steps=steps, curve=curve) -> str:
-            reached = np.flatnonzero(full & (curve >= level))
-            return f"{steps[reached[0]]:,}" if len(reached) else "-"
+        def first(level: float, curve=curve) -> str:
+            reached = np.flatnonzero(curve.full & (curve.returns >= level))
+            return f"{curve.env_steps[reached[0]]:,}" if len(reached) else "-"
 
         lines.append(
             f"| {s['seed']} | {s['env_steps']:,} | {s['learner_steps']:,} "
@@ -79,8 +46,9 @@ def draw(runs: list[Run], figure: pathlib.Path) -> None:
 
     fig, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for run in runs:
-        steps, curve = run.curve
-        axes.plot(steps, curve, linewidth=1.5, label=f"seed {run.summary['seed']}")
+        curve = run.curve
+        label = f"seed {run.summary['seed']}"
+        axes.plot(curve.env_steps, curve.returns, linewidth=1.5, label=label)
     first = runs[0].summary
     for name, style in (("chance_return", ":"), ("solved_return", "--")):
         if first.get(name) is not None:
@@ -101,10 +69,10 @@ def main() -> None:
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--figure", type=pathlib.Path, help="picture to write (PNG, SVG, PDF)")
     args = parser.parse_args()
-    folders = sorted(path.parent for path in args.folder.glob("*/summary.json"))
-    if not folders:
+    found = [read_run(folder) for folder in sorted(args.folder.glob("*")) if is_run(folder)]
+    runs = [run for run in found if run.summary is not None]
+    if not runs:
         parser.error(f"{args.folder} holds no finished run (a folder with a summary.json)")
-    runs = [read_run(folder) for folder in folders]
     print(table(runs))
     if args.figure:
         draw(runs, args.figure)

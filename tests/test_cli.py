@@ -29,7 +29,8 @@ TINY = (*TASK, "--preset", "debug", "--env-steps", "100")
 WRONG = {
     ("trian",): (
         "argument COMMAND: invalid choice: 'trian' "
-        "(choose from 'train', 'evaluate', 'envs', 'presets', 'imagine', 'export')"
+        "(choose from 'train', 'evaluate', 'sweep', 'report', 'envs', 'presets', 'imagine', "
+        "'export')"
     ),
     ("--seed=3",): "unexpected argument '--seed=3'; see r2i --help",
     ("train",): "--env is needed, e.g. --env popgym:RepeatPreviousEasy",

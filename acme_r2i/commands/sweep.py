@@ -1,0 +1,145 @@
+"""`r2i sweep`: many runs from one file, some at a time."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import pathlib
+import shlex
+from collections.abc import Mapping, Sequence
+
+from acme_r2i.commands.parsing import with_default
+from acme_r2i.launch import env_options, options, overrides, run_folder
+from acme_r2i.launch.agent_kinds import DEFAULT_AGENT
+from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.sweep import INDEX, PlannedRun, read_sweep
+
+_DESCRIPTION = """\
+Trains every environment of a sweep's file with every variant and every seed, some runs at a time.
+Each run has a folder of its own, and its output beside it in a file .log. A run that fails is
+reported, and the others go on. The same command again does what is missing: runs that are done stay
+as they are, interrupted ones go on from their checkpoints.
+"""
+
+_EPILOG = """\
+a sweep's file, e.g. core.toml:
+  envs = ["popgym:RepeatPreviousEasy"]     # * stands for any part of a name
+  seeds = [0, 1, 2]
+  [options]                                # of r2i train, for every run
+  preset = "cpu"
+  env-steps = 50_000
+  [variants.s5]                            # on top of the options
+  [variants.gru]
+  world_model.core.kind = "gru"
+
+  A Python file with a dictionary SWEEP of the same form does as well. Every further argument is an
+  option or a field of r2i train, and wins over the file's.
+
+examples:
+  r2i sweep core.toml --parallel 2 --pin
+  r2i sweep experiments/sweeps/popgym.toml --dry-run
+  r2i sweep experiments/sweeps/bsuite_memory_len.toml --only '*memory_len_5-*' --env-steps 20000
+
+exit code: 0 when all runs are done, 1 if one failed or was left alone, 2 if the sweep cannot be,
+130 after Ctrl-C, 143 after SIGTERM; these two let the runs end as r2i train does.
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the command's parser."""
+    sweep = commands.add_parser(
+        "sweep",
+        help="train many runs from one file",
+        usage="r2i sweep FILE [--parallel N] [--pin] [--out DIR] [--only PATTERN] [--dry-run] "
+        "[--OPTION VALUE ...]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    sweep.set_defaults(run=run)
+    add = sweep.add_argument
+    add("file", metavar="FILE", help="the sweep, a .toml or .py file")
+    add("--parallel", metavar="N", default="1", help=with_default("runs at a time"))
+    add("--pin", action="store_true", help="one core for each run at a time")
+    add("--out", metavar="DIR", help="folder of the runs' folders (default: runs/ and FILE's name)")
+    add("--only", metavar="PATTERN", help="runs whose names match; * stands for any part")
+    add("--dry-run", action="store_true", help="print the commands, and run nothing")
+
+
+def run(typed: argparse.Namespace, others: list[str]) -> int:
+    """Runs the sweep; returns the exit code."""
+    parallel = options.whole_number("--parallel", typed.parallel, 1)
+    path = pathlib.Path(typed.file)
+    out = pathlib.Path(typed.out) if typed.out else pathlib.Path("runs") / path.stem
+    runs = read_sweep(path, _hyphens(overrides.parse_assignments(others)))
+    if typed.only:
+        runs = [each for each in runs if fnmatch.fnmatchcase(each.name, typed.only)]
+        if not runs:
+            raise UsageError(f"no run of {path} has a name like {typed.only!r}")
+    for each in runs:
+        _check(each)
+    arguments = {each.name: each.arguments(out / each.name) for each in runs}
+    if typed.dry_run:
+        for name, each in arguments.items():
+            print(shlex.join(["r2i", "train", *each, "--workdir", str(out / name)]))
+        return 0
+    from acme_r2i.launch.runner import Runner
+    from acme_r2i.launch.stopping import StopSignals
+    from acme_r2i.launch.sweep_overview import Overview
+
+    runner = Runner(arguments, out, parallel=parallel, pin=typed.pin)
+    _write_index(out, path, runs, arguments)
+    with StopSignals() as stop, Overview(runner.jobs) as overview:
+        runner.run(overview.changed, overview.poll, lambda: stop.received is not None)
+    if stop.received is not None and not runner.whole:
+        return stop.exit_code
+    return 0 if runner.whole else 1
+
+
+def _hyphens(assignments: Mapping[str, str]) -> dict[str, str]:
+    """Options of the command have hyphens again, which the reading of fields has turned."""
+    names = {name.replace("-", "_"): name for name in options.OPTION_NAMES}
+    return {names.get(name, name): text for name, text in assignments.items()}
+
+
+def _check(planned: PlannedRun) -> None:
+    """Finds what is wrong with task, preset or fields before any run is started."""
+    fields = [
+        f"--{name}={text}"
+        for name, text in planned.options.items()
+        if name not in options.OPTION_NAMES
+    ]
+    try:
+        fields, suite_options = env_options.split(fields)
+        options.make_config(
+            planned.options.get("preset", options.DEFAULT_PRESET),
+            planned.env,
+            fields,
+            agent=planned.options.get("agent", DEFAULT_AGENT),
+            core=planned.options.get("core"),
+        )
+        env_options.read(planned.env, suite_options)
+    except UsageError as error:
+        raise UsageError(f"run {planned.name}: {error}") from None
+
+
+def _write_index(
+    out: pathlib.Path,
+    path: pathlib.Path,
+    runs: Sequence[PlannedRun],
+    arguments: Mapping[str, Sequence[str]],
+) -> None:
+    """Writes which run is what, beside what is there from another part of the sweep."""
+    index = out / INDEX
+    known = json.loads(index.read_text())["runs"] if index.exists() else {}
+    known |= {
+        each.name: {
+            "env": each.env,
+            "variant": each.variant,
+            "seed": each.seed,
+            "arguments": arguments[each.name],
+        }
+        for each in runs
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    run_folder.write_json(index, {"file": str(path), "runs": known})

@@ -1,0 +1,206 @@
+"""`r2i report`: from folders of runs to a page, and to files of its figures and tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from acme_r2i import __version__
+from acme_r2i.reports import bsuite_figures, bsuite_scores, figures, suites
+from acme_r2i.reports import page as pages
+from acme_r2i.reports.collection import Group, find_runs, group_runs
+from acme_r2i.reports.commands import train_command
+from acme_r2i.reports.content import Picture, Section, Table, number, write_csv, write_png
+from acme_r2i.reports.foreign import UNKNOWN_TASK
+from acme_r2i.reports.runs import Run, throughput
+
+# Tasks of a suite whose learning curves a page has room for: bsuite has 468.
+MAX_CURVES = 40
+
+# What config.json has of the machine, in the order of the table.
+_MACHINE = ("device", "cpu_cores", "platform", "commit")
+_MAIN_VERSIONS = ("acme_r2i", "python", "jax", "dm-haiku", "dm-acme", "dm-reverb")
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What there is to say of some runs.
+
+    Attributes:
+      title: of the page.
+      introduction: paragraphs that come first.
+      sections: the rest.
+    """
+
+    title: str
+    introduction: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+    def write_page(self, path: pathlib.Path) -> None:
+        """Writes the page as one HTML file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with figures.style():
+            path.write_text(pages.render(self.title, self.introduction, self.sections))
+
+    def export(self, folder: pathlib.Path) -> list[pathlib.Path]:
+        """Writes every figure as PNG and CSV, and every table as CSV; returns the files."""
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        with figures.style():
+            for part in (part for section in self.sections for part in section.parts):
+                if isinstance(part, Picture):
+                    written += [write_png(part, folder), write_csv(part.data, folder)]
+                elif isinstance(part, Table):
+                    written.append(write_csv(part, folder))
+        return written
+
+
+def make_report(
+    places: Iterable[str | os.PathLike],
+    *,
+    title: str = "Runs of r2i",
+    task: str = UNKNOWN_TASK,
+) -> Report:
+    """Reads runs and makes a report of them.
+
+    Args:
+      places: see ``collection.find_runs``.
+      title: of the page.
+      task: of logs that do not name theirs.
+
+    Raises:
+      UsageError: if there are no runs at a place.
+    """
+    runs = list({run_key(run): run for run in find_runs(places, task)}.values())
+    groups = group_runs(runs)
+    colours = figures.palette(groups)
+    with figures.style():
+        sections = [_suite_section(suite, members, colours) for suite, members in _by_suite(groups)]
+    sections += [Section("Speed", [_speed_table(groups)]), _provenance(groups)]
+    states = Counter(run.state for run in runs)
+    introduction = (
+        f"{len(runs)} run{'s' * (len(runs) > 1)} of {len({r.task for r in runs})} task"
+        f"{'s' * (len({r.task for r in runs}) > 1)}: "
+        + ", ".join(f"{count} {state}" for state, count in states.items())
+        + f". Written by acme_r2i {__version__} on {time.strftime('%Y-%m-%d')}.",
+    )
+    return Report(title, introduction, tuple(sections))
+
+
+def run_key(run: Run) -> tuple[pathlib.Path, str]:
+    """Tells runs apart, also if a folder was named twice."""
+    return run.folder.resolve(), run.task
+
+
+def _by_suite(groups: Sequence[Group]) -> list[tuple[str, list[Group]]]:
+    by_suite: dict[str, list[Group]] = {}
+    for group in groups:
+        by_suite.setdefault(group.suite, []).append(group)
+    return list(by_suite.items())
+
+
+def _suite_section(suite: str, groups: Sequence[Group], colours: dict[str, str]) -> Section:
+    parts: list[Table | Picture | None] = [suites.final_table(suite, groups)]
+    if suite == "popgym":
+        parts.append(suites.popgym_table(groups))
+    if suite == "memory_maze":
+        parts.append(suites.memory_maze_table(groups))
+    parts.append(suites.aggregate_table(suite, groups))
+    if suite == "bsuite":
+        parts += _bsuite_parts(groups, colours)
+    parts.append("All tasks")
+    parts.append(figures.final_scores(suite, groups, colours))
+    parts.append(figures.aggregate_scores(suite, suites.aggregates(suite, groups), colours))
+    tasks = list(dict.fromkeys(group.task for group in groups))
+    shown = tasks[:MAX_CURVES]
+    parts.append(
+        "Learning curves"
+        + (f" of the first {len(shown)} of {len(tasks)} tasks" if len(shown) < len(tasks) else "")
+    )
+    for task in shown:
+        members = [group for group in groups if group.task == task]
+        for by in ("env steps", "hours"):
+            parts.append(figures.learning_curves(task, members, colours, by))
+    return Section(suites.title(suite), [part for part in parts if part is not None])
+
+
+def _bsuite_parts(
+    groups: Sequence[Group], colours: dict[str, str]
+) -> Iterator[Table | Picture | None]:
+    scores = bsuite_scores.score(groups)
+    if scores:
+        yield bsuite_scores.experiment_table(scores)
+        yield bsuite_scores.tag_table(scores)
+        yield "bsuite's figures"
+        yield bsuite_figures.bars(scores, colours)
+        yield bsuite_figures.radar(scores, colours)
+    yield bsuite_figures.success_by_length(groups, colours)
+    yield bsuite_figures.success_by_delay(groups, colours)
+
+
+def _speed_table(groups: Sequence[Group]) -> Table:
+    rows = []
+    for group in groups:
+        speeds = [speed for speed in map(throughput, group.runs) if speed is not None]
+        if not speeds:
+            continue
+        hours = [run.metrics[-1]["wall_seconds"] / 3600 for run in group.runs if run.metrics]
+        count = len(speeds)
+        rows.append(
+            (
+                group.task,
+                group.label,
+                count,
+                number(sum(each.env_steps_per_second for each in speeds) / count),
+                number(sum(each.updates_per_second for each in speeds) / count),
+                number(sum(each.milliseconds_per_update for each in speeds) / count),
+                number(sum(hours) / len(hours)),
+            )
+        )
+    header = (
+        "task",
+        "agent",
+        "runs",
+        "env steps/s",
+        "updates/s",
+        "ms per update",
+        "hours",
+    )
+    note = (
+        "Between the first update, which is compiled, and the last line of metrics; means over "
+        "runs. The environment steps between two updates are part of the time of an update."
+    )
+    return Table("speed", "Throughput while learning", header, rows, note)
+
+
+def _provenance(groups: Sequence[Group]) -> Section:
+    """What was run, where and when."""
+    commands, machines = [], Counter()
+    for group in groups:
+        for run in group.runs:
+            if run.source:
+                commands.append((str(run.folder), "", run.state, f"read from {run.source}", None))
+                continue
+            config = run.config
+            started = str(config.get("started", ""))
+            commands.append((str(run.folder), run.seed, run.state, train_command(config), started))
+            versions = config.get("versions", {})
+            machines[
+                (
+                    *(str(config.get(name, "")) or None for name in _MACHINE),
+                    ", ".join(
+                        f"{name} {versions[name]}" for name in _MAIN_VERSIONS if name in versions
+                    ),
+                )
+            ] += 1
+    header = ("folder", "seed", "state", "command", "started")
+    parts = [Table("commands", "Commands", header, commands)]
+    if machines:
+        rows = [(count, *key) for key, count in machines.items()]
+        header = ("runs", *(name.replace("_", " ") for name in _MACHINE), "versions")
+        parts.append(Table("machines", "Machines and versions", header, rows))
+    return Section("How these runs were made", parts)

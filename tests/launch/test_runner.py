@@ -1,0 +1,133 @@
+"""Runs come from processes of their own; what is done is not done again, what fails is said."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+
+import pytest
+
+from acme_r2i import cli
+from acme_r2i.launch import run_states, sweep_overview
+from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.run_states import Left, Standing
+from acme_r2i.launch.runner import Runner, State
+from acme_r2i.reports import collection
+
+SWEEP = """
+envs = ["popgym:RepeatPreviousEasy"]
+[options]
+preset = "debug"
+env-steps = 120
+[variants.good]
+[variants.bad]
+env-max-restarts = "none"
+[variants.cut]
+"""
+
+
+def test_a_failed_run_does_not_stop_the_others(tmp_path, capsys):
+    file, out = tmp_path / "three.toml", tmp_path / "out"
+    file.write_text(SWEEP)
+    name = "popgym_RepeatPreviousEasy-{}-seed0"
+    cut = out / name.format("cut")
+    cut.mkdir(parents=True)
+    (cut / "config.json").write_text("{}")
+    arguments = ["sweep", str(file), "--out", str(out), "--pin", "--parallel", "1"]
+    assert cli.main(arguments) == 1
+    lines = capsys.readouterr().out
+    assert f"{name.format('good')}: done" in lines
+    assert f"{name.format('bad')}: failed (exit code 2, see " in lines
+    assert "--env-max-restarts takes a whole number, got 'none'" in lines
+    assert f"{name.format('cut')}: left alone ({cut} holds a run that was cut short" in lines
+    assert list(cut.iterdir()) == [cut / "config.json"]
+
+    log = (out / f"{name.format('good')}.log").read_bytes()
+    assert cli.main([*arguments, "--only", "*good*"]) == 0
+    assert f"{name.format('good')}: done (already done)" in capsys.readouterr().out
+    assert (out / f"{name.format('good')}.log").read_bytes() == log
+
+    (run,) = collection.find_runs([out / name.format("good")])
+    assert (run.variant, run.state, run.env_steps) == ("good", "done", 120)
+    assert run_states.standing(run.folder) == Standing(120, 120, pytest.approx(run.final))
+
+
+@pytest.mark.slow
+def test_a_stopped_sweep_ends_its_runs_and_starts_no_other(tmp_path):
+    common = ["--env", "popgym:RepeatPreviousEasy", "--preset", "debug", "--env-steps", "4000000"]
+    runner = Runner({"first": common, "second": common}, tmp_path, parallel=1)
+
+    def is_learning():
+        return (run_states.standing(tmp_path / "first").env_steps or 0) > 0
+
+    runner.run(should_stop=is_learning)
+    assert [job.state for job in runner.jobs.values()] == [State.STOPPED, State.STOPPED]
+    assert runner.jobs["second"].note == "not started" and not (tmp_path / "second").exists()
+    assert not runner.whole and runner.ended
+
+
+def test_a_killed_run_is_failed(tmp_path):
+    runner = Runner({"only": ["--env", "popgym:RepeatPreviousEasy"]}, tmp_path)
+    killed = []
+
+    def kill():
+        for process, _ in runner._processes.values():
+            if not killed:
+                killed.append(process.pid)
+                os.kill(process.pid, signal.SIGKILL)
+
+    runner.run(on_poll=kill)
+    assert killed and runner.jobs["only"].state is State.FAILED
+    assert runner.jobs["only"].note.startswith("signal SIGKILL, see ")
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ({}, Left.NOTHING),
+        ({"run.log": ""}, Left.NOTHING),
+        ({"summary.json": "{}"}, Left.DONE),
+        ({"config.json": "{}"}, Left.CUT_SHORT),
+        ({"config.json": "{}", "checkpoints/000000000500/counters.json": ""}, Left.RESUMABLE),
+        ({"summary.json": '{"interrupted": true}'}, Left.CUT_SHORT),
+        ({"summary.json": '{"interrupted": true}', "checkpoints/1/a": ""}, Left.RESUMABLE),
+        ({"summary.json": '{"interrupted": false}', "checkpoints/1/a": ""}, Left.DONE),
+    ],
+)
+def test_what_is_to_be_done_about_a_folder(tmp_path, files, left):
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert run_states.what_is_left(tmp_path) is left
+
+
+def test_more_pinned_runs_than_cores_are_refused(tmp_path):
+    cores = len(os.sched_getaffinity(0))
+    with pytest.raises(UsageError, match=f"{cores + 1} runs at a time cannot be pinned"):
+        Runner({}, tmp_path, parallel=cores + 1, pin=True)
+
+
+def test_the_table_has_state_steps_and_return(tmp_path):
+    for name in ("ended", "halfway"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({"env_steps": 2000}))
+        line = {"env_steps": 1000, "episode/mean_return_last_100": 0.25}
+        text = f'{json.dumps(line)}\n{{"env_st'  # what is being written
+        (tmp_path / name / "metrics.jsonl").write_text(text)
+    (tmp_path / "ended" / "summary.json").write_text("{}")
+    runner = Runner({"ended": [], "halfway": [], "later": []}, tmp_path)
+    runner.jobs["halfway"].state = State.RUNNING
+    import rich.console
+
+    screen = rich.console.Console(file=io.StringIO(), width=100)
+    screen.print(sweep_overview.Overview(runner.jobs, io.StringIO()).table())
+    lines = [line.split() for line in screen.file.getvalue().splitlines()]
+    assert lines[1:] == [
+        ["halfway", "running", "1,000", "(50%)", "0.250"],
+        ["later", "waiting"],
+        ["ended", "done", "1,000", "(50%)", "0.250"],
+        ["1", "waiting,", "1", "running,", "1", "done"],
+    ]

@@ -1,0 +1,173 @@
+"""What a sweep's file says: the runs it names, and how it answers what cannot be."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from acme_r2i import cli
+from acme_r2i.launch import sweep
+from acme_r2i.launch.errors import UsageError
+
+TOML = """
+envs = ["popgym:RepeatPrevious*", "popgym:RepeatFirstEasy"]
+seeds = [0, 3]
+
+[options]
+preset = "cpu"
+env-steps = 2_000
+world_model.core = { kind = "s5", layers = 2 }
+
+[variants.whole]
+[variants.small]
+preset = "cpu,tiny"
+world_model.core.layers = 1
+"""
+ONE = {"envs": ["popgym:RepeatPreviousEasy"]}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "memory.toml"
+    path.write_text(TOML)
+    return path
+
+
+def test_the_grid_is_environments_variants_and_seeds(file):
+    runs = sweep.read_sweep(file)
+    assert len(runs) == 4 * 2 * 2
+    assert [run.name for run in runs[:3]] == [
+        "popgym_RepeatPreviousEasy-whole-seed0",
+        "popgym_RepeatPreviousEasy-small-seed0",
+        "popgym_RepeatPreviousMedium-whole-seed0",
+    ]
+    assert [run.env for run in runs[6:8]] == ["popgym:RepeatFirstEasy"] * 2
+    assert {run.seed for run in runs[:8]} == {0} and {run.seed for run in runs[8:]} == {3}
+
+
+def test_a_variant_wins_over_the_options_and_the_command_over_both(file, tmp_path):
+    run = sweep.read_sweep(file, {"env-steps": "300"})[1]
+    assert run.options == {
+        "preset": "cpu,tiny",
+        "env-steps": "300",
+        "world_model.core.kind": "s5",
+        "world_model.core.layers": "1",
+    }
+    arguments = run.arguments(tmp_path / "here")
+    assert arguments[:4] == ["--env", "popgym:RepeatPreviousEasy", "--seed", "0"]
+    assert arguments[-2:] == ["--world_model.core.layers", "1"]
+
+
+def test_options_may_name_the_runs_folder(tmp_path):
+    options = {"env": {"results_dir": "{run}/results"}}
+    (run,) = sweep.plan({"envs": ["bsuite:memory_len"], "options": options})
+    assert run.name == "bsuite_memory_len_0-seed0"
+    expected = ["--env.results_dir", str(tmp_path / "here" / "results")]
+    assert run.arguments(tmp_path / "here")[-2:] == expected
+
+
+def test_a_python_file_says_the_same(file, tmp_path):
+    python = tmp_path / "memory.py"
+    python.write_text(f"import tomllib\nSWEEP = tomllib.loads({TOML!r})\n")
+    assert sweep.read_sweep(python) == sweep.read_sweep(file)
+
+
+def test_values_are_texts_as_on_a_command_line():
+    options = {"a": True, "b": [0.1, 2], "c": 1e-3, "d": {"e": "none"}}
+    (run,) = sweep.plan({**ONE, "options": options})
+    assert run.options == {"a": "true", "b": "0.1,2", "c": "0.001", "d.e": "none"}
+    assert run.name == "popgym_RepeatPreviousEasy-seed0"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "envs must be a list such as"),
+        ({**ONE, "seed": [1]}, "unknown key 'seed'; a sweep has envs, seeds, options, variants"),
+        ({**ONE, "seeds": [0, 0]}, "it has the run popgym_RepeatPreviousEasy-seed0 twice"),
+        ({**ONE, "seeds": [0.5]}, "seeds must be a list such as"),
+        ({**ONE, "seeds": []}, "seeds must be a list such as"),
+        ({**ONE, "options": {"seed": 1}}, "options has seed, which the sweep decides itself"),
+        ({**ONE, "variants": {"a": 1}}, "variants.a must be a table of options"),
+        ({"envs": ["popgym:Chess*"]}, "no task's name matches 'popgym:Chess.'"),
+        ({"envs": ["popgim:Chess*"]}, "unknown suite 'popgim'"),
+        ({"envs": ["popgym:RepeatPreviousEsy"]}, "did you mean popgym:RepeatPreviousEasy"),
+    ],
+)
+def test_what_is_no_sweep_is_refused(content, message):
+    with pytest.raises(UsageError, match=message):
+        sweep.plan(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "envs: []", "a sweep is a file that ends in .toml or .py, got "),
+        ("a.toml", "envs = [", "a.toml is not TOML: "),
+        ("a.py", "sweep = 1", "a.py has no dictionary named SWEEP"),
+        ("a.toml", "seeds = [1]", "a.toml: envs must be a list such as"),
+        ("a.toml", None, "a.toml cannot be read: No such file"),
+        (
+            "a.toml",
+            'envs = ["bsuite:catch"]\noptions.world_model.core.knd = "gru"',
+            "run bsuite_catch_0-seed0: unknown field --world_model.core.knd",
+        ),
+        (
+            "a.toml",
+            'envs = ["bsuite:catch"]\noptions.preset = "popgim"',
+            "run bsuite_catch_0-seed0: unknown preset 'popgim'",
+        ),
+        (
+            "a.toml",
+            'envs = ["popgym:RepeatPreviousEasy"]\noptions.env.size = 3',
+            "run popgym_RepeatPreviousEasy-seed0: suite popgym has no option --env.size",
+        ),
+    ],
+)
+def test_a_wrong_file_is_answered_before_anything_runs(
+    tmp_path, monkeypatch, capsys, name, text, message
+):
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    assert cli.main(["sweep", name]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_prints_commands_that_can_be_run(file, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = [
+        "sweep",
+        str(file),
+        "--dry-run",
+        "--only",
+        "*PreviousEasy-small*",
+        "--log-every",
+        "50",
+    ]
+    assert cli.main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and not (tmp_path / "runs").exists()
+    words = shlex.split(lines[0])
+    assert words[:2] == ["r2i", "train"]
+    options = dict(zip(words[2::2], words[3::2], strict=True))
+    folder = "runs/memory/popgym_RepeatPreviousEasy-small-seed0"
+    assert options["--workdir"] == folder and options["--log-every"] == "50"
+    assert cli.main(["sweep", str(file), "--only", "x"]) == 2
+
+
+def test_the_index_says_what_each_run_is(file, monkeypatch, tmp_path):
+    """It is written before the runs; these are all done, so nothing is trained here."""
+    out = tmp_path / "out"
+    names = [run.name for run in sweep.read_sweep(file)]
+    for name in names:
+        (out / name).mkdir(parents=True)
+        (out / name / "summary.json").write_text("{}")
+    assert cli.main(["sweep", str(file), "--out", str(out), "--only", "*Easy*"]) == 0
+    assert cli.main(["sweep", str(file), "--out", str(out), "--only", "*Hard*"]) == 0
+    runs = json.loads((out / "sweep.json").read_text())["runs"]
+    assert set(runs) == {name for name in names if "Easy" in name or "Hard" in name}
+    assert runs["popgym_RepeatPreviousHard-small-seed3"]["variant"] == "small"

@@ -1,0 +1,55 @@
+"""Run folders as training writes them, with numbers that a test has chosen."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from acme_r2i.launch import options
+from acme_r2i.launch.run_folder import RunFolder
+from acme_r2i.launch.train import describe_run
+
+
+def write_run(
+    folder: pathlib.Path,
+    returns: Sequence[float],
+    *,
+    env: str = "popgym:RepeatPreviousEasy",
+    preset: str = "cpu",
+    seed: int = 0,
+    fields: Sequence[str] = (),
+    length: int = 50,
+    ended: bool = True,
+    interrupted: bool = False,
+) -> pathlib.Path:
+    """Writes a run whose episodes have the returns; it does 2 updates and takes 1 s an episode."""
+    made = options.make_options(
+        env=env, preset=preset, seed=str(seed), workdir=str(folder), fields=fields
+    )
+    files = RunFolder(folder, describe_run(made, "a test's device"))
+    for number, value in enumerate(returns, start=1):
+        files.add_episodes([(number * length, number, value, length)])
+        files.add_metrics(
+            {
+                "env_steps": number * length,
+                "episodes": number,
+                "learner_steps": 2 * (number - 1),
+                "wall_seconds": float(number),
+                "episode/mean_return_last_100": value,
+            }
+        )
+    if ended:
+        files.write_summary(
+            {
+                "env": env,
+                "preset": preset,
+                "seed": seed,
+                "env_steps": length * len(returns),
+                "learner_steps": 2 * len(returns),
+                "wall_seconds": float(len(returns)),
+                "interrupted": interrupted,
+                "failure": None,
+            }
+        )
+    files.close()
+    return folder
