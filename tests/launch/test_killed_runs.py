@@ -95,13 +95,8 @@ def test_a_run_that_is_killed_twenty_times_is_a_whole_run(tmp_path, start):
             time.sleep(chance.uniform(0.0, 8.0))
         else:
             # Some checkpoints of its own, so that the next one begins elsewhere.
-            wait_until(
-                lambda least=before + chance.randint(1, 3) * CHECKPOINT_EVERY: (
-                    newest_steps(folder) >= least
-                ),
-                process,
-                log,
-            )
+            least = before + chance.randint(1, 3) * CHECKPOINT_EVERY
+            wait_until(lambda least=least: newest_steps(folder) >= least, process, log)
         if moment == "running":
             time.sleep(chance.uniform(0.0, 0.3))
         elif moment == "saving":
