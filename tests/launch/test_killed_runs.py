@@ -66,12 +66,12 @@ def start(tmp_path):
         process.wait()
 
 
-def wait_until(condition, process, log, seconds=120):
+def wait_until(condition, process, log, poll_seconds=0.02, seconds=600):
     until = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < until, log.read_text()
-        time.sleep(0.0005)
+        time.sleep(poll_seconds)
 
 
 def newest_steps(folder):
@@ -100,7 +100,7 @@ def test_a_run_that_is_killed_twenty_times_is_a_whole_run(tmp_path, start):
         if moment == "running":
             time.sleep(chance.uniform(0.0, 0.3))
         elif moment == "saving":
-            wait_until(unfinished.exists, process, log)
+            wait_until(unfinished.exists, process, log, poll_seconds=0.0005)
             time.sleep(chance.uniform(0.0, 0.02))
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -112,7 +112,7 @@ def test_a_run_that_is_killed_twenty_times_is_a_whole_run(tmp_path, start):
     last, _ = checkpoints.newest(folder)
     env_steps = last.env_steps + 205
     process = start(env_steps, "--allow-config-change")
-    assert process.wait(timeout=180) == 0, log.read_text()
+    assert process.wait(timeout=600) == 0, log.read_text()
     counters = json.loads((last.path / "counters.json").read_text())
     sequences = counters["replay_sizes"]["r2i"]
     assert (

@@ -133,6 +133,7 @@ def test_a_replay_that_comes_back_smaller_is_an_error(run, capsys, monkeypatch):
     assert contents(run.folder) == before
 
 
+@pytest.mark.slow
 def test_sigterm_makes_a_checkpoint_and_the_run_goes_on(tmp_path, capfd, monkeypatch):
     folder = tmp_path / "run"
     add_step = running.Reporter.add_step
@@ -156,6 +157,7 @@ def test_sigterm_makes_a_checkpoint_and_the_run_goes_on(tmp_path, capfd, monkeyp
     assert run.json("summary.json")["env_steps"] == 340
 
 
+@pytest.mark.slow
 def test_updates_that_are_not_finite_are_kept_and_end_the_run(tmp_path, capsys, monkeypatch):
     """From the fifth update on, every batch has a reward that is no number."""
     init = Agent.__init__
@@ -204,6 +206,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_the_checkpoint_before_is_whole(small_disk, run, capfd):
     folder = small_disk / "run"
     shutil.copytree(run.folder, folder)
@@ -221,6 +224,7 @@ def test_a_full_disk_ends_the_run_and_the_checkpoint_before_is_whole(small_disk,
     RunFiles(folder).assert_continuous()
 
 
+@pytest.mark.slow
 def test_r2d2_goes_on_too(tmp_path, capsys):
     """Its learner is Acme's, and its state another."""
     folder, own = tmp_path / "run", ("--agent", "r2d2", "--core", "lstm", "--trace_length", "6")

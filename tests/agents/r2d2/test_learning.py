@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from acme_r2i.agents.r2d2.learning import EndingIterator, MeanLogger
+from acme_r2i.agents.r2d2.learning import EndingIterator, FinitePriorities, MeanLogger
 
 
 def test_metrics_are_means_since_they_were_taken():
@@ -49,3 +49,20 @@ def test_whoever_waits_when_it_is_closed_goes_on_to_wait():
     release.set()
     reader.join(timeout=0.2)
     assert reader.is_alive() and not ended
+
+
+def test_losses_that_are_not_finite_are_in_no_mean():
+    logger = MeanLogger()
+    for loss in (1.0, float("nan"), 3.0, float("inf")):
+        logger.write({"loss": loss})
+    assert logger.take() == {"q/loss": 2.0}
+
+
+def test_only_finite_priorities_reach_replay():
+    class Client:
+        def mutate_priorities(self, table, updates):
+            self.table, self.updates = table, updates
+
+    client = Client()
+    FinitePriorities(client).mutate_priorities("t", {1: 0.5, 2: float("nan"), 3: float("inf")})
+    assert (client.table, client.updates) == ("t", {1: 0.5})
