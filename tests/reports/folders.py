@@ -6,8 +6,9 @@ import pathlib
 from collections.abc import Sequence
 
 from acme_r2i.launch import options
+from acme_r2i.launch.description import describe_machine, describe_options
+from acme_r2i.launch.metrics import Counts
 from acme_r2i.launch.run_folder import RunFolder
-from acme_r2i.launch.train import describe_run
 
 
 def write_run(
@@ -26,7 +27,9 @@ def write_run(
     made = options.make_options(
         env=env, preset=preset, seed=str(seed), workdir=str(folder), fields=fields
     )
-    files = RunFolder(folder, describe_run(made, "a test's device"))
+    files = RunFolder(
+        folder, {**describe_options(made), **describe_machine("a test's device")}, Counts()
+    )
     for number, value in enumerate(returns, start=1):
         files.add_episodes([(number * length, number, value, length)])
         files.add_metrics(

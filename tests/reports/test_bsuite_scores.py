@@ -16,6 +16,8 @@ from tests.reports.folders import write_run
 
 # mnist needs files that bsuite downloads.
 EXPERIMENTS = [name for name in environments.bsuite.EXPERIMENTS if "mnist" not in name]
+# One at least of every kind, with short episodes.
+QUICK = ["bandit_noise", "catch", "catch_noise", "catch_scale", "deep_sea", "memory_len"]
 LONG = ("cartpole", "mountain_car", "discounting_chain")
 
 
@@ -30,14 +32,18 @@ def play(bsuite_id, folder, *, episodes, seed):
             timestep = environment.step(sample_action(environment.action_spec(), rng))
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """Results of a random agent: two ids of every experiment, and a second seed of three."""
-    folder = tmp_path_factory.mktemp("random")
-    for name in EXPERIMENTS:
+def play_all(names, folder):
+    for name in names:
         for setting in (0, 3):
             episodes = 1 if name.startswith(LONG) else 102
-            play(f"{name}/{setting}", folder / "0", episodes=episodes, seed=0)
+            play(f"{name}/{setting}", folder, episodes=episodes, seed=0)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Results of a random agent: two ids of some experiments, and a second seed of three ids."""
+    folder = tmp_path_factory.mktemp("random")
+    play_all(QUICK, folder / "0")
     for bsuite_id in ("catch/0", "catch_noise/0", "bandit_noise/3"):
         play(bsuite_id, folder / "1", episodes=102, seed=1)
     return folder
@@ -55,17 +61,28 @@ def own_scores(folder, monkeypatch):
     return scores.set_index("bsuite_env"), tags.set_index("tag").score.dropna()
 
 
-def test_scores_are_bsuites_own(results, monkeypatch):
-    groups = group_runs(list(find_runs([f"random={results / '0'}"])))
-    ours = bsuite_scores.score(groups)["random"]
-    theirs, tags = own_scores(results / "0", monkeypatch)
-    assert set(ours.by_experiment) == set(EXPERIMENTS)
+def assert_scores_are_bsuites_own(folder, names, monkeypatch):
+    ours = bsuite_scores.score(group_runs(list(find_runs([f"random={folder}"]))))["random"]
+    theirs, tags = own_scores(folder, monkeypatch)
+    assert set(ours.by_experiment) == set(names)
     assert ours.by_experiment == pytest.approx(theirs.score.to_dict())
     assert any(0 < value < 1 for value in ours.by_experiment.values())
-    assert ours.by_tag == pytest.approx(tags.to_dict()) and len(tags) == 7
+    assert ours.by_tag == pytest.approx(tags.to_dict())
     assert ours.finished == theirs.finished.to_dict() and not any(ours.finished.values())
     assert ours.types == theirs["type"].to_dict()
     assert not hasattr(pd.Series, "append")
+    return ours
+
+
+def test_scores_are_bsuites_own(results, monkeypatch):
+    assert_scores_are_bsuites_own(results / "0", QUICK, monkeypatch)
+
+
+@pytest.mark.slow
+def test_scores_of_every_experiment_are_bsuites_own(tmp_path, monkeypatch):
+    play_all(EXPERIMENTS, tmp_path)
+    ours = assert_scores_are_bsuites_own(tmp_path, EXPERIMENTS, monkeypatch)
+    assert len(ours.by_tag) == 7
 
 
 def test_seeds_are_scored_by_themselves(results, monkeypatch):
