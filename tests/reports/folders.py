@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from acme_r2i.launch import options
 from acme_r2i.launch.description import describe_machine, describe_options
-from acme_r2i.launch.metrics import Counts
+from acme_r2i.launch.metrics import Episode
 from acme_r2i.launch.run_folder import RunFolder
 
 
@@ -27,11 +27,10 @@ def write_run(
     made = options.make_options(
         env=env, preset=preset, seed=str(seed), workdir=str(folder), fields=fields
     )
-    files = RunFolder(
-        folder, {**describe_options(made), **describe_machine("a test's device")}, Counts()
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    files = RunFolder(folder, {**describe_options(made), **describe_machine("a test's device")})
     for number, value in enumerate(returns, start=1):
-        files.add_episodes([(number * length, number, value, length)])
+        files.add_episodes([Episode(number * length, number, value, length)])
         files.add_metrics(
             {
                 "env_steps": number * length,
