@@ -30,7 +30,7 @@ def play(bsuite_id, folder, *, episodes, seed):
         timestep = environment.reset()
         while not timestep.last():
             action = sample_action(environment.action_spec(), rng)
-            # A random agent scores 0 everywhere; arms that pay 0.7 and 0.8 give something to compare.
+            # A random agent scores 0 everywhere; arms that pay 0.7 and 0.8 score more.
             timestep = environment.step((6, 9)[seed] if bsuite_id.startswith("bandit") else action)
 
 
