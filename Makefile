@@ -7,7 +7,7 @@ ENV = popgym:RepeatPreviousEasy
 PRESET = cpu
 STEPS = 30000
 SEED = 0
-# A fresh folder for every run: the command refuses one that already holds a run.
+# A fresh folder for every run. With the folder of a run that was ended, it goes on there.
 WORKDIR = runs/$(subst /,_,$(subst :,_,$(ENV)))/seed$(SEED)-$(shell date +%Y%m%d-%H%M%S)
 ARGS =
 

@@ -110,10 +110,10 @@ def test_a_run_that_is_killed_twenty_times_is_a_whole_run(tmp_path, start):
     assert in_mid_write >= 4
 
     last, _ = checkpoints.newest(folder)
+    counters = json.loads((last.path / "counters.json").read_text())
     env_steps = last.env_steps + 205
     process = start(env_steps, "--allow-config-change")
     assert process.wait(timeout=600) == 0, log.read_text()
-    counters = json.loads((last.path / "counters.json").read_text())
     sequences = counters["replay_sizes"]["r2i"]
     assert (
         f"resumed     at env step {last.env_steps:,}, learner step "

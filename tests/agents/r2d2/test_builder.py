@@ -191,6 +191,52 @@ def test_it_learns_from_a_real_environment(core):
     jax.tree.map(np.testing.assert_array_equal, used, after)
 
 
+def test_an_update_that_is_not_finite_is_not_made():
+    """The second batch has a reward that is no number; all else goes on."""
+    config = make_config("lstm")
+    environments = [Stream(seed) for seed in range(config.num_environments)]
+    spec = specs.make_environment_spec(environments[0])
+    networks = make_networks(with_previous(spec), config)
+    builder = R2D2Builder(config, networks)
+    with serve(builder, spec) as client:
+        batches = builder.make_dataset_iterator(client)
+
+        def poison():
+            for number, sample in enumerate(batches, 1):
+                if number == 2:
+                    reward = np.array(sample.data.reward)
+                    reward[0, 3] = np.nan
+                    sample = sample._replace(data=sample.data._replace(reward=reward))
+                yield sample
+
+        learner = builder.make_learner(jax.random.PRNGKey(0), networks, poison(), client)
+        actor = builder.make_batched_actor(
+            jax.random.PRNGKey(1),
+            builder.make_policy(networks),
+            learner,
+            adders=[builder.make_adder(client) for _ in environments],
+        )
+        for index, each in enumerate(environments):
+            actor.observe_first(index, each.reset())
+        for _ in range(EPISODE):
+            for index, action in enumerate(actor.select_actions()):
+                actor.observe(index, action, environments[index].step(action))
+        states = []
+        for _ in range(3):
+            learner.step()
+            states.append(learner.save())
+        (skipped,) = learner.take_skipped()
+        assert learner.take_skipped() == []
+        metrics = learner.take_metrics()
+        batches.close()
+        learner.close()
+    first, second, third = (jax.tree.leaves(state.params) for state in states)
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    assert all(np.isfinite(y).all() and np.any(x != y) for x, y in zip(second, third, strict=True))
+    assert skipped.learner_step == 2 and np.isnan(skipped.rows.reward[0, 3])
+    assert np.isfinite(metrics["q/loss"])
+
+
 def test_it_trains_in_acmes_local_layout():
     config = dataclasses.replace(make_config("gru"), num_environments=1)
     environment = wrappers.ObservationActionRewardWrapper(make_environment("bsuite:memory_len/2"))
