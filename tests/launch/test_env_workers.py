@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import reverb
 
-from acme_r2i.agents.r2i import replay
+from acme_r2i.agents.r2i import replay, replay_server
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.agents.r2i.replay_adder import RowAdder
 from acme_r2i.environments import WORKERS, EnvironmentPool
@@ -48,13 +48,16 @@ class RandomActor:
 
 
 class Nothing:
-    """A learner that learns nothing."""
+    """A learner that learns nothing, so no update is ever skipped."""
 
     def step(self):
         pass
 
+    def take_skipped(self, wait=False):
+        return []
 
-class Sampler:
+
+class Sampler(Nothing):
     """A learner that only reads its batches, and gives up when none comes for a while."""
 
     def __init__(self, address, batch_size):
@@ -66,7 +69,7 @@ class Sampler:
 
 @contextlib.contextmanager
 def serve(table):
-    server = replay.start_server([table])
+    server = replay_server.start_server([table])
     try:
         yield server.localhost_client()
     finally:

@@ -11,7 +11,7 @@ from acme import specs
 from acme.adders import reverb as adders_reverb
 
 from acme_r2i.agents.r2d2.replay_adder import DroppingAdder
-from acme_r2i.agents.r2i import replay
+from acme_r2i.agents.r2i import replay, replay_server
 
 LENGTH, PERIOD = 4, 2
 SPEC = specs.EnvironmentSpec(
@@ -37,7 +37,7 @@ def play(adder, episode, steps, ends):
 
 def test_dropped_episodes_leave_their_sequences_and_no_mixed_ones():
     table = adders_reverb.SequenceAdder
-    server = replay.start_server(
+    server = replay_server.start_server(
         [
             reverb.Table.queue(
                 adders_reverb.DEFAULT_PRIORITY_TABLE, 100, signature=table.signature(SPEC)
