@@ -6,6 +6,7 @@ Importing this module imports no JAX; methods say what they import.
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -14,6 +15,9 @@ from acme_r2i.agents.r2d2.config import R2D2Config
 from acme_r2i.agents.r2i import presets as r2i_presets
 from acme_r2i.agents.r2i.config import ReplayConfig, from_dict
 from acme_r2i.agents.r2i.model_config import CoreConfig
+
+# What arrives with an observation: reward, discount, is_first, is_last, in float32.
+_ARRIVAL_NUMBERS = 4
 
 
 class AgentConfig(Protocol):
@@ -88,6 +92,11 @@ class AgentKind(abc.ABC):
 
         It offers ``make_batched_actor`` beside Acme's methods. Imports Acme and TensorFlow.
         """
+
+    def replay_row_bytes(self, spec: Any, networks: Any) -> int:
+        """Bytes of a row as it goes to replay, which Reverb compresses. Imports JAX."""
+        del networks
+        return _bytes((spec.observations, spec.actions)) + 4 * _ARRIVAL_NUMBERS
 
 
 class R2I(AgentKind):
@@ -181,11 +190,22 @@ class R2D2(AgentKind):
         """See AgentKind."""
         return from_dict(data, R2D2Config)
 
+    def replay_row_bytes(self, spec: Any, networks: Any) -> int:
+        """See AgentKind; each row has the core's state."""
+        return super().replay_row_bytes(spec, networks) + _bytes(networks.initial_state(None))
+
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
         """See AgentKind."""
         from acme_r2i.agents.r2d2.policy import make_policy
 
         return make_policy(networks, config, greedy=greedy)
+
+
+def _bytes(tree: Any) -> int:
+    """Of a tree of arrays or of specs of arrays."""
+    import jax
+
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 AGENTS: dict[str, AgentKind] = {kind.name: kind for kind in (R2I(), R2D2())}
