@@ -70,7 +70,7 @@ $(STAMP): requirements.txt pyproject.toml
 	rm -rf $(VENV)
 ifneq ($(UV),)
 	$(UV) venv --quiet --python $(or $(PYTHON),3.11) $(VENV)
-	$(UV) pip sync --quiet --python $(BIN)/python requirements.txt
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 else
 	$(PYTHON) -m venv $(VENV)

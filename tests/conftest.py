@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,14 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the tests' time would go into XLA's optimisation of programs that run for milliseconds: at
 # level 0 they compile three times faster. A value given from outside comes later, and wins.
 os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
+
+# What one process of the tests has compiled, the others need not: those that a test starts, and
+# those that pytest is spread over, which find the variable set. Programs that take less long to
+# compile than to fetch are not in it.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="jax-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,9 @@
 """The run loop: acting and learning take turns in one thread, at an exact train ratio.
 
+A turn is a batched step and the updates that it makes due. The updates are handed to the device
+when the next turn's actions have been chosen and before they are taken, so it computes while
+environments step and their rows go to replay. So what actions are chosen by is always one turn old.
+
 Units: an environment step is one action taken in one environment, a learner step one update. A
 batched step takes one action in each of the N environments. The order of everything that happens is
 fixed by the numbers of steps and does not depend on time.
@@ -146,8 +150,8 @@ class RunLoop:
           on_episode: called when an episode has ended.
           on_restart: called when an environment has failed and begins anew, with the number of
             steps of the episode that is dropped.
-          on_turn: called after each batched step and all the updates due then: where a run that is
-            resumed can begin.
+          on_turn: called at the end of a turn, when all the updates that are due have been handed
+            to the device: where a run that is resumed can begin.
           on_step: called after that, and between two updates, so that it is called often even where
             they are many.
           on_skipped: called for an update that was not made, soon after.
@@ -182,21 +186,31 @@ class RunLoop:
           RunFailedError: if the policy chooses an action that is not finite.
         """
         self._learn()  # what is due since the time before, if this run goes on in mid-turn
+        stepped = False
         while self.counts.env_steps < env_steps and not self._should_stop():
             self._begin_episodes()
             with self._time.spend("policy"):
                 actions = self._actor.select_actions()
             _check_finite(actions, self.counts)
+            if stepped:
+                # Here, between choosing actions and taking them, so that the device has updates
+                # to compute while the environments step.
+                self._end_turn()
             acting = min(len(self._environments), env_steps - self.counts.env_steps)
             with self._time.spend("environment"):
                 answers = self._environments.step(actions[:acting])
             for index, answer in enumerate(answers):
                 self._take(index, actions[index], answer)
-            self._learn()
-            self._on_turn(self.counts)
-            self._on_step(self.counts)
+            stepped = True
+        if stepped:
+            self._end_turn()
         self._note_skipped(wait=True)
         return self.counts
+
+    def _end_turn(self) -> None:
+        self._learn()
+        self._on_turn(self.counts)
+        self._on_step(self.counts)
 
     def _begin_episodes(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -252,7 +266,7 @@ class RunLoop:
             if self.counts.learner_steps == due:
                 break
             self._on_step(self.counts)
-        # Waiting makes it certain which parameters the next action is chosen with.
+        # Waiting (for the request, not the update) makes it certain which parameters are next.
         with self._time.spend("policy"):
             self._actor.update(wait=True)
 

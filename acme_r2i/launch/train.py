@@ -22,6 +22,7 @@ from acme_r2i import environments
 from acme_r2i.launch import metrics_logs, resuming
 from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.checkpoints import Checkpoints
+from acme_r2i.launch.compilation_cache import use_compilation_cache
 from acme_r2i.launch.description import describe_machine, describe_options
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.metrics import EPISODES_IN_MEAN, metric_names
@@ -54,6 +55,7 @@ def train(options: TrainOptions) -> int:
         envs = stack.enter_context(_make_environments(options, start))
         from acme_r2i.launch import blueprint as blueprint_lib  # imports JAX
 
+        use_compilation_cache(options.workdir)
         blueprint = blueprint_lib.make_blueprint(
             AGENTS[options.agent], options.config, envs.spec, options.env_steps
         )

@@ -118,7 +118,8 @@ def test_updates_due_keep_the_train_ratio_for_ever():
 
 
 def test_the_order_of_turns():
-    """Both environments act, then the updates due are done, then the actor has the parameters."""
+    """Both environments step, the next actions are chosen, the updates due are handed over and the
+    actor has their parameters, then the environments take those actions."""
     loop, recorder = make_loop(lengths=(2, 9))
     loop.run(8)
     turn = [("act",), ("observe", 0, 1, False), ("observe", 1, 1, False)]
@@ -128,8 +129,9 @@ def test_the_order_of_turns():
     ending = [("act",), ("observe", 0, 2, True), ("observe", 1, 2, False)]
     assert recorder.calls[5:8] == ending
     learning = [("learn",), ("fetch", True)]
-    assert recorder.calls[8:14] == [
+    assert recorder.calls[8:] == [
         *(("first", 0), ("act",), ("observe", 0, 3, False), ("observe", 1, 3, False)),
+        *(("act",), *learning, ("observe", 0, 4, True), ("observe", 1, 4, False)),
         *learning,
     ]
 

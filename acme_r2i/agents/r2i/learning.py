@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import collections
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import acme_r2i.acme_compat  # noqa: F401
 
 import acme
 import jax
 import jax.numpy as jnp
-import numpy as np
 from acme.utils import counting, loggers
 from jax import Array
 
 from acme_r2i.agents.r2i.acting import POLICY_VARIABLES
 from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.finite import is_finite, skip_unless_finite
+from acme_r2i.agents.r2i.finite import skip_unless_finite
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.types import Metrics, Params, PyTree, Row, SkippedUpdate
 from acme_r2i.agents.r2i.update import (
@@ -36,11 +36,22 @@ _UNASKED_UPDATES = 1
 _MAX_HELD = 16
 
 
-class _Totals(NamedTuple):
-    """Sums of metrics over the updates that were finite, and the number of these, float32 []."""
+class _Totals:
+    """Sums of metrics over the updates that were finite."""
 
-    sums: Metrics
-    number: Array
+    def __init__(self):
+        self._sums: dict[str, float] = {}
+        self._number = 0
+
+    def add(self, metrics: Mapping[str, float]) -> None:
+        """Adds an update."""
+        self._number += 1
+        for name, value in metrics.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        """Over the updates; {} of none."""
+        return {name: total / self._number for name, total in self._sums.items()}
 
 
 class R2ILearner(acme.Learner):
@@ -93,12 +104,13 @@ class R2ILearner(acme.Learner):
             compiler_options=compiler_options(runs_once=True),
         )
         self._state = initialise(random_key)
+        self._donated: TrainingState | None = None
         self._learner_steps = 0
         # Held from giving a state away to having the next one, so that no other thread copies from
         # a state that has been donated.
         self._lock = threading.Lock()
-        self._totals: _Totals | None = None
-        self._unasked: collections.deque[tuple[SkippedUpdate, Array]] = collections.deque()
+        self._totals = _Totals()
+        self._unasked: collections.deque[SkippedUpdate] = collections.deque()
         self._skipped: collections.deque[SkippedUpdate] = collections.deque(maxlen=_MAX_HELD)
         self._last_step: float | None = None
         self._last_log = time.monotonic()
@@ -112,14 +124,15 @@ class R2ILearner(acme.Learner):
         """Takes the next batch and updates once."""
         rows = next(self._iterator)
         with self._lock:
-            params, rest, metrics = self._update(
-                self._state.params, self._state._replace(params=None), rows
-            )
+            donated = self._state._replace(params=None)
+            params, rest, metrics = self._update(self._state.params, donated, rows)
             self._state = rest._replace(params=params)
-            self._totals, finite = _add(self._totals or _no_totals(metrics), metrics)
             self._learner_steps += 1
-            self._unasked.append((SkippedUpdate(self._learner_steps, rows, metrics), finite))
+            self._unasked.append(SkippedUpdate(self._learner_steps, rows, metrics))
             self._ask(_UNASKED_UPDATES)
+            # Held until the next update is handed to JAX: to let go of an array that was donated
+            # is to wait for the computation that has it.
+            self._donated = donated
         now = time.monotonic()
         elapsed = 0.0 if self._last_step is None else now - self._last_step
         self._last_step = now
@@ -135,11 +148,9 @@ class R2ILearner(acme.Learner):
         metrics, too, so use one or the other.
         """
         with self._lock:
-            totals, self._totals = self._totals, None
-        if totals is None:
-            return {}
-        sums, number = jax.device_get(totals)
-        return {name: float(total / number) for name, total in sums.items()} if number else {}
+            self._ask(0)
+            totals, self._totals = self._totals, _Totals()
+        return totals.means()
 
     def take_skipped(self, wait: bool = False) -> list[SkippedUpdate]:
         """Returns the updates that were not made, once each; of many, the last.
@@ -186,15 +197,21 @@ class R2ILearner(acme.Learner):
         with self._lock:
             self._state = state
             self._learner_steps = int(state.learner_steps)
-            self._totals = None
+            self._totals = _Totals()
             self._unasked.clear()
 
     def _ask(self, unasked: int) -> None:
-        """Finds out of all updates but the last ``unasked`` whether they were finite."""
+        """Finds out of all updates but the last ``unasked`` whether they were finite.
+
+        In Python, since even the smallest computation would wait its turn on a CPU, and whoever
+        asks for it with it, until the update that has just been handed to JAX is done.
+        """
         while len(self._unasked) > unasked:
-            update, finite = self._unasked.popleft()
-            if not finite:
-                metrics = {name: float(x) for name, x in jax.device_get(update.metrics).items()}
+            update = self._unasked.popleft()
+            metrics = {name: float(x) for name, x in jax.device_get(update.metrics).items()}
+            if all(map(math.isfinite, metrics.values())):
+                self._totals.add(metrics)
+            else:
                 self._skipped.append(update._replace(metrics=metrics))
 
 
@@ -218,18 +235,6 @@ def jit_update(networks: R2INetworks, config: R2IConfig) -> Callable[..., Any]:
 @jax.jit
 def _copy(tree: PyTree) -> PyTree:
     return jax.tree.map(jnp.copy, tree)
-
-
-def _no_totals(metrics: Metrics) -> _Totals:
-    return _Totals(dict.fromkeys(metrics, np.float32(0)), np.float32(0))
-
-
-@jax.jit
-def _add(totals: _Totals, metrics: Metrics) -> tuple[_Totals, Array]:
-    """Adds an update to the totals, if it was finite, and says whether it was."""
-    finite = is_finite(metrics)
-    sums = jax.tree.map(lambda s, x: s + jnp.where(finite, x, 0), totals.sums, metrics)
-    return _Totals(sums, totals.number + finite), finite
 
 
 def _check_same_shapes(state: TrainingState, own: TrainingState) -> None:
