@@ -14,6 +14,7 @@ from acme_r2i.agents.r2d2.config import R2D2Config
 from acme_r2i.agents.r2i import presets as r2i_presets
 from acme_r2i.agents.r2i.config import ReplayConfig, from_dict
 from acme_r2i.agents.r2i.model_config import CoreConfig
+from acme_r2i.agents.random import config as random_config
 
 
 class AgentConfig(Protocol):
@@ -43,7 +44,7 @@ class AgentKind(abc.ABC):
       name: what `--agent` calls it.
       summary: a few words for the help.
       presets: functions whose docstrings describe them; "cpu" and "debug" are among them.
-      core_field: where its settings have the sequence core.
+      core_field: where its settings have the sequence core; "" if it has none.
       has_core_option: whether `--core NAME` stands for the kind of that field.
     """
 
@@ -82,12 +83,21 @@ class AgentKind(abc.ABC):
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
         """The ``PolicyFunctions`` of networks from ``make_networks``. Imports JAX, and no Acme."""
 
-    @abc.abstractmethod
     def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
         """Acme's builder of the agent, and the networks in the form it takes.
 
         It offers ``make_batched_actor`` beside Acme's methods. Imports Acme and TensorFlow.
         """
+        raise NotImplementedError(f"the agent {self.name} has none of Acme's builders")
+
+    def make_agent(self, blueprint: Any, seed: int, **saved: Any) -> Any:
+        """Starts the agent: a ``launch.agent.Agent``, or what has its parts; see there.
+
+        Imports Acme and TensorFlow.
+        """
+        from acme_r2i.launch.agent import Agent
+
+        return Agent(blueprint, seed, **saved)
 
 
 class R2I(AgentKind):
@@ -188,6 +198,49 @@ class R2D2(AgentKind):
         return make_policy(networks, config, greedy=greedy)
 
 
-AGENTS: dict[str, AgentKind] = {kind.name: kind for kind in (R2I(), R2D2())}
+class Random(AgentKind):
+    """Actions drawn uniformly; no learning, no replay."""
+
+    name = "random"
+    summary = "draws its actions uniformly and learns nothing: what benchmarks compare with"
+    presets = random_config.PRESETS
+    core_field = ""
+
+    def compose(self, presets: Sequence[str]) -> AgentConfig:
+        """See AgentKind."""
+        return random_config.compose(presets)
+
+    def first_env_steps(self, config: Any) -> int:
+        """See AgentKind."""
+        return 1
+
+    def make_networks(self, config: Any, spec: Any) -> Any:
+        """See AgentKind."""
+        from acme_r2i.agents.random.policy import make_networks
+
+        return make_networks(spec.actions)
+
+    def parameter_groups(self, params: Any) -> Mapping[str, Any]:
+        """See AgentKind."""
+        return {}
+
+    def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
+        """See AgentKind."""
+        return from_dict(data, random_config.RandomConfig)
+
+    def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
+        """See AgentKind. No action is likelier than another, so greedy is not."""
+        from acme_r2i.agents.random.policy import make_policy
+
+        return make_policy(networks)
+
+    def make_agent(self, blueprint: Any, seed: int, *, lives: int = 0, **saved: Any) -> Any:
+        """See AgentKind; but nothing is imported for it, and nothing was saved."""
+        from acme_r2i.launch.random_agent import RandomAgent
+
+        return RandomAgent(blueprint, seed, lives=lives)
+
+
+AGENTS: dict[str, AgentKind] = {kind.name: kind for kind in (R2I(), R2D2(), Random())}
 
 DEFAULT_AGENT = "r2i"

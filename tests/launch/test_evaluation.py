@@ -172,7 +172,7 @@ def test_what_is_played_is_not_recorded_among_the_runs_results(tmp_path, capsys)
         (("{unfinished}",), "which a run writes when it ends; it has the checkpoints 300, 1200"),
         (("{empty}",), "{empty} has no parameters.npz, which a run writes when it ends"),
         (("{empty}", "--checkpoint", "latest"), "--checkpoint latest: {empty} has no checkpoints"),
-        (("{strange}",), "there is no agent 'ppo'; agents: r2i, r2d2"),
+        (("{strange}",), "there is no agent 'ppo'; agents: r2i, r2d2, random"),
         (("{run}", "--video", "a.png"), "--video a.png is not allowed: it must end in .gif or"),
         (("{run}", "--video", "no/a.gif"), "--video no/a.gif: there is no folder"),
         (("{run}", "--video", "a.gif"), "--video is for tasks that show images or that MuJoCo"),
