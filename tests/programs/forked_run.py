@@ -6,13 +6,16 @@ What has been imported only is safe to fork; JAX and Reverb start their threads 
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 
+_PR_SET_PDEATHSIG = 1
 _IMPORTED = ("acme_r2i.agents.r2i.builder", "acme_r2i.launch.agent", "acme_r2i.launch.running")
 
 
@@ -32,6 +35,7 @@ def start(arguments: Sequence[str], log: pathlib.Path, compiled: pathlib.Path) -
 
 
 def _run(arguments: list[str], log: str, compiled: str) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # no test, no run
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
