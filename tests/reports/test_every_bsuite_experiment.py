@@ -76,13 +76,13 @@ def test_scores_of_every_experiment_are_bsuites_own(tmp_path, monkeypatch, compi
 
     groups = group_runs(list(find_runs([out])))
     scores = bsuite_scores.score(groups)
-    assert set(scores) == {"RANDOM cpu", "R2I debug"}
+    assert set(scores) == {"random cpu", "R2I debug"}
     # bsuite scores deep_sea by a function that pandas has no more.
     monkeypatch.setattr(
         pd.Series, "append", lambda self, other: pd.concat([self, other]), raising=False
     )
     found = {}
-    for label, variant in (("RANDOM cpu", "random"), ("R2I debug", "r2i")):
+    for label, variant in (("random cpu", "random"), ("R2I debug", "r2i")):
         folders = [str(out / run.name / "bsuite") for run in runs if run.variant == variant]
         frame, _ = csv_load.load_bsuite(folders)
         theirs = summary_analysis.bsuite_score(frame).dropna(subset=["score"])
@@ -98,4 +98,4 @@ def test_scores_of_every_experiment_are_bsuites_own(tmp_path, monkeypatch, compi
         found[label] = ours.by_experiment
     # They are scores of something: not all 0, and not those of the other agent.
     assert all(0 < max(each.values()) <= 1 for each in found.values())
-    assert found["RANDOM cpu"] != found["R2I debug"]
+    assert found["random cpu"] != found["R2I debug"]
