@@ -124,7 +124,8 @@ def _table(table: Table) -> str:
 def _heading(text: str, among_numbers: bool) -> str:
     """An agent's settings may be long: they take lines, and not the width of a screen."""
     kinds = ["number"] * among_numbers + ["long"] * (len(text) > 24)
-    return f'<th class="{" ".join(kinds)}">{html.escape(text)}</th>'
+    attribute = f' class="{" ".join(kinds)}"' if kinds else ""
+    return f"<th{attribute}>{html.escape(text)}</th>"
 
 
 def _cell(value: Cell, among_numbers: bool) -> str:
