@@ -13,6 +13,8 @@ ARGS =
 
 # `make test PYTEST_ARGS="-x tests/networks"`
 PYTEST_ARGS =
+# As many files of tests at a time as there are cores, up to four: each process grows to some 4 GB.
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -39,10 +41,10 @@ train: $(STAMP)  ## train R2I (ENV, PRESET, STEPS, SEED, WORKDIR, ARGS can be gi
 		--workdir "$(WORKDIR)" $(ARGS)
 
 test: $(STAMP)  ## run the quick tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-slow: $(STAMP)  ## run the tests that take longer
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## check the code and its format with ruff
 	$(BIN)/ruff check .
@@ -64,7 +66,7 @@ clean:  ## remove the environment and caches; runs/ stays
 $(STAMP): requirements.txt pyproject.toml
 	$(if $(PYTHON)$(UV),,$(error Python 3.11 is needed and was not found; \
 		install it, or name it with: make PYTHON=/path/to/python3.11))
-	@echo "Building $(VENV): about 113 packages, a few minutes, 3 GB of disk."
+	@echo "Building $(VENV): about 128 packages, a few minutes, 3 GB of disk."
 	rm -rf $(VENV)
 ifneq ($(UV),)
 	$(UV) venv --quiet --python $(or $(PYTHON),3.11) $(VENV)

@@ -7,13 +7,13 @@ import textwrap
 
 from acme_r2i.commands import presets
 from acme_r2i.commands.parsing import with_default
-from acme_r2i.launch import config_changes, env_options, options
+from acme_r2i.launch import config_changes, env_options, metrics_logs, options
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
 
 _DESCRIPTION = """\
 Trains an agent on a task; R2I, unless --agent names another. The run's folder gets config.json
-(every setting), metrics.jsonl (a line every so many environment steps), episodes.csv (a line an
-episode), checkpoints/ and, at the end, parameters.npz and summary.json.
+(every setting), metrics.jsonl (a line every so many environment steps) and the same in metrics.csv,
+episodes.csv (a line an episode), checkpoints/ and, at the end, parameters.npz and summary.json.
 
 The same command with the same folder goes on where the run was left, whatever has ended it. Ctrl-C
 and SIGTERM end it with a checkpoint; with more --env-steps, one that is done goes on, too.
@@ -161,6 +161,22 @@ def add(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="let a run go on with other settings than it had, where they fit",
     )
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="write TensorBoard's event files, too, into tensorboard/ of the folder",
+    )
+    add(
+        "--wandb",
+        metavar="|".join(metrics_logs.WANDB_MODES),
+        help="give the metrics to Weights & Biases, too (default: not)",
+    )
+    add(
+        "--wandb-project",
+        metavar="NAME",
+        default=metrics_logs.DEFAULT_WANDB_PROJECT,
+        help=with_default("where they go there"),
+    )
     add("--help-fields", action="store_true", help="show every field and its value, and exit")
 
 
@@ -192,6 +208,9 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
         keep_checkpoints=typed.keep_checkpoints,
         max_skipped_updates=typed.max_skipped_updates,
         allow_config_change=typed.allow_config_change,
+        tensorboard=typed.tensorboard,
+        wandb=typed.wandb,
+        wandb_project=typed.wandb_project,
         fields=fields,
     )
     from acme_r2i.launch.train import train

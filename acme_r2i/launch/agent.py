@@ -115,6 +115,11 @@ class Agent:
         save_arrays(folder / LEARNER, state._replace(params=None))
         return replay_server.save_tables(self._client, folder / REPLAY)
 
+    @property
+    def replay_sequences(self) -> int:
+        """How many sequences replay holds."""
+        return sum(replay_server.item_counts(self._client).values())
+
     def _restore_learner(self, folder: pathlib.Path) -> None:
         own = self.learner.save()
         params = load_parameters(folder, own.params)

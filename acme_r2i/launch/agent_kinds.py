@@ -6,6 +6,7 @@ Importing this module imports no JAX; methods say what they import.
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
@@ -15,6 +16,9 @@ from acme_r2i.agents.r2i import presets as r2i_presets
 from acme_r2i.agents.r2i.config import ReplayConfig, from_dict
 from acme_r2i.agents.r2i.model_config import CoreConfig
 from acme_r2i.agents.random import config as random_config
+
+# What arrives with an observation: reward, discount, is_first, is_last, in float32.
+_ARRIVAL_NUMBERS = 4
 
 
 class AgentConfig(Protocol):
@@ -98,6 +102,11 @@ class AgentKind(abc.ABC):
         from acme_r2i.launch.agent import Agent
 
         return Agent(blueprint, seed, **saved)
+
+    def replay_row_bytes(self, spec: Any, networks: Any) -> int:
+        """Bytes of a row as it goes to replay, which Reverb compresses. Imports JAX."""
+        del networks
+        return _bytes((spec.observations, spec.actions)) + 4 * _ARRIVAL_NUMBERS
 
 
 class R2I(AgentKind):
@@ -191,6 +200,10 @@ class R2D2(AgentKind):
         """See AgentKind."""
         return from_dict(data, R2D2Config)
 
+    def replay_row_bytes(self, spec: Any, networks: Any) -> int:
+        """See AgentKind; each row has the core's state."""
+        return super().replay_row_bytes(spec, networks) + _bytes(networks.initial_state(None))
+
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
         """See AgentKind."""
         from acme_r2i.agents.r2d2.policy import make_policy
@@ -234,11 +247,22 @@ class Random(AgentKind):
 
         return make_policy(networks)
 
+    def replay_row_bytes(self, spec: Any, networks: Any) -> int:
+        """None: there is no replay."""
+        return 0
+
     def make_agent(self, blueprint: Any, seed: int, *, lives: int = 0, **saved: Any) -> Any:
         """See AgentKind; but nothing is imported for it, and nothing was saved."""
         from acme_r2i.launch.random_agent import RandomAgent
 
         return RandomAgent(blueprint, seed, lives=lives)
+
+
+def _bytes(tree: Any) -> int:
+    """Of a tree of arrays or of specs of arrays."""
+    import jax
+
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 AGENTS: dict[str, AgentKind] = {kind.name: kind for kind in (R2I(), R2D2(), Random())}

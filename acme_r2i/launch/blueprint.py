@@ -41,6 +41,11 @@ class Blueprint(NamedTuple):
             for name, group in self.kind.parameter_groups(params).items()
         }
 
+    def replay_bytes(self, env_steps: int) -> int:
+        """What replay may come to hold in a run of so many steps, before Reverb compresses it."""
+        rows = min(self.config.replay.capacity_env_steps, env_steps)
+        return rows * self.kind.replay_row_bytes(self.spec, self.networks)
+
 
 def make_blueprint(
     kind: AgentKind, config: AgentConfig, spec: EnvironmentSpec, env_steps: int

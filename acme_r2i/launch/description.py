@@ -49,6 +49,9 @@ def describe_options(options: TrainOptions) -> dict[str, Any]:
         "checkpoint_every_env_steps": options.checkpoint_every_env_steps,
         "keep_checkpoints": options.keep_checkpoints,
         "max_skipped_in_a_row": options.max_skipped_in_a_row,
+        "tensorboard": options.tensorboard,
+        "wandb": options.wandb,
+        "wandb_project": options.wandb_project,
         "config": dataclasses.asdict(options.config),
     }
     return json.loads(json.dumps(content))

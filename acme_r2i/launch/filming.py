@@ -1,8 +1,7 @@
-"""Videos of episodes: a GIF by pillow, anything else by imageio where it has FFmpeg."""
+"""Videos of episodes: a GIF by pillow, an MP4 by FFmpeg."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import pathlib
 from typing import Any
@@ -32,7 +31,7 @@ def check_path(path: pathlib.Path) -> None:
         raise UsageError(f"--video {path} is not allowed: it must end in {' or '.join(_SUFFIXES)}")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--video {path}: there is no folder {path.absolute().parent}")
-    if path.suffix == ".mp4" and not (_installed("imageio") and _installed("imageio_ffmpeg")):
+    if path.suffix == ".mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
         raise UsageError(
             f"--video {path} takes FFmpeg (pip install imageio imageio-ffmpeg); a .gif does not"
         )
@@ -99,8 +98,10 @@ def write_video(path: pathlib.Path, frames: list[np.ndarray]) -> None:
     """Writes frames uint8 [height, width, channels] in the format that the name ends in."""
     frames = [_enlarged(frame) for frame in frames]
     if path.suffix == ".mp4":
-        # By its name: it is no dependency of this project.
-        importlib.import_module("imageio").mimwrite(path, frames, fps=round(1 / FRAME_SECONDS))
+        import imageio.v3
+
+        frames_per_second = round(1 / FRAME_SECONDS)
+        imageio.v3.imwrite(path, frames, fps=frames_per_second, macro_block_size=2)
         return
     from PIL import Image
 
@@ -120,7 +121,3 @@ def _enlarged(frame: np.ndarray) -> np.ndarray:
     frame = frame[..., :3] if frame.shape[-1] >= 3 else np.repeat(frame[..., :1], 3, axis=-1)
     zoom = max(1, ENLARGED_SIDE // min(frame.shape[:2]))
     return frame.repeat(zoom, axis=0).repeat(zoom, axis=1)
-
-
-def _installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None

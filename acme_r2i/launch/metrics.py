@@ -1,16 +1,17 @@
-"""What a run reports of itself: the names in metrics.jsonl, and where the numbers come from."""
+"""What a run reports of itself: the names of its metrics, and where the numbers come from."""
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 EPISODES_IN_MEAN = 100
 
-# The keys of a line of metrics.jsonl. These stay; others may join them.
+# The keys of a line of metrics.jsonl, and docs/metrics.md. These stay; others may join them.
 
 # In every line, with null where there is nothing yet (no episode has ended, no time has passed).
 RUN_METRICS = {
@@ -24,6 +25,18 @@ RUN_METRICS = {
     "speed/learner_steps_per_second": "of about the last half minute",
     "environment/restarts": "environments that failed and were made anew",
     "learner/skipped_updates": "updates that were not finite, and were not made",
+    "replay/sequences": "that replay holds",
+    "replay/train_ratio": "rows replayed per environment step, since learning began",
+    "timing/environment": "share of the time since the line before that environments took",
+    "timing/policy": "that choosing actions took, and waiting for what they are chosen by",
+    "timing/replay": "that writing to replay took",
+    "timing/learner": "that updates took, and waiting for their batches",
+}
+
+# With `r2i train --evaluate-every`, in the line after an evaluation.
+EVALUATION_METRICS = {
+    "evaluation/mean_return": "of the episodes that were played greedily",
+    "evaluation/stderr": "its standard error",
 }
 
 # Means over the updates since the line before, absent from a line before which there was no update.
@@ -50,7 +63,13 @@ AGENT_METRICS = {
     "r2d2": {
         "q/loss": "half the squared (rescaled) n-step error, summed over a trace, weighted",
     },
+    "random": {},
 }
+
+
+def metric_names(agent: str) -> list[str]:
+    """Names of all the metrics that a run of an agent may report, in order."""
+    return [*RUN_METRICS, *EVALUATION_METRICS, *AGENT_METRICS[agent]]
 
 
 @dataclasses.dataclass
@@ -154,6 +173,38 @@ class Speed:
             return None
         first, last = self._marks[0], self._marks[-1]
         return (last[index] - first[index]) / (last[0] - first[0])
+
+
+class TimeShares:
+    """What the time goes to, as shares of all of it."""
+
+    def __init__(self, names: Iterable[str], clock: Callable[[], float] = time.perf_counter):
+        """Starts now.
+
+        Args:
+          names: what it may go to.
+          clock: in seconds.
+        """
+        self._clock = clock
+        self._seconds = dict.fromkeys(names, 0.0)
+        self._began = clock()
+
+    @contextlib.contextmanager
+    def spend(self, name: str) -> Iterator[None]:
+        """The time within this context goes to this."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._seconds[name] += self._clock() - began
+
+    def take(self) -> dict[str, float]:
+        """Returns the shares of the time since this was last called, and starts anew."""
+        now = self._clock()
+        passed, self._began = now - self._began, now
+        shares = {name: spent / passed for name, spent in self._seconds.items()} if passed else {}
+        self._seconds = dict.fromkeys(self._seconds, 0.0)
+        return shares
 
 
 def _mean(values: list[float]) -> float | None:

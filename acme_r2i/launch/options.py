@@ -12,6 +12,7 @@ from typing import Any
 from acme_r2i.launch import env_options, overrides, run_folder
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT, AgentConfig, AgentKind
 from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.metrics_logs import DEFAULT_WANDB_PROJECT, check_wandb
 
 DEFAULT_PRESET = "cpu"
 DEFAULT_ENV_STEPS = 100_000
@@ -45,6 +46,9 @@ OPTION_NAMES = (
     "keep-checkpoints",
     "max-skipped-updates",
     "allow-config-change",
+    "tensorboard",
+    "wandb",
+    "wandb-project",
     "help",
     "help-fields",
 )
@@ -75,6 +79,9 @@ class TrainOptions:
       keep_checkpoints: how many are kept.
       max_skipped_in_a_row: updates that are not finite, one right after the other, that end it.
       allow_config_change: whether a run that is resumed may have other settings than it had.
+      tensorboard: whether TensorBoard's event files are written, too.
+      wandb: how metrics go to Weights & Biases, one of ``metrics_logs.WANDB_MODES``; None if not.
+      wandb_project: where they go there.
     """
 
     env: str
@@ -96,6 +103,9 @@ class TrainOptions:
     keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS
     max_skipped_in_a_row: int = DEFAULT_MAX_SKIPPED_IN_A_ROW
     allow_config_change: bool = False
+    tensorboard: bool = False
+    wandb: str | None = None
+    wandb_project: str = DEFAULT_WANDB_PROJECT
 
 
 def make_options(
@@ -117,6 +127,9 @@ def make_options(
     keep_checkpoints: str = str(DEFAULT_KEEP_CHECKPOINTS),
     max_skipped_updates: str = str(DEFAULT_MAX_SKIPPED_IN_A_ROW),
     allow_config_change: bool = False,
+    tensorboard: bool = False,
+    wandb: str | None = None,
+    wandb_project: str = DEFAULT_WANDB_PROJECT,
     fields: Sequence[str] = (),
 ) -> TrainOptions:
     """Checks what was typed and makes options of it. Nothing is written.
@@ -139,6 +152,9 @@ def make_options(
       keep_checkpoints: a whole number.
       max_skipped_updates: a whole number.
       allow_config_change: as it is.
+      tensorboard: as it is.
+      wandb: a mode; None for none.
+      wandb_project: a name.
       fields: assignments of fields and of the suite's options, e.g. ["--batch_size", "8",
         "--env.size", "32"].
 
@@ -177,7 +193,12 @@ def make_options(
         keep_checkpoints=whole_number("--keep-checkpoints", keep_checkpoints, 1),
         max_skipped_in_a_row=whole_number("--max-skipped-updates", max_skipped_updates, 1),
         allow_config_change=allow_config_change,
+        tensorboard=tensorboard,
+        wandb=wandb,
+        wandb_project=wandb_project,
     )
+    if wandb is not None:
+        check_wandb(wandb)
     minimum = config.replay.min_env_steps
     _require(
         "--env-steps",

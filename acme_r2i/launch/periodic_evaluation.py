@@ -23,6 +23,7 @@ from acme_r2i.launch import run_folder
 from acme_r2i.launch.blueprint import Blueprint
 from acme_r2i.launch.evaluation import (
     EVALUATIONS,
+    Evaluation,
     HowToEvaluate,
     append_evaluation,
     open_environments,
@@ -50,6 +51,7 @@ class PeriodicEvaluator:
         every_env_steps: int,
         episodes: int,
         seed: int = 0,
+        on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
     ):
         """Stores the parts.
 
@@ -61,6 +63,7 @@ class PeriodicEvaluator:
           every_env_steps: an evaluation is due every so many.
           episodes: of an evaluation.
           seed: of an evaluation, the same each time.
+          on_evaluation: called with each of them.
         """
         self._folder = folder
         self._blueprint = blueprint
@@ -70,6 +73,7 @@ class PeriodicEvaluator:
         self._how = HowToEvaluate(
             episodes, greedy=True, seed=seed, num_environments=blueprint.config.num_environments
         )
+        self._on_evaluation = on_evaluation
         self._policy: Policy | None = None
         self._last: int | None = None
 
@@ -111,6 +115,7 @@ class PeriodicEvaluator:
             wall_seconds=time.monotonic() - began,
         )
         append_evaluation(self._folder, evaluation)
+        self._on_evaluation(evaluation)
 
 
 def make_evaluator(
@@ -122,6 +127,7 @@ def make_evaluator(
     *,
     every_env_steps: int | None,
     episodes: int,
+    on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> Callable[[Counts], None]:
     """Returns what is to be told each step of a run: an evaluator, or what does nothing.
 
@@ -132,7 +138,13 @@ def make_evaluator(
     played = env_options_lib.without_recording(task, env_options)
     make = functools.partial(environments.make_environment, task, **played)
     return PeriodicEvaluator(
-        folder, blueprint, make, get_params, every_env_steps=every_env_steps, episodes=episodes
+        folder,
+        blueprint,
+        make,
+        get_params,
+        every_env_steps=every_env_steps,
+        episodes=episodes,
+        on_evaluation=on_evaluation,
     ).add_step
 
 

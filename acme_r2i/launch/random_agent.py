@@ -108,6 +108,11 @@ class RandomAgent:
         self.learner = NoLearner()
         self.actor = PolicyActor(policy)
 
+    @property
+    def replay_sequences(self) -> int:
+        """There is no replay."""
+        return 0
+
     def __enter__(self) -> RandomAgent:
         return self
 

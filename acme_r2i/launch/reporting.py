@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from acme_r2i import environments
 from acme_r2i.launch import progress as progress_lib
 from acme_r2i.launch.metrics import EPISODES_IN_MEAN, Counts, Episode, RecentEpisodes, Speed
+from acme_r2i.launch.metrics_logs import MetricsLog
 from acme_r2i.launch.options import TrainOptions
-from acme_r2i.launch.run_folder import RunFolder
+from acme_r2i.launch.run_folder import RunFolder, finite
+
+if TYPE_CHECKING:
+    from acme_r2i.launch.evaluation import Evaluation
 
 # A line of metrics comes after this time at the latest, however slow the steps are.
 LOG_EVERY_SECONDS = 30.0
@@ -37,6 +41,8 @@ class Reporter:
         began: float,
         counts: Counts | None = None,
         episodes: Iterable[Episode] = (),
+        logs: Sequence[MetricsLog] = (),
+        measure: Callable[[], Mapping[str, float]] = dict,
         progress: progress_lib.Progress | None = None,
     ):
         """Makes the reporter of a run.
@@ -48,12 +54,17 @@ class Reporter:
           began: when the run began, on the monotonic clock.
           counts: how far it has come before; None for a new one.
           episodes: that have ended before.
+          logs: take the metrics, too.
+          measure: returns those of replay and of time for a line.
           progress: shows the progress; by default on standard output.
         """
         self._options = options
         self._folder = folder
         self._learner = learner
         self._began = began
+        self._logs = logs
+        self._measure = measure
+        self._evaluated: Mapping[str, float] = {}
         self._progress = progress or progress_lib.make_progress()
         self._recent = RecentEpisodes()
         for episode in episodes:
@@ -76,6 +87,13 @@ class Reporter:
         """Takes that an environment has failed and begins anew."""
         dropped = f"; its episode of {dropped_env_steps} steps is dropped"
         self._progress.note(f"{restart}{dropped if dropped_env_steps else ''}")
+
+    def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Takes an evaluation along the way; the next line of metrics has it."""
+        self._evaluated = {
+            "evaluation/mean_return": evaluation.mean_return,
+            "evaluation/stderr": evaluation.stderr,
+        }
 
     def add_step(self, counts: Counts) -> None:
         """Takes how far the run is."""
@@ -170,21 +188,26 @@ class Reporter:
         self._logged_env_steps, self._logged_at = counts.env_steps, time.monotonic()
         metrics = self._learner.take_metrics()
         self._learner_metrics = metrics or self._learner_metrics
-        self._folder.add_metrics(
-            {
-                "env_steps": counts.env_steps,
-                "episodes": counts.episodes,
-                "learner_steps": counts.learner_steps,
-                "wall_seconds": self.wall_seconds,
-                "episode/mean_return_last_100": self._recent.mean_return,
-                "episode/mean_length_last_100": self._recent.mean_length,
-                "speed/env_steps_per_second": self._speed.env_steps_per_second,
-                "speed/learner_steps_per_second": self._speed.learner_steps_per_second,
-                "environment/restarts": counts.restarts,
-                "learner/skipped_updates": counts.skipped_updates,
-                **metrics,
-            }
-        )
+        line = {
+            "env_steps": counts.env_steps,
+            "episodes": counts.episodes,
+            "learner_steps": counts.learner_steps,
+            "wall_seconds": self.wall_seconds,
+            "episode/mean_return_last_100": self._recent.mean_return,
+            "episode/mean_length_last_100": self._recent.mean_length,
+            "speed/env_steps_per_second": self._speed.env_steps_per_second,
+            "speed/learner_steps_per_second": self._speed.learner_steps_per_second,
+            "environment/restarts": counts.restarts,
+            "learner/skipped_updates": counts.skipped_updates,
+            **self._measure(),
+            **self._evaluated,
+            **metrics,
+        }
+        self._evaluated = {}
+        line = finite(line)
+        self._folder.add_metrics(line)
+        for log in self._logs:
+            log.write(line)
 
     def _describe(self, counts: Counts) -> str:
         return progress_lib.describe(

@@ -1,16 +1,17 @@
 """A run's folder: its files, and how they stay whole.
 
     config.json     what is run: task, preset, seed, every setting, versions, device
-    metrics.jsonl   a line of metrics every so many environment steps (see ``metrics.METRICS``)
+    metrics.jsonl   a line of metrics every so many environment steps (see ``metrics``)
+    metrics.csv     the same as a table
     episodes.csv    a line per episode: env_steps, episode, return, length
     parameters.npz  at the end, also of a run that was stopped: what was learned
     summary.json    likewise: what came of it
     checkpoints/    what it goes on from when it is resumed (see ``checkpoints``)
     trouble/        batches of updates that were not finite, if any (see ``trouble``)
 
-JSON files appear complete or not at all. The two logs grow by whole lines, each handed to the
-operating system in one piece. A run that is resumed cuts off what they say of later than its
-checkpoint, so that no step is told twice.
+JSON files appear complete or not at all. The logs grow by whole lines, each handed to the operating
+system in one piece. A run that is resumed cuts off what they say of later than its checkpoint, so
+that no step is told twice.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ import math
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from acme_r2i.launch.errors import RunFailedError, UsageError
-from acme_r2i.launch.metrics import Counts, Episode
+from acme_r2i.launch.metrics import RUN_METRICS, Counts, Episode
 
-CONFIG, METRICS, EPISODES, PARAMETERS, SUMMARY = FILES = (
+CONFIG, METRICS, METRICS_TABLE, EPISODES, PARAMETERS, SUMMARY = FILES = (
     "config.json",
     "metrics.jsonl",
+    "metrics.csv",
     "episodes.csv",
     "parameters.npz",
     "summary.json",
@@ -53,13 +55,21 @@ def check_can_be_made(path: pathlib.Path) -> None:
 class RunFolder:
     """Writes a run's files. The folder is there, and no other process writes to it."""
 
-    def __init__(self, path: pathlib.Path, config: Mapping[str, Any], counts: Counts | None = None):
+    def __init__(
+        self,
+        path: pathlib.Path,
+        config: Mapping[str, Any],
+        counts: Counts | None = None,
+        *,
+        columns: Sequence[str] = tuple(RUN_METRICS),
+    ):
         """Writes config.json, and has the logs end where the run begins.
 
         Args:
           path: the folder.
           config: what config.json is to say.
           counts: how far the run is; None is at its beginning.
+          columns: of metrics.csv, those of the metrics that it has.
 
         Raises:
           RunFailedError: if it cannot be written.
@@ -71,23 +81,34 @@ class RunFolder:
             # They are of an end that is none.
             (path / SUMMARY).unlink(missing_ok=True)
             (path / PARAMETERS).unlink(missing_ok=True)
+        self._columns = columns
         with self._writing(METRICS):
-            self._metrics = _LineFile(path / METRICS, keep=lambda line: _is_told(line, counts))
+            told = _kept_lines(path / METRICS, lambda line: _is_told(line, counts))
+            self._metrics = _LineFile(path / METRICS, told)
+        with self._writing(METRICS_TABLE):
+            rows = (self._table_row(metrics) for metrics in self.read_metrics())
+            self._table = _LineFile(path / METRICS_TABLE, [_csv_line(columns), *rows])
         with self._writing(EPISODES):
-            self._episodes = _LineFile(
-                path / EPISODES,
-                header=",".join(EPISODE_COLUMNS),
-                keep=lambda line: _read_episode(line).env_steps <= counts.env_steps,
+            ended = _kept_lines(
+                path / EPISODES, lambda line: _read_episode(line).env_steps <= counts.env_steps
             )
+            self._episodes = _LineFile(path / EPISODES, [_csv_line(EPISODE_COLUMNS), *ended])
 
     def add_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Adds a line to metrics.jsonl; numbers that are not finite become null.
+        """Adds a line to metrics.jsonl and metrics.csv; numbers that are not finite become null.
 
         Raises:
           RunFailedError: if it cannot be written; this holds for every method here.
         """
+        metrics = finite(metrics)
         with self._writing(METRICS):
-            self._metrics.write([json.dumps(finite(metrics), allow_nan=False)])
+            self._metrics.write([json.dumps(metrics, allow_nan=False)])
+        with self._writing(METRICS_TABLE):
+            self._table.write([self._table_row(metrics)])
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics so far."""
+        return [json.loads(line) for line in (self.path / METRICS).read_text().splitlines()]
 
     def add_episodes(self, episodes: Iterable[Episode]) -> None:
         """Adds lines to episodes.csv."""
@@ -110,13 +131,20 @@ class RunFolder:
     def sync(self) -> None:
         """Has the logs on the disk."""
         with self._writing("a log"):
-            self._metrics.sync()
-            self._episodes.sync()
+            for log in self._logs:
+                log.sync()
 
     def close(self) -> None:
         """Closes the logs, having them on the disk if it takes them."""
-        self._metrics.close()
-        self._episodes.close()
+        for log in self._logs:
+            log.close()
+
+    @property
+    def _logs(self) -> tuple[_LineFile, ...]:
+        return self._metrics, self._table, self._episodes
+
+    def _table_row(self, metrics: Mapping[str, Any]) -> str:
+        return _csv_line([metrics.get(name) for name in self._columns])
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[None]:
@@ -171,20 +199,10 @@ def describe_run(path: pathlib.Path) -> str:
 class _LineFile:
     """A file that grows by whole lines; OSError if it cannot be written."""
 
-    def __init__(self, path: pathlib.Path, *, keep: Callable[[str], bool], header: str = ""):
-        """Opens the file, after what is in it has been cut.
-
-        Args:
-          path: the file; it need not be there.
-          keep: whether a line, without its end, stays; a ValueError is a no.
-          header: the first line, if there is to be one.
-        """
-        former = path.read_bytes() if path.exists() else b""
-        whole = former[: former.rfind(b"\n") + 1].decode(errors="replace").splitlines()
-        lines = [header] if header else []
-        lines += [line for line in whole[len(lines) :] if _holds(keep, line)]
+    def __init__(self, path: pathlib.Path, lines: Iterable[str]):
+        """Opens the file, after it has been given these lines in place of what it had."""
         content = _join(lines)
-        if content != former or not path.exists():
+        if not path.exists() or content != path.read_bytes():
             write_whole(path, lambda file: file.write(content))
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
 
@@ -207,11 +225,25 @@ def _join(lines: Iterable[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _holds(condition: Callable[[str], bool], line: str) -> bool:
-    try:
-        return condition(line)
-    except ValueError:
-        return False
+def _csv_line(values: Iterable[Any]) -> str:
+    return ",".join("" if value is None else str(value) for value in values)
+
+
+def _kept_lines(path: pathlib.Path, keep: Callable[[str], bool]) -> list[str]:
+    """Lines of a file, if it is there, that are whole and for which ``keep`` is true.
+
+    It is called without the line's end; a ValueError is a no.
+    """
+
+    def holds(line: str) -> bool:
+        try:
+            return keep(line)
+        except ValueError:
+            return False
+
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1].decode(errors="replace").splitlines()
+    return [line for line in whole if holds(line)]
 
 
 def _is_told(line: str, counts: Counts) -> bool:

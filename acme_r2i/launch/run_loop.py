@@ -21,7 +21,10 @@ import numpy as np
 
 from acme_r2i.environments import EnvironmentPool, Restart
 from acme_r2i.launch.errors import RunFailedError
-from acme_r2i.launch.metrics import Counts, Episode
+from acme_r2i.launch.metrics import Counts, Episode, TimeShares
+
+# What the loop tells apart in where its time goes.
+SPENT_ON = ("environment", "policy", "replay", "learner")
 
 
 class BatchedActor(Protocol):
@@ -131,6 +134,7 @@ class RunLoop:
         on_skipped: Callable[[Any], None] = lambda skipped: None,
         should_stop: Callable[[], bool] = lambda: False,
         counts: Counts | None = None,
+        time_shares: TimeShares | None = None,
     ):
         """Stores the parts.
 
@@ -142,14 +146,15 @@ class RunLoop:
           on_episode: called when an episode has ended.
           on_restart: called when an environment has failed and begins anew, with the number of
             steps of the episode that is dropped.
-          on_step: called after each batched step and the updates due then, and after each of these
-            updates, so that it is called often even where they are many.
           on_turn: called after each batched step and all the updates due then: where a run that is
             resumed can begin.
+          on_step: called after that, and between two updates, so that it is called often even where
+            they are many.
           on_skipped: called for an update that was not made, soon after.
           should_stop: asked between two steps of any kind; True ends the run.
           counts: how far the run has come before; None for a new one. The environments begin with
             fresh episodes.
+          time_shares: takes where the time goes, under the names in SPENT_ON.
         """
         self._environments = environments
         self._actor = actor
@@ -163,6 +168,7 @@ class RunLoop:
         self._should_stop = should_stop
         self._running = [_Running() for _ in range(len(environments))]
         self._waiting = list(range(len(environments)))  # for their first time steps
+        self._time = time_shares or TimeShares(SPENT_ON)
         self.counts = counts or Counts()
 
     def run(self, env_steps: int) -> Counts:
@@ -178,24 +184,28 @@ class RunLoop:
         self._learn()  # what is due since the time before, if this run goes on in mid-turn
         while self.counts.env_steps < env_steps and not self._should_stop():
             self._begin_episodes()
-            actions = self._actor.select_actions()
+            with self._time.spend("policy"):
+                actions = self._actor.select_actions()
             _check_finite(actions, self.counts)
             acting = min(len(self._environments), env_steps - self.counts.env_steps)
-            answers = self._environments.step(actions[:acting])
+            with self._time.spend("environment"):
+                answers = self._environments.step(actions[:acting])
             for index, answer in enumerate(answers):
                 self._take(index, actions[index], answer)
             self._learn()
-            self._on_step(self.counts)
             self._on_turn(self.counts)
+            self._on_step(self.counts)
         self._note_skipped(wait=True)
         return self.counts
 
     def _begin_episodes(self) -> None:
         waiting, self._waiting = self._waiting, []
         for index in waiting:
-            while isinstance(answer := self._environments.first(index), Restart):
-                self._note(answer)
-            self._actor.observe_first(index, answer)
+            with self._time.spend("environment"):
+                while isinstance(answer := self._environments.first(index), Restart):
+                    self._note(answer)
+            with self._time.spend("replay"):
+                self._actor.observe_first(index, answer)
 
     def _take(self, index: int, action: Any, answer: dm_env.TimeStep | Restart) -> None:
         if isinstance(answer, Restart):
@@ -205,7 +215,8 @@ class RunLoop:
             self._end_episode(index)
             return
         running = self._running[index]
-        self._actor.observe(index, action, answer)
+        with self._time.spend("replay"):
+            self._actor.observe(index, action, answer)
         self.counts.env_steps += 1
         running.episode_return += float(answer.reward or 0.0)
         running.length += 1
@@ -233,13 +244,17 @@ class RunLoop:
         due = self._schedule.due(self.counts.env_steps, self.counts.dropped_episodes)
         if self.counts.learner_steps >= due:
             return
-        while self.counts.learner_steps < due and not self._should_stop():
-            self._learner.step()
+        while not self._should_stop():
+            with self._time.spend("learner"):
+                self._learner.step()
             self.counts.learner_steps += 1
             self._note_skipped()
+            if self.counts.learner_steps == due:
+                break
             self._on_step(self.counts)
         # Waiting makes it certain which parameters the next action is chosen with.
-        self._actor.update(wait=True)
+        with self._time.spend("policy"):
+            self._actor.update(wait=True)
 
     def _note_skipped(self, wait: bool = False) -> None:
         for skipped in self._learner.take_skipped(wait):

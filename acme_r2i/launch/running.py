@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acme_r2i import environments
@@ -15,13 +15,14 @@ from acme_r2i.launch import resuming
 from acme_r2i.launch.blueprint import Blueprint
 from acme_r2i.launch.checkpoints import COUNTERS, Checkpoints
 from acme_r2i.launch.errors import RunFailedError
-from acme_r2i.launch.metrics import EPISODES_IN_MEAN, Counts
+from acme_r2i.launch.metrics import EPISODES_IN_MEAN, Counts, TimeShares
+from acme_r2i.launch.metrics_logs import MetricsLog
 from acme_r2i.launch.options import TrainOptions
 from acme_r2i.launch.parameters import save_parameters
 from acme_r2i.launch.periodic_evaluation import make_evaluator
 from acme_r2i.launch.reporting import Reporter
 from acme_r2i.launch.run_folder import RunFolder, write_json
-from acme_r2i.launch.run_loop import RunLoop
+from acme_r2i.launch.run_loop import SPENT_ON, RunLoop
 from acme_r2i.launch.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Run:
         checkpoints: Checkpoints | None,
         start: resuming.Start,
         began: float,
+        logs: Sequence[MetricsLog] = (),
     ):
         """Puts the parts together.
 
@@ -53,6 +55,7 @@ class Run:
           checkpoints: takes the checkpoints; None makes none.
           start: where the run begins.
           began: when the run began, on the monotonic clock, without the time between processes.
+          logs: take the metrics beside the folder.
         """
         self._options = options
         self._blueprint = blueprint
@@ -62,6 +65,8 @@ class Run:
         self._checkpoints = checkpoints
         self._counts = start.counts
         self._saved_env_steps = start.counts.env_steps
+        self._logs = logs
+        self._time_shares = TimeShares(SPENT_ON)
         self._reporter = Reporter(
             options,
             folder,
@@ -69,6 +74,8 @@ class Run:
             began=began,
             counts=start.counts if start.checkpoint else None,
             episodes=folder.read_episodes()[-EPISODES_IN_MEAN:],
+            logs=logs,
+            measure=self._measure,
         )
         self._evaluate_if_due = make_evaluator(
             folder.path,
@@ -78,6 +85,7 @@ class Run:
             lambda: agent.learner.save().params,
             every_env_steps=options.evaluate_every_env_steps,
             episodes=options.evaluate_episodes,
+            on_evaluation=self._reporter.add_evaluation,
         )
 
     def run(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
@@ -101,6 +109,7 @@ class Run:
             on_skipped=trouble.add,
             should_stop=should_stop,
             counts=self._counts,
+            time_shares=self._time_shares,
         )
         failure = None
         with contextlib.closing(self._reporter):
@@ -129,7 +138,21 @@ class Run:
         summary = self._reporter.finish(counts, interrupted=not whole, failure=failure)
         with contextlib.suppress(RunFailedError) if failure else contextlib.nullcontext():
             self._folder.write_summary(summary)
+        for log in self._logs:
+            log.close(summary)
         return summary
+
+    def _measure(self) -> dict[str, float]:
+        """What a line of metrics says of replay and of where the time went."""
+        config, counts, schedule = self._options.config, self._counts, self._blueprint.schedule
+        rows = counts.learner_steps * config.batch_size * config.sequence_length
+        learning_env_steps = counts.env_steps - schedule.first_env_steps
+        shares = self._time_shares.take()
+        return {
+            "replay/sequences": self._agent.replay_sequences,
+            "replay/train_ratio": rows / learning_env_steps if learning_env_steps > 0 else None,
+            **{f"timing/{name}": shares.get(name) for name in SPENT_ON},
+        }
 
     def _end_turn(self, counts: Counts) -> None:
         self._evaluate_if_due(counts)

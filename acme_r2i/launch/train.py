@@ -16,14 +16,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 
 from acme_r2i import environments
-from acme_r2i.launch import resuming
+from acme_r2i.launch import metrics_logs, resuming
 from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.checkpoints import Checkpoints
 from acme_r2i.launch.description import describe_machine, describe_options
 from acme_r2i.launch.errors import UsageError
-from acme_r2i.launch.metrics import EPISODES_IN_MEAN
+from acme_r2i.launch.metrics import EPISODES_IN_MEAN, metric_names
 from acme_r2i.launch.options import TrainOptions
 from acme_r2i.launch.run_folder import RunFolder
 from acme_r2i.launch.run_lock import RunLock
@@ -76,10 +77,13 @@ def train(options: TrainOptions) -> int:
             replay_sizes=start.replay_sizes,
         ) as agent:
             config = resuming.add_life(start, wanted, describe_machine(device))
-            folder = RunFolder(options.workdir, config, start.counts)
+            folder = RunFolder(
+                options.workdir, config, start.counts, columns=metric_names(options.agent)
+            )
             stack.callback(folder.close)
             began -= start.wall_seconds
-            run = Run(options, blueprint, envs, agent, folder, checkpoints, start, began)
+            logs = _open_logs(options, config, folder, time.monotonic() - began)
+            run = Run(options, blueprint, envs, agent, folder, checkpoints, start, began, logs)
             summary = run.run(should_stop=lambda: stop.received is not None)
             del run  # it refers to the agent's parts
         print(_conclusion(summary, options), flush=True)
@@ -87,6 +91,28 @@ def train(options: TrainOptions) -> int:
             print(f"r2i: error: {summary['failure']}", file=sys.stderr)
             return 1
         return stop.exit_code if summary["interrupted"] else 0
+
+
+def _open_logs(
+    options: TrainOptions, config: Mapping[str, Any], folder: RunFolder, wall_seconds: float
+) -> list[metrics_logs.MetricsLog]:
+    """The logs that were asked for, with what the run has told so far."""
+    history = folder.read_metrics()
+    logs: list[metrics_logs.MetricsLog] = []
+    if options.tensorboard:
+        began = time.time() - wall_seconds
+        logs.append(metrics_logs.TensorBoardLog(options.workdir, history, began=began))
+    if options.wandb:
+        log = metrics_logs.WandbLog(
+            options.workdir,
+            history,
+            mode=options.wandb,
+            project=options.wandb_project,
+            config=config,
+        )
+        logs.append(log)
+        print(f"{'wandb':<12}{log.place}", flush=True)
+    return logs
 
 
 def environment_seeds(seed: int, number: int, lives: int = 0) -> list[int]:
@@ -122,12 +148,32 @@ def _introduction(
         "(the first takes a while to compile)"
         if schedule.updates_per_env_step
         else "",
+        "replay": _describe_memory(blueprint.replay_bytes(options.env_steps))
+        if schedule.updates_per_env_step
+        else "",
         "folder": str(options.workdir),
         "note": "; ".join(start.notes),
         "changed": "; ".join(map(str, start.changes)),
         "resumed": start.describe(time.time()),
     }
     return "\n".join(f"{name:<12}{text}" for name, text in lines.items() if text)
+
+
+def _describe_memory(replay_bytes: int) -> str:
+    free_bytes = psutil.virtual_memory().available
+    text = f"up to {_size(replay_bytes)} before compression, of {_size(free_bytes)} memory free"
+    if replay_bytes > free_bytes:
+        text += "; where it does not fit, --replay.capacity_env_steps makes it smaller"
+    return text
+
+
+def _size(number: float) -> str:
+    """Bytes in the unit that suits them."""
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"
 
 
 def _conclusion(summary: Mapping[str, Any], options: TrainOptions) -> str:

@@ -6,12 +6,13 @@ import dataclasses
 import json
 import shutil
 
+import imageio.v3
 import numpy as np
 import pytest
 from PIL import Image
 
 from acme_r2i import cli, environments
-from acme_r2i.launch import evaluation, run_folder, trained_run
+from acme_r2i.launch import evaluation, filming, run_folder, trained_run
 from acme_r2i.launch.evaluation import Evaluation, HowToEvaluate, bootstrap_interval
 from acme_r2i.launch.evaluation_listing import evaluation_lines
 from acme_r2i.launch.parameters import save_parameters
@@ -211,3 +212,13 @@ def test_a_video_shows_every_row_of_the_first_episodes(tmp_path, capsys):
             image.seek(index)
             shown += image.info["duration"]  # frames that are alike are put together
         assert shown == 2 * 10 * 50
+
+
+def test_an_mp4_has_the_frames_at_their_speed(tmp_path):
+    grey = np.linspace(20, 235, 30).astype(np.uint8)
+    frames = [np.full([10, 12, 1], value) for value in grey]
+    filming.write_video(tmp_path / "a.mp4", frames)
+    read = imageio.v3.imread(tmp_path / "a.mp4")
+    assert read.shape == (30, 250, 300, 3)
+    assert np.abs(read.mean(axis=(1, 2, 3)) - grey).max() < 4
+    assert imageio.v3.immeta(tmp_path / "a.mp4")["fps"] == 20

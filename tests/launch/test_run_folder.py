@@ -17,7 +17,7 @@ CONFIG = {"env": "bsuite:catch/0", "preset": "debug", "seed": 3}
 
 
 def test_files_of_a_run(tmp_path):
-    folder = RunFolder(tmp_path, CONFIG)
+    folder = RunFolder(tmp_path, CONFIG, columns=["env_steps", "loss", "speed"])
     folder.add_metrics({"env_steps": 1, "loss": float("nan"), "speed": float("inf")})
     folder.add_metrics({"env_steps": 2, "loss": 0.5})
     folder.add_episodes([Episode(4, 1, 0.25, 4), Episode(8, 2, -1.0, 4)])
@@ -31,6 +31,12 @@ def test_files_of_a_run(tmp_path):
         "env_steps,episode,return,length",
         "4,1,0.25,4",
         "8,2,-1.0,4",
+    ]
+    # The table has the columns it was told, and nothing where there is no number.
+    assert (folder.path / "metrics.csv").read_text().splitlines() == [
+        "env_steps,loss,speed",
+        "1,,",
+        "2,0.5,",
     ]
     folder.write_summary({"solved": None})
     folder.close()
@@ -64,9 +70,15 @@ def test_a_run_that_goes_on_cuts_its_logs_where_it_begins(tmp_path):
     folder.add_metrics({"env_steps": 9, "learner_steps": 1})
     folder.close()
     assert (tmp_path / "metrics.jsonl").read_text().count("\n") == 4
+    table = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert [line.split(",")[:3:2] for line in table] == [
+        ["env_steps", "learner_steps"],
+        *([str(each) for each in line] for line in [*steps[:3], (9, 1)]),
+    ]
     assert json.loads((tmp_path / "config.json").read_text())["resumes"] == [1]
     # The end that it had is none.
-    assert sorted(os.listdir(tmp_path)) == ["config.json", "episodes.csv", "metrics.jsonl"]
+    left = ["config.json", "episodes.csv", "metrics.csv", "metrics.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == left
 
 
 @pytest.mark.parametrize(
@@ -111,7 +123,7 @@ def test_json_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_a_line_that_the_disk_takes_in_parts_is_whole_in_the_end(tmp_path):
-    lines = run_folder._LineFile(tmp_path / "log", keep=lambda line: True)
+    lines = run_folder._LineFile(tmp_path / "log", [])
     whole = lines._file
 
     class Slow:

@@ -19,11 +19,13 @@ import sys
 import time
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from acme_r2i import environments
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.launch import run_folder
 from acme_r2i.launch.metrics import AGENT_METRICS, RUN_METRICS
+from acme_r2i.launch.run_loop import SPENT_ON
 from acme_r2i.launch.train import environment_seeds
 from tests.processes import workers_of
 
@@ -90,7 +92,7 @@ def process(tmp_path_factory):
     here = tmp_path_factory.mktemp("runs")
     whole, endless = here / "whole", here / "endless"
     in_processes = [*arguments(endless, 10**7), "--env-workers", "processes"]
-    both = json.dumps([arguments(whole, ENV_STEPS), in_processes])
+    both = json.dumps([[*arguments(whole, ENV_STEPS), "--tensorboard"], in_processes])
     with open(here / "out", "w") as out, open(here / "err", "w") as err:
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, both],
@@ -136,6 +138,8 @@ def test_exit_code_and_output(process):
         "returns     chance 0, solved from 0.9, best 1\n",
         f"{ENV_STEPS} env steps in 2 environments",
         f"{(ENV_STEPS - FIRST) // 4} updates of 4 x 8 rows, from env step 64 on",
+        # A row: three numbers observed, an action, four numbers that arrive, of four bytes each.
+        f"replay      up to {ENV_STEPS * 32 / 1024:.0f} KiB before compression, of ",
         "env steps in 2 environments, in processes\n",
         " was killed by SIGKILL; restarted with seed ",
         f"env steps {ENV_STEPS}/{ENV_STEPS} (100%) | episodes 112 | return ",
@@ -152,6 +156,7 @@ def test_exit_code_and_output(process):
         "returns",
         "plan",
         " ",
+        "replay",
         "folder",
         "env steps",
         "environment",
@@ -161,8 +166,9 @@ def test_exit_code_and_output(process):
 
 
 def test_the_folder_holds_the_files_and_nothing_else(whole, endless):
-    for run in (whole, endless):
-        assert sorted(os.listdir(run.folder)) == sorted([*run_folder.FILES, "checkpoints"])
+    for run, logs in ((whole, ["tensorboard"]), (endless, [])):
+        expected = [*run_folder.FILES, "checkpoints", *logs]
+        assert sorted(os.listdir(run.folder)) == sorted(expected)
 
 
 def test_config(whole):
@@ -233,6 +239,27 @@ def test_metrics_are_those_documented(whole):
     assert times == sorted(times) and times[0] > 0
     assert lines[-1]["episode/mean_length_last_100"] == 4.0
     assert lines[-1]["speed/env_steps_per_second"] is not None
+    for line in lines:
+        assert 0.0 < sum(line[f"timing/{name}"] for name in SPENT_ON) <= 1.0
+    assert lines[-1]["replay/train_ratio"] == pytest.approx(CONFIG.train_ratio, rel=0.02)
+    # All sequences that could be written are there: two streams, a sequence each stride.
+    rows = lines[-1]["env_steps"] // 2 + lines[-1]["episodes"] // 2
+    per_stream = (rows - CONFIG.sequence_length) // CONFIG.replay.stride + 1
+    assert abs(lines[-1]["replay/sequences"] - 2 * per_stream) <= 2
+
+
+def test_the_table_and_tensorboard_say_the_same(whole):
+    with open(whole.folder / "metrics.csv") as file:
+        table = list(csv.DictReader(file))
+    for row, line in zip(table, whole.metrics, strict=True):
+        assert {name: float(value) for name, value in row.items() if value} == {
+            name: value for name, value in line.items() if value is not None
+        }
+    reader = EventAccumulator(str(whole.folder / "tensorboard"))
+    reader.Reload()
+    losses = [(event.step, event.value) for event in reader.Scalars("model/observation_loss")]
+    expected = [(line["env_steps"], line["model/observation_loss"]) for line in whole.metrics]
+    assert losses == [(step, pytest.approx(value)) for step, value in expected]
 
 
 def test_episodes(whole):
