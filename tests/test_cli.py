@@ -90,7 +90,7 @@ WRONG = {
         "unknown field --world_model.core.state_size; did you mean ..."
     ),
     ("train", *TASK, "--agent", "r2d3"): "unknown agent 'r2d3'; did you mean r2d2?",
-    ("train", *TASK, "--agent", "ppo"): "unknown agent 'ppo'; agents: r2i, r2d2",
+    ("train", *TASK, "--agent", "ppo"): "unknown agent 'ppo'; agents: r2i, r2d2, random",
     ("train", *TASK, "--core", "s5"): (
         "--core goes with --agent r2d2 only; the core of --agent r2i is the field "
         "--world_model.core.kind"

@@ -55,7 +55,12 @@ LAYERS = (
     Layer("door", ("acme_r2i",), outside=frozenset(), inside=("policy", "top")),
     Layer(
         "package",
-        ("acme_r2i.agents", "acme_r2i.agents.r2i", "acme_r2i.agents.r2d2"),
+        (
+            "acme_r2i.agents",
+            "acme_r2i.agents.r2i",
+            "acme_r2i.agents.r2d2",
+            "acme_r2i.agents.random",
+        ),
         outside=frozenset(),
         inside=("networks", "pure half"),
     ),
@@ -115,7 +120,7 @@ LAYERS = (
     ),
     Layer(
         "pure half",
-        ("acme_r2i.agents.r2i.*", "acme_r2i.agents.r2d2.*"),
+        ("acme_r2i.agents.r2i.*", "acme_r2i.agents.r2d2.*", "acme_r2i.agents.random.*"),
         outside=NETWORKS | {"dm_env", "optax"},
         inside=("networks",),
     ),

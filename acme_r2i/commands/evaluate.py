@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from acme_r2i.commands.parsing import refuse, with_default
-from acme_r2i.launch import options, trained_run
+from acme_r2i.launch import env_options, options, trained_run
 from acme_r2i.launch.errors import UsageError
 
 _DESCRIPTION = """\
@@ -18,6 +18,8 @@ Plays whole episodes of a run's task with what the run has learned, in environme
 and shows the mean return, its standard error and its 95% bootstrap interval beside what is known of
 the task. Adds a line to RUN/evaluations.jsonl. Each environment plays a fixed number of episodes,
 so that short ones do not count more. With the same seed the episodes are the same ones again.
+The environments have the options that the run's had, but for those that had them record episodes
+(bsuite's --env.results_dir); --env.NAME VALUE sets one of the suite's options for this evaluation.
 """
 
 _EPILOG = """\
@@ -66,13 +68,16 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Plays, and prints and writes what came of it; returns the exit code."""
-    refuse(others, "evaluate")
+    others, suite_options = env_options.split(others)
+    refuse([name.partition("=")[0] for name in others], "evaluate")
     episodes = options.whole_number("--episodes", typed.episodes, 1)
     seed = options.whole_number("--seed", typed.seed, 0)
     video_episodes = options.whole_number("--video-episodes", typed.video_episodes, 1)
     if typed.mode not in ("greedy", "sampled"):
         raise UsageError(f"--mode={typed.mode} is not allowed: it must be greedy or sampled")
     trained = trained_run.read_run(pathlib.Path(typed.folder))
+    given = env_options.read(trained.task, suite_options)
+    trained = dataclasses.replace(trained, env_options={**trained.env_options, **given})
     kept = trained_run.find_parameters(trained.folder, typed.checkpoint)
     number = (
         trained.config.num_environments

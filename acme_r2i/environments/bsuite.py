@@ -36,6 +36,8 @@ INFO = SuiteInfo(
 
 # An environment that is made anew in the middle of a run goes on with the results that it has.
 RESTART_OPTIONS = {"resume_results": True}
+# What is played to look at an agent is no part of the results that it trains for.
+RECORDING_OPTIONS = ("results_dir", "resume_results")
 
 # Settings of each experiment, in bsuite's order (compared with bsuite's own sweep in the tests).
 EXPERIMENTS: dict[str, int] = {

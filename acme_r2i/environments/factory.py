@@ -124,6 +124,17 @@ def restart_options(suite: str) -> dict[str, Any]:
     return dict(getattr(_suite(suite), "RESTART_OPTIONS", {}))
 
 
+def recording_options(suite: str) -> tuple[str, ...]:
+    """Returns the options that have an environment write down what is played in it.
+
+    They change nothing of the task. Environments beside a run's own are made without them.
+
+    Raises:
+      ValueError: on an unknown suite.
+    """
+    return tuple(getattr(_suite(suite), "RECORDING_OPTIONS", ()))
+
+
 def episode_limit(name: str) -> int | None:
     """Returns the most steps an episode can have with the suite's default options, if known.
 

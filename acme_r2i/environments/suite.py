@@ -31,7 +31,9 @@ class Suite(Protocol):
     """The module of a suite. Importing it imports no simulator.
 
     A suite may have RESTART_OPTIONS, a dict: the options that change for an environment that is
-    made anew in the middle of a run, because another one has failed.
+    made anew in the middle of a run, because another one has failed. It may have RECORDING_OPTIONS,
+    a tuple of names: the options that have an environment write down what is played in it, and
+    change nothing of the task.
 
     Attributes:
       INFO: what the suite is.

@@ -15,6 +15,7 @@ from acme_r2i.agents.r2d2.config import R2D2Config
 from acme_r2i.agents.r2i import presets as r2i_presets
 from acme_r2i.agents.r2i.config import ReplayConfig, from_dict
 from acme_r2i.agents.r2i.model_config import CoreConfig
+from acme_r2i.agents.random import config as random_config
 
 # What arrives with an observation: reward, discount, is_first, is_last, in float32.
 _ARRIVAL_NUMBERS = 4
@@ -47,7 +48,7 @@ class AgentKind(abc.ABC):
       name: what `--agent` calls it.
       summary: a few words for the help.
       presets: functions whose docstrings describe them; "cpu" and "debug" are among them.
-      core_field: where its settings have the sequence core.
+      core_field: where its settings have the sequence core; "" if it has none.
       has_core_option: whether `--core NAME` stands for the kind of that field.
     """
 
@@ -86,12 +87,21 @@ class AgentKind(abc.ABC):
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
         """The ``PolicyFunctions`` of networks from ``make_networks``. Imports JAX, and no Acme."""
 
-    @abc.abstractmethod
     def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
         """Acme's builder of the agent, and the networks in the form it takes.
 
         It offers ``make_batched_actor`` beside Acme's methods. Imports Acme and TensorFlow.
         """
+        raise NotImplementedError(f"the agent {self.name} has none of Acme's builders")
+
+    def make_agent(self, blueprint: Any, seed: int, **saved: Any) -> Any:
+        """Starts the agent: a ``launch.agent.Agent``, or what has its parts; see there.
+
+        Imports Acme and TensorFlow.
+        """
+        from acme_r2i.launch.agent import Agent
+
+        return Agent(blueprint, seed, **saved)
 
     def replay_row_bytes(self, spec: Any, networks: Any) -> int:
         """Bytes of a row as it goes to replay, which Reverb compresses. Imports JAX."""
@@ -201,6 +211,53 @@ class R2D2(AgentKind):
         return make_policy(networks, config, greedy=greedy)
 
 
+class Random(AgentKind):
+    """Actions drawn uniformly; no learning, no replay."""
+
+    name = "random"
+    summary = "draws its actions uniformly and learns nothing: what benchmarks compare with"
+    presets = random_config.PRESETS
+    core_field = ""
+
+    def compose(self, presets: Sequence[str]) -> AgentConfig:
+        """See AgentKind."""
+        return random_config.compose(presets)
+
+    def first_env_steps(self, config: Any) -> int:
+        """See AgentKind."""
+        return 1
+
+    def make_networks(self, config: Any, spec: Any) -> Any:
+        """See AgentKind."""
+        from acme_r2i.agents.random.policy import make_networks
+
+        return make_networks(spec.actions)
+
+    def parameter_groups(self, params: Any) -> Mapping[str, Any]:
+        """See AgentKind."""
+        return {}
+
+    def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
+        """See AgentKind."""
+        return from_dict(data, random_config.RandomConfig)
+
+    def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
+        """See AgentKind. No action is likelier than another, so greedy is not."""
+        from acme_r2i.agents.random.policy import make_policy
+
+        return make_policy(networks)
+
+    def replay_row_bytes(self, spec: Any, networks: Any) -> int:
+        """None: there is no replay."""
+        return 0
+
+    def make_agent(self, blueprint: Any, seed: int, *, lives: int = 0, **saved: Any) -> Any:
+        """See AgentKind; but nothing is imported for it, and nothing was saved."""
+        from acme_r2i.launch.random_agent import RandomAgent
+
+        return RandomAgent(blueprint, seed, lives=lives)
+
+
 def _bytes(tree: Any) -> int:
     """Of a tree of arrays or of specs of arrays."""
     import jax
@@ -208,6 +265,6 @@ def _bytes(tree: Any) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-AGENTS: dict[str, AgentKind] = {kind.name: kind for kind in (R2I(), R2D2())}
+AGENTS: dict[str, AgentKind] = {kind.name: kind for kind in (R2I(), R2D2(), Random())}
 
 DEFAULT_AGENT = "r2i"

@@ -57,6 +57,17 @@ def read(task: str, options: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+def without_recording(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a task's suite that make an environment to look at an agent in.
+
+    What is played there is not recorded where a run records its own episodes.
+    """
+    from acme_r2i import environments  # imports NumPy
+
+    recording = environments.recording_options(task.partition(":")[0])
+    return {name: value for name, value in options.items() if name not in recording}
+
+
 def _literal(text: str) -> Any:
     try:
         value = ast.literal_eval(text)

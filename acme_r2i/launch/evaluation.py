@@ -53,6 +53,7 @@ class Evaluation:
       num_environments: played side by side.
       parameters: "final", "checkpoint", or "training" of an evaluation along the way.
       wall_seconds: what it took.
+      env_steps_per_second: of all environments together, in that time; compiling is part of it.
       date: when it ended.
     """
 
@@ -69,6 +70,7 @@ class Evaluation:
     num_environments: int
     parameters: str
     wall_seconds: float
+    env_steps_per_second: float
     date: str
 
 
@@ -189,6 +191,7 @@ def summarise(
         num_environments=how.environments,
         parameters=parameters,
         wall_seconds=round(wall_seconds, 3),
+        env_steps_per_second=round(sum(episode.length for episode in played) / wall_seconds, 1),
         date=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )
 

@@ -23,7 +23,8 @@ def evaluation_lines(
         "parameters": f"{_PARAMETERS.get(evaluation.parameters, evaluation.parameters)}{after}",
         "played": f"{evaluation.episodes} episodes of {_lengths(evaluation.lengths)}, "
         f"{evaluation.mode} actions, seed {evaluation.seed}, "
-        f"{evaluation.num_environments} environments, {evaluation.wall_seconds:.1f} s",
+        f"{evaluation.num_environments} environments, {evaluation.wall_seconds:.1f} s "
+        f"({evaluation.env_steps_per_second:,.0f} steps/s)",
     }
     rows = [("mean return", evaluation.mean_return, _spread(evaluation))]
     rows += [

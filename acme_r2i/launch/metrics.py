@@ -63,6 +63,7 @@ AGENT_METRICS = {
     "r2d2": {
         "q/loss": "half the squared (rescaled) n-step error, summed over a trace, weighted",
     },
+    "random": {},
 }
 
 

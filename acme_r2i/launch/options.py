@@ -276,8 +276,8 @@ def _core_assignment(kind: AgentKind, core: str | None) -> dict[str, str]:
     if not kind.has_core_option:
         owners = [f"--agent {name}" for name, other in AGENTS.items() if other.has_core_option]
         raise UsageError(
-            f"--core goes with {' or '.join(owners)} only; the core of --agent {kind.name} is the "
-            f"field --{kind.core_field}.kind"
+            f"--core goes with {' or '.join(owners)} only; the core of --agent {kind.name} is "
+            + (f"the field --{kind.core_field}.kind" if kind.core_field else "none")
         )
     _check_name("core", core, kind.core_names)
     return {f"{kind.core_field}.kind": core}

@@ -18,6 +18,7 @@ from typing import Any
 
 from acme_r2i import environments
 from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
+from acme_r2i.launch import env_options as env_options_lib
 from acme_r2i.launch import run_folder
 from acme_r2i.launch.blueprint import Blueprint
 from acme_r2i.launch.evaluation import (
@@ -134,7 +135,8 @@ def make_evaluator(
     """
     if every_env_steps is None:
         return lambda counts: None
-    make = functools.partial(environments.make_environment, task, **env_options)
+    played = env_options_lib.without_recording(task, env_options)
+    make = functools.partial(environments.make_environment, task, **played)
     return PeriodicEvaluator(
         folder,
         blueprint,

@@ -1,6 +1,6 @@
 """One process of a run: the loop, what it is told to, its checkpoints, and its end.
 
-This module imports Acme and TensorFlow.
+This module imports JAX.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acme_r2i import environments
 from acme_r2i.launch import resuming
-from acme_r2i.launch.agent import Agent
 from acme_r2i.launch.blueprint import Blueprint
 from acme_r2i.launch.checkpoints import COUNTERS, Checkpoints
 from acme_r2i.launch.errors import RunFailedError
@@ -25,6 +24,9 @@ from acme_r2i.launch.reporting import Reporter
 from acme_r2i.launch.run_folder import RunFolder, write_json
 from acme_r2i.launch.run_loop import SPENT_ON, RunLoop
 from acme_r2i.launch.trouble import Trouble
+
+if TYPE_CHECKING:
+    from acme_r2i.launch.agent import Agent
 
 
 class Run:

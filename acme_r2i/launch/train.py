@@ -63,7 +63,6 @@ def train(options: TrainOptions) -> int:
         print(_introduction(options, blueprint, device, start), flush=True)
 
         stop = stack.enter_context(StopSignals())
-        from acme_r2i.launch.agent import Agent  # imports Acme and TensorFlow
         from acme_r2i.launch.running import Run
 
         checkpoints = None
@@ -71,7 +70,7 @@ def train(options: TrainOptions) -> int:
             checkpoints = Checkpoints(
                 options.workdir, options.keep_checkpoints, start.counts.env_steps
             )
-        with Agent(
+        with blueprint.kind.make_agent(  # imports Acme and TensorFlow for those that learn
             blueprint,
             options.seed,
             lives=start.lives,
@@ -142,14 +141,18 @@ def _introduction(
         "options": ", ".join(f"{name}={value}" for name, value in options.env_options.items()),
         "fields": ", ".join(f"{name}={value}" for name, value in options.overrides.items()),
         "device": f"{device}, {os.cpu_count()} CPU cores",
-        "parameters": f"{sum(counts.values()):,} ({parameters})",
+        "parameters": f"{sum(counts.values()):,} ({parameters})" if counts else "",
         "returns": _reference(environments.task_reference(options.env)),
         "plan": f"{options.env_steps:,} env steps in {config.num_environments} environments"
         + ("" if options.env_workers == "inline" else f", in {options.env_workers}"),
         "": f"{schedule.due(options.env_steps):,} updates of {config.batch_size} x "
         f"{config.sequence_length} rows, from env step {schedule.first_env_steps:,} on "
-        "(the first takes a while to compile)",
-        "replay": _describe_memory(blueprint.replay_bytes(options.env_steps)),
+        "(the first takes a while to compile)"
+        if schedule.updates_per_env_step
+        else "",
+        "replay": _describe_memory(blueprint.replay_bytes(options.env_steps))
+        if schedule.updates_per_env_step
+        else "",
         "folder": str(options.workdir),
         "note": "; ".join(start.notes),
         "changed": "; ".join(map(str, start.changes)),

@@ -10,7 +10,7 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Any
 
-from acme_r2i.launch import run_folder
+from acme_r2i.launch import env_options, run_folder
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT, AgentConfig, AgentKind
 from acme_r2i.launch.errors import UsageError
 
@@ -31,7 +31,7 @@ class TrainedRun:
       kind: the agent.
       config: the agent's settings.
       task: full name of its task.
-      env_options: of the task's suite.
+      env_options: of the task's suite, without those that have a run record its episodes.
     """
 
     folder: pathlib.Path
@@ -88,8 +88,9 @@ def read_run(folder: pathlib.Path) -> TrainedRun:
             raise ValueError(f"there is no agent {name!r}; agents: {', '.join(AGENTS)}")
         kind = AGENTS[name]
         config = kind.config_from_dict(described["config"])
-        options = described.get("env_options", {})
-        return TrainedRun(folder, described, kind, config, described["env"], options)
+        task = described["env"]
+        options = env_options.without_recording(task, described.get("env_options", {}))
+        return TrainedRun(folder, described, kind, config, task, options)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the run in {folder} cannot be rebuilt: {error}") from None
 

@@ -44,9 +44,9 @@ def bars(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
                 alpha=1.0 if finished else 0.4,
             )
             rows.append((label, name, each.types[name], value, finished))
-        entries = kinds.items() if agents == 1 else [(label, colours[label])]
-        for text, colour in entries:
-            axes.plot([], [], "s", color=colour, label=text.replace("_", " "))
+        entries = [(kind.replace("_", " "), colour) for kind, colour in kinds.items()]
+        for text, colour in entries if agents == 1 else [(label, colours[label])]:
+            axes.plot([], [], "s", color=colour, label=text)
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 1)
@@ -73,7 +73,10 @@ def radar(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
         axes.fill(closed[1], closed[0], color=colours[label], alpha=0.15)
         rows += [(label, tag, each.by_tag.get(tag)) for tag in tags]
     axes.set_xticks(angles, [tag.replace("_", "\n") for tag in tags])
-    axes.tick_params(axis="x", pad=12)
+    axes.tick_params(axis="x", pad=6)
+    for text, angle in zip(axes.get_xticklabels(), angles, strict=True):
+        side = np.cos(angle)
+        text.set_ha("center" if abs(side) < 0.1 else "left" if side > 0 else "right")
     axes.set_ylim(0, 1)
     axes.set_yticks([0.25, 0.5, 0.75, 1], ["", "0.5", "", "1"], color="#555555", fontsize=8)
     axes.spines["polar"].set_color("#bbbbbb")

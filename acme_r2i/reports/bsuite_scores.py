@@ -145,7 +145,8 @@ def _score_frame(frame: pd.DataFrame) -> pd.DataFrame | None:
     """bsuite's scores of one set of results; None if there is none.
 
     An experiment at a time: some of bsuite's functions fail, in ways of their own, on results that
-    have few episodes yet, and the others' scores are not to go with them.
+    have few episodes yet, and the others' scores are not to go with them. That of mnist is no
+    number then: it is a mean over the last tenth of all of bsuite's episodes.
     """
     import pandas as pd
     from bsuite.experiments import summary_analysis
@@ -155,6 +156,8 @@ def _score_frame(frame: pd.DataFrame) -> pd.DataFrame | None:
         for _, results in frame.groupby("bsuite_env"):
             with contextlib.suppress(Exception):
                 tables.append(summary_analysis.bsuite_score(results))
+    tables = [table.dropna(subset=["score"]) for table in tables]
+    tables = [table for table in tables if len(table)]
     return pd.concat(tables, ignore_index=True) if tables else None
 
 

@@ -107,7 +107,7 @@ def labels(runs: Sequence[Run]) -> list[str]:
         run.variant
         or " ".join(
             [
-                str(run.config.get("agent", "r2i")).upper(),
+                _agent(run),
                 str(run.config.get("preset", "")),
                 *(
                     f"{_short(name)}={value}"
@@ -130,6 +130,11 @@ def _settings(run: Run) -> dict[str, str]:
     return {name: str(value) for name, value in run.config.get("overrides", {}).items()} | {
         f"env.{name}": str(value) for name, value in options.items() if name not in _NOT_SETTINGS
     }
+
+
+def _agent(run: Run) -> str:
+    name = str(run.config.get("agent", "r2i"))
+    return name.upper() if name in ("r2i", "r2d2") else name
 
 
 def _short(name: str) -> str:

@@ -68,13 +68,18 @@ class Section:
 
 
 def number(value: float | None) -> str:
-    """A score as text: three digits that count, a dash for None."""
+    """A score as text: three digits that count, a dash for None.
+
+    Three decimals do for what is of size 1; less than 0.01 is told by its own digits.
+    """
     if value is None:
         return "\N{EN DASH}"
     size = abs(value)
     if size >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if size >= 10 else f"{value:.3f}"
+    if size >= 10:
+        return f"{value:.1f}"
+    return f"{value:.3f}" if size >= 0.00995 or not value else f"{value:.2g}"
 
 
 def interval(estimate: Estimate) -> str:

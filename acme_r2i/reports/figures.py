@@ -29,6 +29,8 @@ WIDTH_INCHES = 4.4
 CURVE_POINTS = 200
 # Of a legend below a figure: what fits in half a line, in a whole one, and its height.
 _COLUMN_CHARACTERS, _LINE_CHARACTERS, _LINE_INCHES = 26, 56, 0.18
+# Returns so much larger than the tasks' middle one would leave no difference between the others.
+_TOO_WIDE = 100
 # Dark enough on white, and told apart by those who see few colours.
 COLOURS = (
     "#0072b2",
@@ -96,9 +98,11 @@ def learning_curves(
     """
     figure, axes = new_figure(2.6)
     rows, ragged = [], False
-    for group in groups:
-        curves = [_axis(run, by) for run in group.runs]
-        curves = [(x, y) for x, y in curves if x is not None and len(x)]
+    by_group = [[_axis(run, by) for run in group.runs] for group in groups]
+    by_group = [[(x, y) for x, y in curves if x is not None and len(x)] for curves in by_group]
+    longest = max((x[-1] for curves in by_group for x, _ in curves), default=0.0)
+    unit, scale = ("environment steps", 1) if by == "env steps" else _unit_of_time(longest)
+    for group, curves in zip(groups, by_group, strict=True):
         if not curves:
             continue
         x, by_run = _common_grid(curves)
@@ -106,17 +110,25 @@ def learning_curves(
         for steps, returns in curves:
             beyond = slice(max(np.searchsorted(steps, x[-1]) - 1, 0), None)
             axes.plot(
-                *_thinned(steps[beyond], returns[beyond]),
+                *_thinned(scale * steps[beyond], returns[beyond]),
                 color=colours[group.label],
                 linewidth=0.7,
                 alpha=0.7,
             )
         mean = by_run.mean(axis=0)
         colour, runs = colours[group.label], f"{len(curves)} run{'s' * (len(curves) > 1)}"
-        axes.plot(x, mean, color=colour, linewidth=1.6, label=f"{group.label} ({runs})")
+        axes.plot(
+            scale * x,
+            mean,
+            marker="o" if x[0] == x[-1] else None,  # a line of one point would not be seen
+            markersize=4,
+            color=colour,
+            linewidth=1.6,
+            label=f"{group.label} ({runs})",
+        )
         low, high = by_run.min(axis=0), by_run.max(axis=0)
         if len(curves) > 1:
-            axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+            axes.fill_between(scale * x, low, high, color=colour, alpha=0.18, linewidth=0)
         rows += [(group.label, len(curves), *line) for line in zip(x, mean, low, high, strict=True)]
     if not rows:
         return None
@@ -129,10 +141,13 @@ def learning_curves(
             axes.axhline(value, color=_REFERENCE, linestyle=line, linewidth=1)
             axes.text(
                 1.0, value, name, transform=axes.get_yaxis_transform(), ha="right", va="bottom",
-                color=_REFERENCE, fontsize=8,
+                color=_REFERENCE, fontsize=8, zorder=3,
+                bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
             )  # fmt: skip
-    axes.set_xlabel("environment steps" if by == "env steps" else "hours of running")
+    axes.set_xlabel(unit)
     axes.set_ylabel("return")
+    if max(map(abs, axes.get_ylim())) >= 10_000:
+        axes.yaxis.set_major_formatter(lambda value, position: _thousands(value))
     if by == "env steps":
         axes.xaxis.set_major_formatter(lambda value, position: _thousands(value))
     legend_below(figure)
@@ -149,8 +164,11 @@ def learning_curves(
 def final_scores(suite: str, groups: Sequence[Group], colours: Mapping[str, str]) -> Picture | None:
     """Each group's final return as a point with its interval, beside what was published.
 
-    Atari's are human-normalised; others' are returns.
+    Atari's are human-normalised; others' are returns, on a logarithmic axis where those of some
+    tasks are far larger than the others'.
     """
+    from matplotlib.ticker import SymmetricalLogLocator
+
     rows, published = [], []
     convert = suites.normalised if suite == "atari" else lambda task, score: score
     for group in groups:
@@ -176,7 +194,7 @@ def final_scores(suite: str, groups: Sequence[Group], colours: Mapping[str, str]
         for _, label, _, value, low, high in here:
             if low is not None:
                 axes.plot([low, high], [y, y], color=colours[label], linewidth=4, alpha=0.35)
-            axes.plot(value, y, "o", color=colours[label], markersize=5)
+            axes.plot(value, y, "o", color=colours[label], markersize=5, clip_on=False)
             y += 1
         for _, who, value in (each for each in published if each[0] == task):
             marker = _markers(published)[who]
@@ -188,7 +206,13 @@ def final_scores(suite: str, groups: Sequence[Group], colours: Mapping[str, str]
     for who, marker in _markers(published).items():
         axes.plot([], [], marker, color=_REFERENCE, fillstyle="none", label=f"{who} (published)")
     axes.set_yticks(ticks, tasks)
-    axes.invert_yaxis()
+    axes.set_ylim(y - 0.5, -1.0)
+    sizes = np.abs([row[3] for row in rows])
+    if sizes.max() > _TOO_WIDE * max(np.median(sizes), 1.0):
+        axes.set_xscale("symlog")  # in straight lines from -1 to 1
+        axes.xaxis.set_major_locator(locator := SymmetricalLogLocator(base=10, linthresh=1))
+        locator.set_params(numticks=6)
+        axes.xaxis.set_major_formatter(lambda value, position: _thousands(value))
     axes.set_xlabel("human-normalised score" if suite == "atari" else "final return")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     legend_below(figure)
@@ -231,7 +255,7 @@ def aggregate_scores(
         axes.set_ylim(len(scores) - 0.5, -0.5)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-        axes.locator_params(axis="x", nbins=3)
+        axes.locator_params(axis="x", nbins=2)
     legend_below(figure, panels[0])
     name = f"aggregate-figure-{suite or 'other'}"
     table = Table(name, "All tasks", ("statistic", "agent", "score", "95% low", "95% high"), rows)
@@ -293,6 +317,13 @@ def legend_below(figure: Figure, axes: Axes | None = None) -> None:
     width, height = figure.get_size_inches()
     lines = sum(text.count("\n") + 1 for text in wrapped)
     figure.set_size_inches(width, height + _LINE_INCHES * -(-lines // columns))
+
+
+def _unit_of_time(hours: float) -> tuple[str, int]:
+    """The name of an axis that ends there, and how many of its units an hour has."""
+    if hours >= 1:
+        return "hours of running", 1
+    return ("minutes of running", 60) if hours * 60 >= 1 else ("seconds of running", 3600)
 
 
 def _thousands(value: float) -> str:

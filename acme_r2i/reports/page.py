@@ -29,7 +29,8 @@ th, td { padding: .35rem .6rem; text-align: left; vertical-align: top; }
 th { background: #f5f5f5; font-weight: 600; position: sticky; top: 0; }
 th, td.number { white-space: nowrap; }
 th.number, td.number { text-align: right; }
-td.wide { min-width: 15rem; }
+th.long { white-space: normal; min-width: 9rem; }
+td.wide { min-width: 12rem; }
 td.command { font-family: ui-monospace, monospace; min-width: 32rem; }
 tr + tr td { border-top: 1px solid #eee; }
 .figures { display: grid; gap: 1.25rem 1rem; margin-top: 1rem; align-items: start;
@@ -107,14 +108,12 @@ def _picture(picture: Picture) -> str:
 
 
 def _table(table: Table) -> str:
-    kinds = (_kinds(row[i] for row in table.rows) for i in range(len(table.header)))
-    head = "".join(
-        f'<th class="number">{html.escape(name)}</th>'
-        if kind <= {"number"}
-        else f"<th>{html.escape(name)}</th>"
-        for name, kind in zip(table.header, kinds, strict=True)
-    )
-    rows = (f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.rows)
+    columns = [[row[i] for row in table.rows] for i in range(len(table.header))]
+    # What nothing is known of in any row would only push the others off a screen.
+    shown = [i for i, cells in enumerate(columns) if not all(map(_is_empty, cells))]
+    numbers = {i for i in shown if _holds_numbers(columns[i])}
+    head = "".join(_heading(table.header[i], i in numbers) for i in shown)
+    rows = (f"<tr>{''.join(_cell(row[i], i in numbers) for i in shown)}</tr>" for row in table.rows)
     return (
         f'<h3>{html.escape(table.title)}</h3><div class="scroll" tabindex="0"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
@@ -122,8 +121,15 @@ def _table(table: Table) -> str:
     )
 
 
-def _cell(value: Cell) -> str:
-    kind = _kind(value)
+def _heading(text: str, among_numbers: bool) -> str:
+    """An agent's settings may be long: they take lines, and not the width of a screen."""
+    kinds = ["number"] * among_numbers + ["long"] * (len(text) > 24)
+    attribute = f' class="{" ".join(kinds)}"' if kinds else ""
+    return f"<th{attribute}>{html.escape(text)}</th>"
+
+
+def _cell(value: Cell, among_numbers: bool) -> str:
+    kind = "number" if among_numbers else "" if _is_empty(value) else _kind(value)
     text = "\N{EN DASH}" if value is None else f"{value:,}" if isinstance(value, int) else value
     return f"<td{f' class={kind}' if kind else ''}>{html.escape(str(text))}</td>"
 
@@ -138,8 +144,14 @@ def _kind(value: Cell) -> str:
     return "number" if not text or text[0].isdigit() or text[0] in "-\N{EN DASH}" else ""
 
 
-def _kinds(cells: Iterable[Cell]) -> set[str]:
-    return {_kind(cell) for cell in cells}
+def _is_empty(value: Cell) -> bool:
+    return value is None or value in ("", "\N{EN DASH}")
+
+
+def _holds_numbers(cells: Sequence[Cell]) -> bool:
+    """Whether a column is one of numbers, with a word here and there in place of one."""
+    kinds = [_kind(cell) for cell in cells if not _is_empty(cell)]
+    return set(kinds) <= {"number", ""} and 2 * kinds.count("number") > len(kinds)
 
 
 def _note(text: str) -> str:

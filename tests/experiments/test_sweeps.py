@@ -18,6 +18,7 @@ FOLDER = pathlib.Path(__file__).parents[2] / "experiments" / "sweeps"
 SIZES = {
     "atari100k.py": (26, 2, 3),
     "bsuite_discounting_chain.toml": (20, 2, 5),
+    "bsuite_every_experiment.py": (46, 2, 1),
     "bsuite_memory_len.toml": (23, 2, 5),
     "dmc_proprio.toml": (18, 2, 3),
     "dmc_vision.toml": (20, 2, 3),

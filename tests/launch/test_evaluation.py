@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acme_r2i import cli
-from acme_r2i.environments import task_reference
+from acme_r2i import cli, environments
 from acme_r2i.launch import evaluation, filming, run_folder, trained_run
 from acme_r2i.launch.evaluation import Evaluation, HowToEvaluate, bootstrap_interval
 from acme_r2i.launch.evaluation_listing import evaluation_lines
@@ -52,6 +51,7 @@ def test_what_an_evaluation_says(result):
     assert result.mean_return == np.mean(result.returns)
     assert result.stderr == pytest.approx(np.std(result.returns, ddof=1) / np.sqrt(5))
     assert (result.mode, result.seed, result.num_environments) == ("sampled", 3, 2)
+    assert result.env_steps_per_second == pytest.approx(45 / result.wall_seconds, rel=0.01)
 
 
 def test_the_same_seed_plays_the_same_episodes(folder, result):
@@ -107,13 +107,28 @@ def test_the_command(folder, capsys):
 def test_the_table_has_the_references_beside_it(folder):
     run = trained_run.read_run(folder)
     one = Evaluation(
-        700, 30, 2, 0.5, 0.25, (0.25, 0.75), [0.25, 0.75], [9, 12], "greedy", 0, 2, "final", 1, ""
+        env_steps=700,
+        learner_steps=30,
+        episodes=2,
+        mean_return=0.5,
+        stderr=0.25,
+        interval_95=(0.25, 0.75),
+        returns=[0.25, 0.75],
+        lengths=[9, 12],
+        mode="greedy",
+        seed=0,
+        num_environments=2,
+        parameters="final",
+        wall_seconds=0.5,
+        env_steps_per_second=42.0,
+        date="",
     )
     name = "popgym:RepeatPreviousEasy"
-    text = "\n".join(evaluation_lines(run, one, task_reference(name)))
+    text = "\n".join(evaluation_lines(run, one, environments.task_reference(name)))
     for words in (
         "r2i, preset debug, seed 0",
         "2 episodes of 9 to 12 steps, greedy actions",
+        "0.5 s (42 steps/s)",
         "0.500  standard error 0.250, 95% interval 0.250 to 0.750",
         "chance          -0.500  exact",
         "solved from      0.900",
@@ -122,8 +137,29 @@ def test_the_table_has_the_references_beside_it(folder):
         assert words in text
     alone = dataclasses.replace(one, episodes=1, stderr=None, interval_95=(None, None))
     assert "one episode says nothing" in "\n".join(
-        evaluation_lines(run, alone, task_reference(TASK))
+        evaluation_lines(run, alone, environments.task_reference(TASK))
     )
+
+
+def test_what_is_played_is_not_recorded_among_the_runs_results(tmp_path, capsys):
+    results = tmp_path / "results"
+    environments.make_environment(TASK, results_dir=str(results)).close()  # the run's file
+    options = {"results_dir": str(results), "resume_results": True}
+    folder = tmp_path / "run"
+    write_run(folder, TASK, env_options=options)
+    assert json.loads((folder / "config.json").read_text())["env_options"] == options
+    (file,) = results.iterdir()
+    before = file.read_bytes()
+    arguments = ["evaluate", str(folder), "--episodes", "2", "--num-environments", "1"]
+    assert cli.main(arguments) == 0
+    assert file.read_bytes() == before and list(results.iterdir()) == [file]
+    # By hand it is.
+    other = tmp_path / "other"
+    assert cli.main([*arguments, "--env.results_dir", str(other)]) == 0
+    assert (other / file.name).read_text().count("\n") == 3  # a header, and two episodes
+    assert file.read_bytes() == before
+    assert cli.main([*arguments, "--env.size", "3"]) == 2
+    assert "suite bsuite has no option --env.size" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -137,7 +173,7 @@ def test_the_table_has_the_references_beside_it(folder):
         (("{unfinished}",), "which a run writes when it ends; it has the checkpoints 300, 1200"),
         (("{empty}",), "{empty} has no parameters.npz, which a run writes when it ends"),
         (("{empty}", "--checkpoint", "latest"), "--checkpoint latest: {empty} has no checkpoints"),
-        (("{strange}",), "there is no agent 'ppo'; agents: r2i, r2d2"),
+        (("{strange}",), "there is no agent 'ppo'; agents: r2i, r2d2, random"),
         (("{run}", "--video", "a.png"), "--video a.png is not allowed: it must end in .gif or"),
         (("{run}", "--video", "no/a.gif"), "--video no/a.gif: there is no folder"),
         (("{run}", "--video", "a.gif"), "--video is for tasks that show images or that MuJoCo"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 
@@ -133,6 +134,25 @@ def test_a_run_evaluates_along_the_way_and_at_its_end(tmp_path, capsys):
     last = read_evaluations(tmp_path / "with")[-1]
     for name in ("env_steps", "learner_steps", "returns", "lengths", "mode", "seed"):
         assert last[name] == along[-1][name]
+
+
+@pytest.mark.slow
+def test_a_run_that_records_its_results_is_evaluated_beside_them(tmp_path, capsys):
+    """bsuite's file has the episodes of training, and no others."""
+    folder, results = tmp_path / "run", tmp_path / "run" / "results"
+    arguments = ["--env", TASK, "--preset", "debug", "--env-steps", "100", "--seed", "1"]
+    arguments += ["--num_environments", "1", "--env.results_dir", str(results)]
+    arguments += ["--evaluate-every", "50", "--evaluate-episodes", "4", "--workdir", str(folder)]
+    assert cli.main(["train", *arguments]) == 0
+    assert cli.main(["evaluate", str(folder), "--episodes", "4"]) == 0
+    capsys.readouterr()
+    assert [each["episodes"] for each in read_evaluations(folder)] == [4, 4, 4]
+    (file,) = results.iterdir()
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    assert [int(row["episode"]) for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert int(rows[-1]["steps"]) == 90
+    trained = list(csv.DictReader((folder / "episodes.csv").read_text().splitlines()))
+    assert sum(float(each["return"]) for each in trained[:10]) == float(rows[-1]["total_return"])
 
 
 def test_without_the_option_nothing_happens(tmp_path, blueprint):

@@ -1,0 +1,1 @@
+"""Actions drawn uniformly: what benchmarks have beside every agent."""

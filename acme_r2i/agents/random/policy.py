@@ -1,0 +1,65 @@
+"""The policy of the random agent, in the form that every agent's has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from acme_r2i.agents.r2i.array_spec import is_array, is_bounded, is_discrete
+from acme_r2i.agents.r2i.policy import PolicyFunctions, Seen
+from acme_r2i.agents.r2i.types import PyTree
+
+
+class RandomNetworks(NamedTuple):
+    """What stands for the networks of other agents.
+
+    Attributes:
+      init: key -> no parameters.
+      draw: key -> an action, each as likely as any other.
+    """
+
+    init: Callable[[Array], PyTree]
+    draw: Callable[[Array], Array]
+
+
+def make_networks(action_spec: Any) -> RandomNetworks:
+    """Makes it for one array of actions, discrete or with finite bounds.
+
+    Raises:
+      ValueError: for other actions.
+    """
+    if not is_array(action_spec):
+        raise ValueError(f"random actions are one array, and these are {action_spec!r}")
+    shape, dtype = action_spec.shape, action_spec.dtype
+    if is_discrete(action_spec):
+        low, high = 0, action_spec.num_values - 1
+    elif is_bounded(action_spec):
+        low, high = np.asarray(action_spec.minimum), np.asarray(action_spec.maximum)
+    else:
+        low, high = -np.inf, np.inf
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise ValueError(f"random actions need bounds, and there are none in {action_spec!r}")
+
+    def draw(key: Array) -> Array:
+        if np.issubdtype(dtype, np.integer):
+            return jax.random.randint(key, shape, low, high + 1, jnp.int32)
+        return jax.random.uniform(key, shape, jnp.float32, low, high)
+
+    return RandomNetworks(init=lambda key: {}, draw=draw)
+
+
+def make_policy(networks: RandomNetworks) -> PolicyFunctions:
+    """Makes the policy; nothing of what it sees has an effect."""
+
+    def step(params: PyTree, key: Array, seen: Seen, state: PyTree) -> tuple[Array, PyTree]:
+        del params, seen
+        return networks.draw(key), state
+
+    return PolicyFunctions(
+        init=networks.init, initial_state=lambda: (), step=step, sees_reward=False
+    )
