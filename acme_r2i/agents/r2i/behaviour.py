@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -75,6 +76,77 @@ def imagine(
     return Imagined(rollout, features, rewards, targets)
 
 
+class Scaled(NamedTuple):
+    """What the actor's loss leaves behind.
+
+    Attributes:
+      imagined: the rollout that it was taken on.
+      return_range: the next one.
+      scale: what returns were divided by, [].
+      entropy: of the policy, weighted, [].
+    """
+
+    imagined: Imagined
+    return_range: ReturnRange
+    scale: Array
+    entropy: Array
+
+
+def actor_gradient(
+    networks: R2INetworks,
+    config: R2IConfig,
+    params: PyTree,
+    return_range: ReturnRange,
+    imagined_by: Callable[[PyTree], Imagined],
+) -> tuple[Array, Scaled, PyTree]:
+    """Loss, what else comes of it, and gradient of the actor.
+
+    Args:
+      networks: of the agent.
+      config: of the agent.
+      params: the actor's.
+      return_range: before this rollout.
+      imagined_by: the actor's parameters -> a rollout under them, or one that is given.
+    """
+    behaviour, actions = config.behaviour, networks.actions
+    frozen = jax.lax.stop_gradient
+
+    def loss_fn(params: PyTree) -> tuple[Array, Scaled]:
+        imagined = imagined_by(params)
+        targets = imagined.targets
+        next_range, scale = actor_critic.update_return_range(
+            return_range, frozen(targets.returns), behaviour
+        )
+        policy = networks.actor(params, frozen(_without_last(imagined.features)))
+        if _is_reparameterised(networks, config):
+            loss = actor_critic.reparameterised_loss(targets, scale)
+        else:
+            log_prob = actions.log_prob(policy, imagined.rollout.action)
+            loss = actor_critic.reinforce_loss(log_prob, targets, scale)
+        entropy = actor_critic.mean_entropy(actions.entropy(policy), targets)
+        total = loss - behaviour.entropy_scale * entropy
+        return total, Scaled(imagined, next_range, scale, entropy)
+
+    (loss, scaled), gradient = jax.value_and_grad(loss_fn, has_aux=True)(params)
+    return loss, scaled, gradient
+
+
+def critic_gradient(
+    networks: R2INetworks, config: R2IConfig, params: Params, imagined: Imagined
+) -> tuple[Array, PyTree]:
+    """Loss and gradient of the critic on a rollout, which is data here."""
+    features, targets = jax.lax.stop_gradient((imagined.features, imagined.targets))
+    slow_logits = networks.critic(params.slow_critic, _without_last(features))
+
+    def loss_fn(params: PyTree) -> Array:
+        # All states, though the last has no target: these are the products that the values were
+        # made of, and XLA does them once.
+        logits = networks.critic(params, features)
+        return actor_critic.critic_loss(logits[:-1], slow_logits, targets, config.behaviour)
+
+    return jax.value_and_grad(loss_fn)(params.critic)
+
+
 def behaviour_gradients(
     networks: R2INetworks,
     config: R2IConfig,
@@ -89,53 +161,35 @@ def behaviour_gradients(
     REINFORCE takes the rollout as data, so nothing is differentiated through imagination; only
     reparameterised actions are worth that.
     """
-    behaviour, actions = config.behaviour, networks.actions
-    frozen = jax.lax.stop_gradient
-    reparameterised = actions.reparameterised and behaviour.actor_gradient != "reinforce"
 
     def rollout_of(actor_params: PyTree) -> Imagined:
         acting = params._replace(actor=actor_params)
         return imagine(networks, config, acting, key, observed, rows)
 
-    def actor_loss(actor_params: PyTree, imagined: Imagined | None) -> tuple[Array, tuple]:
-        imagined = rollout_of(actor_params) if imagined is None else imagined
-        targets = imagined.targets
-        next_range, scale = actor_critic.update_return_range(
-            return_range, frozen(targets.returns), behaviour
-        )
-        policy = networks.actor(actor_params, frozen(_without_last(imagined.features)))
-        if reparameterised:
-            loss = actor_critic.reparameterised_loss(targets, scale)
-        else:
-            log_prob = actions.log_prob(policy, imagined.rollout.action)
-            loss = actor_critic.reinforce_loss(log_prob, targets, scale)
-        entropy = actor_critic.mean_entropy(actions.entropy(policy), targets)
-        return loss - behaviour.entropy_scale * entropy, (imagined, next_range, scale, entropy)
-
-    data = None if reparameterised else rollout_of(params.actor)
-    (actor_value, (imagined, next_range, scale, entropy)), actor_gradient = jax.value_and_grad(
-        actor_loss, has_aux=True
-    )(params.actor, data)
-    features, targets = frozen((imagined.features, imagined.targets))
-    slow_logits = networks.critic(params.slow_critic, _without_last(features))
-
-    def critic_loss(critic_params: PyTree) -> Array:
-        # All states, though the last has no target: these are the products that the values were
-        # made of, and XLA does them once.
-        logits = networks.critic(critic_params, features)
-        return actor_critic.critic_loss(logits[:-1], slow_logits, targets, behaviour)
-
-    critic_value, critic_gradient = jax.value_and_grad(critic_loss)(params.critic)
+    if _is_reparameterised(networks, config):
+        imagined_by = rollout_of
+    else:
+        data = rollout_of(params.actor)
+        imagined_by = lambda _: data  # noqa: E731
+    actor_loss, scaled, of_actor = actor_gradient(
+        networks, config, params.actor, return_range, imagined_by
+    )
+    imagined = scaled.imagined
+    critic_loss, of_critic = critic_gradient(networks, config, params, imagined)
     metrics = {
-        "actor/loss": actor_value,
-        "actor/entropy": entropy,
-        "critic/loss": critic_value,
-        "imagination/return": jnp.mean(targets.returns),
-        "imagination/return_scale": scale,
+        "actor/loss": actor_loss,
+        "actor/entropy": scaled.entropy,
+        "critic/loss": critic_loss,
+        "imagination/return": jnp.mean(imagined.targets.returns),
+        "imagination/return_scale": scaled.scale,
         "imagination/reward": jnp.mean(imagined.rewards),
-        "imagination/value": jnp.mean(targets.values),
+        "imagination/value": jnp.mean(imagined.targets.values),
     }
-    return (actor_gradient, critic_gradient), next_range, metrics
+    return (of_actor, of_critic), scaled.return_range, metrics
+
+
+def _is_reparameterised(networks: R2INetworks, config: R2IConfig) -> bool:
+    return networks.actions.reparameterised and config.behaviour.actor_gradient != "reinforce"
 
 
 def _without_last(features: Parts) -> Parts:
