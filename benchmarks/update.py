@@ -41,14 +41,14 @@ def measure(size: sizes.Size, repeats: int, peak: float) -> dict[str, Any]:
     begin = lambda: init_training_state(jax.random.key(0), networks, size.config)  # noqa: E731
     initialise = jax.jit(begin, compiler_options=compiler_options(runs_once=True))
     figures: dict[str, Any] = {"initialisation_s": measuring.first_call_seconds(initialise)}
-    calls = parts(size, networks, initialise)
-    figures["first_call_s"] = measuring.first_call_seconds(calls["whole update"])
+    whole = Whole(size, networks, initialise())
+    figures["first_call_s"] = measuring.first_call_seconds(whole)
     figures["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    calls = {"whole update": whole, **parts(size, networks, initialise)}
     times = measuring.in_turns(calls, repeats)
     figures["ms"] = {name: t._asdict() for name, t in times.items()}
     if jax.default_backend() == "cpu":
-        program = jax.jit(make_update(networks, size.config)).lower(initialise(), size.rows())
-        flops = count_flops(program.compile(compiler_options()).as_text())
+        flops = count_flops(whole.program.as_text())
         figures["gflop"] = flops / 1e9
         figures["share_of_peak"] = flops / (1e-3 * times["whole update"].median) / peak
     steps = {f"policy step, {n}": policy_step(size, networks, n) for n in POLICY_BATCHES}
@@ -57,22 +57,30 @@ def measure(size: sizes.Size, repeats: int, peak: float) -> dict[str, Any]:
     return figures
 
 
+class Whole:
+    """The whole update as a call without arguments, which compiles at the first."""
+
+    def __init__(self, size: sizes.Size, networks: R2INetworks, state: TrainingState):
+        self._update = make_update(networks, size.config)
+        self._state, self._rows = state, jax.device_put(size.rows())
+        self.program: Any = None
+
+    def __call__(self) -> Any:
+        if self.program is None:
+            update = jax.jit(self._update, donate_argnums=0)
+            self.program = update.lower(self._state, self._rows).compile(compiler_options())
+        self._state, metrics = self.program(self._state, self._rows)
+        return self._state, metrics
+
+
 def parts(
     size: sizes.Size, networks: R2INetworks, initialise: Callable[[], TrainingState]
 ) -> dict[str, Callable[[], Any]]:
-    """The update and its parts as calls without arguments, each compiled when first made."""
+    """The parts of the update as calls without arguments, each compiled when first made."""
     config, rows = size.config, jax.device_put(size.rows())
-    compile_ = lambda f, **options: jax.jit(f, compiler_options=compiler_options(), **options)  # noqa: E731
+    compile_ = lambda f: jax.jit(f, compiler_options=compiler_options())  # noqa: E731
 
-    def repeated(update: Callable) -> Callable[[], Any]:
-        update, holder = compile_(update, donate_argnums=0), [initialise()]
-
-        def call() -> Any:
-            holder[0], metrics = update(holder[0], rows)
-            return holder[0], metrics
-
-        return call
-
+    model_update = compile_(make_model_update(networks, config))
     state, key = initialise(), jax.random.key(1)
     params, optimisers = state.params, make_optimisers(config)
     observe = lambda model: world_model_losses(  # noqa: E731
@@ -94,8 +102,7 @@ def parts(
 
     optimise = compile_(optimise)
     return {
-        "whole update": repeated(make_update(networks, config)),
-        "world model": repeated(make_model_update(networks, config)),
+        "world model": lambda: model_update(state, rows),
         "imagination": lambda: imagine(params),
         "actor": lambda: actor(params.actor, state.return_range, imagined),
         "critic": lambda: critic(params, imagined),
