@@ -10,6 +10,7 @@ from acme_r2i.networks.convolution import Conv2DTranspose
 from acme_r2i.networks.encoders import SMALLEST_IMAGE, num_stages
 from acme_r2i.networks.layer_norm import LayerNorm
 from acme_r2i.networks.mlp import MLP
+from acme_r2i.networks.parts import Inputs
 from acme_r2i.networks.precision import Linear
 
 
@@ -20,7 +21,7 @@ class VectorDecoder(hk.Module):
         super().__init__(name=name)
         self._mlp = MLP(num_layers, units, size)
 
-    def __call__(self, features: Array) -> Array:
+    def __call__(self, features: Inputs) -> Array:
         return self._mlp(features)
 
 
@@ -41,11 +42,11 @@ class ImageDecoder(hk.Module):
         self._channels = [depth * 2**stage for stage in reversed(range(stages - 1))] + [channels]
         self._first = depth * 2 ** (stages - 1)
 
-    def __call__(self, features: Array) -> Array:
+    def __call__(self, features: Inputs) -> Array:
         """float32 [..., F] -> [..., size, size, channels], centred like ``ObservationSpace``'s."""
-        leading = features.shape[:-1]
         shape = (SMALLEST_IMAGE, SMALLEST_IMAGE, self._first)
         values = Linear(SMALLEST_IMAGE**2 * self._first, name="input")(features)
+        leading = values.shape[:-1]
         values = values.reshape(-1, *shape)
         for stage, channels in enumerate(self._channels):
             values = LayerNorm(name=f"norm_{stage}")(values)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 
@@ -32,6 +33,20 @@ def unimix(logits: Array, fraction: float) -> Array:
     return jnp.log((1.0 - fraction) * jnp.exp(log_probs) + fraction / logits.shape[-1])
 
 
+def sample_index(key: Array, log_probs: Array) -> Array:
+    """Draws a class by inverting the cumulative distribution: [..., C] -> int32 [...].
+
+    One random number a draw, where the Gumbel trick takes one a class and two logarithms of each.
+    Probabilities below 1e-7 are as good as 0.
+    """
+    classes = log_probs.shape[-1]
+    # Exclusive, so that the first is exactly 0 and at least one is below any uniform number.
+    before = jnp.asarray(np.triu(np.ones([classes, classes], np.float32), 1))
+    cumulative = jnp.matmul(jnp.exp(log_probs), before, precision=jax.lax.Precision.HIGHEST)
+    uniform = jax.random.uniform(key, log_probs.shape[:-1])
+    return jnp.sum(cumulative <= uniform[..., None], axis=-1, dtype=jnp.int32) - 1
+
+
 def sample_one_hot(key: Array, log_probs: Array) -> Array:
     """One-hot samples with straight-through gradients to the probabilities, shape of ``log_probs``.
 
@@ -39,7 +54,7 @@ def sample_one_hot(key: Array, log_probs: Array) -> Array:
     algorithm 1).
     """
     num_classes = log_probs.shape[-1]
-    sample = jax.nn.one_hot(jax.random.categorical(key, log_probs), num_classes)
+    sample = jax.nn.one_hot(sample_index(key, log_probs), num_classes)
     probs = jnp.exp(log_probs)
     return jax.lax.stop_gradient(sample) + (probs - jax.lax.stop_gradient(probs))
 

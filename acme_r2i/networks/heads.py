@@ -6,6 +6,7 @@ import haiku as hk
 from jax import Array
 
 from acme_r2i.networks.mlp import MLP
+from acme_r2i.networks.parts import Inputs
 
 
 class ScalarHead(hk.Module):
@@ -19,7 +20,7 @@ class ScalarHead(hk.Module):
         super().__init__(name=name)
         self._mlp = MLP(num_layers, units, num_bins, output_scale=0.0)
 
-    def __call__(self, features: Array) -> Array:
+    def __call__(self, features: Inputs) -> Array:
         """[..., F] -> [..., bins]."""
         return self._mlp(features)
 
@@ -31,5 +32,5 @@ class BernoulliHead(hk.Module):
         super().__init__(name=name)
         self._mlp = MLP(num_layers, units, 1)
 
-    def __call__(self, features: Array) -> Array:
+    def __call__(self, features: Inputs) -> Array:
         return self._mlp(features)[..., 0]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from acme_r2i.networks.layer_norm import LayerNorm
+from acme_r2i.networks.parts import Inputs
 from acme_r2i.networks.precision import Linear
 
 
@@ -49,7 +50,7 @@ class MLP(hk.Module):
             )
             self._output = Linear(output_size, w_init=w_init, name="output")
 
-    def __call__(self, inputs: Array) -> Array:
+    def __call__(self, inputs: Inputs) -> Array:
         """float32 [..., F] -> [..., output_size or units]."""
         values = inputs
         for linear, norm in zip(self._hidden, self._norms, strict=True):

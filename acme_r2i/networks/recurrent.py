@@ -12,6 +12,7 @@ from jax import Array
 
 from acme_r2i.networks.layer_norm import LayerNorm
 from acme_r2i.networks.options import check_choice
+from acme_r2i.networks.parts import Inputs, whole
 from acme_r2i.networks.precision import Linear
 from acme_r2i.networks.sequence_core import (
     SequenceCore,
@@ -33,23 +34,23 @@ class GatedCore(SequenceCore):
         return broadcast_state(self._initial_state(), batch_size)
 
     def __call__(
-        self, inputs: Array, prev_state: State, is_first: Array | None = None
+        self, inputs: Inputs, prev_state: State, is_first: Array | None = None
     ) -> tuple[Array, State]:
         """One step: [B, F] -> [B, output_size]."""
-        is_first = flags_or_none_set(is_first, inputs.shape[:-1])
-        embedded = self._embed(inputs.astype(jnp.float32))
+        embedded = self._embed(inputs)
+        is_first = flags_or_none_set(is_first, embedded.shape[:-1])
         return self._reset_and_advance(embedded, is_first, prev_state)
 
     def unroll(
         self,
-        inputs: Array,
+        inputs: Inputs,
         state: State,
         is_first: Array | None = None,
         dropout_key: Array | None = None,
     ) -> tuple[Array, State]:
         """All steps: [B, T, F] -> [B, T, output_size], states [B, T, ...]; there is no dropout."""
-        is_first = flags_or_none_set(is_first, inputs.shape[:-1])
-        embedded = self._embed(inputs.astype(jnp.float32))
+        embedded = self._embed(inputs)
+        is_first = flags_or_none_set(is_first, embedded.shape[:-1])
         return hk.dynamic_unroll(
             lambda element, state: self._reset_and_advance(*element, state),
             (embedded, is_first),
@@ -72,9 +73,9 @@ class GatedCore(SequenceCore):
     def _initial_state(self) -> State:
         """The initial state without batch axis."""
 
-    def _embed(self, inputs: Array) -> Array:
-        """What a step needs of its input alone, [..., F] -> [..., G]."""
-        return inputs
+    def _embed(self, inputs: Inputs) -> Array:
+        """What a step needs of its input alone, [..., F] -> float32 [..., G]."""
+        return whole(inputs).astype(jnp.float32)
 
     @abc.abstractmethod
     def _advance(self, embedded: Array, state: State) -> tuple[Array, State]:
@@ -126,7 +127,7 @@ class GRU(GatedCore):
             return jnp.zeros([self._size])
         return jnp.tanh(hk.get_parameter("initial", [self._size], init=jnp.zeros))
 
-    def _embed(self, inputs: Array) -> Array:
+    def _embed(self, inputs: Inputs) -> Array:
         return jax.nn.silu(self._input_norm(self._input(inputs)))
 
     def _advance(self, embedded: Array, state: Array) -> tuple[Array, Array]:

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from acme_r2i.networks.parts import Inputs
+
 State = Any
 
 
@@ -27,14 +29,14 @@ class SequenceCore(hk.RNNCore):
 
     @abc.abstractmethod
     def __call__(
-        self, inputs: Array, prev_state: State, is_first: Array | None = None
+        self, inputs: Inputs, prev_state: State, is_first: Array | None = None
     ) -> tuple[Array, State]:
         """One step: inputs [B, F], is_first bool [B] -> outputs [B, H], next state."""
 
     @abc.abstractmethod
     def unroll(
         self,
-        inputs: Array,
+        inputs: Inputs,
         state: State,
         is_first: Array | None = None,
         dropout_key: Array | None = None,

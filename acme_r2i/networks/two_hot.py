@@ -1,11 +1,13 @@
-"""Scalars as two-hot codes. What acts with a trained policy does without this module and rlax."""
+"""Scalars as two-hot codes."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import rlax
+import numpy as np
 from jax import Array
+
+from acme_r2i.networks.distributions import symexp, symlog
 
 
 class SymlogTwoHot:
@@ -17,17 +19,26 @@ class SymlogTwoHot:
 
     def __init__(self, num_bins: int = 255, limit: float = 20.0):
         self.num_bins = num_bins
-        self._pair = rlax.muzero_pair(-limit, limit, num_bins, rlax.SIGNED_LOGP1_PAIR)
+        self._limit = limit
+        self._bins = np.linspace(-limit, limit, num_bins, dtype=np.float32)
 
     def mean(self, logits: Array) -> Array:
         """symexp of the expected bin: [..., bins] -> [...]."""
-        return self._pair.apply_inv(jax.nn.softmax(logits))
+        weights = jnp.exp(logits - jnp.max(logits, axis=-1, keepdims=True))
+        # Both sums as one product, which reads the weights once.
+        columns = np.stack([self._bins, np.ones_like(self._bins)], axis=-1)
+        sums = jnp.matmul(weights, columns, precision=jax.lax.Precision.HIGHEST)
+        return symexp(sums[..., 0] / sums[..., 1])
 
     def loss(self, logits: Array, target: Array) -> Array:
         """Cross-entropy to the two-hot target, in nats: [..., bins], [...] -> [...].
 
         No gradient goes to ``target``; where it is NaN, so is the loss, though NaN has a two-hot.
         """
-        two_hot = jax.lax.stop_gradient(self._pair.apply(target))
-        loss = -jnp.sum(two_hot * jax.nn.log_softmax(logits), axis=-1)
+        place = jnp.clip(symlog(target), -self._limit, self._limit)[..., None]
+        width = self._bins[1] - self._bins[0]
+        # A hat around the target, never stored: 1 at it, and 0 from the width of a bin on. What
+        # follows has the sum 1 of a two-hot, so the target's own log-probability is a difference.
+        two_hot = jnp.maximum(1.0 - jnp.abs(jax.lax.stop_gradient(place) - self._bins) / width, 0.0)
+        loss = jax.nn.logsumexp(logits, axis=-1) - jnp.sum(two_hot * logits, axis=-1)
         return jnp.where(jnp.isnan(target), jnp.nan, loss)

@@ -17,7 +17,7 @@ from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.launch.array_file import load_arrays, save_arrays
 from acme_r2i.launch.errors import UsageError
-from benchmarks.learner import random_rows
+from benchmarks.sizes import random_rows
 
 CONFIG = PRESETS["debug"]()
 UPDATES_BEFORE, UPDATES_AFTER = 3, 4
@@ -76,10 +76,9 @@ def test_nothing_is_pickled(tmp_path):
 
 def test_resuming_equals_not_stopping(tmp_path):
     """N + M updates on the same batches, with and without files and another learner in between."""
-    networks = make_networks(
-        CONFIG, specs.Array((3,), np.float32), specs.DiscreteArray(4, dtype=np.int32)
-    )
-    batch, random = random_rows(CONFIG, 3, 4), np.random.default_rng(0)
+    observation, action = specs.Array((3,), np.float32), specs.DiscreteArray(4, dtype=np.int32)
+    networks = make_networks(CONFIG, observation, action)
+    batch, random = random_rows(CONFIG, observation, action), np.random.default_rng(0)
     batches = [
         batch._replace(reward=random.normal(size=batch.reward.shape).astype(np.float32))
         for _ in range(UPDATES_BEFORE + UPDATES_AFTER)

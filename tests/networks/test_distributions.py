@@ -93,3 +93,10 @@ def test_symlog_squared_error_by_hand():
 def test_bernoulli_loss_by_hand(logit, target, expected):
     loss = distributions.bernoulli_loss(jnp.float32(logit), jnp.float32(target))
     assert loss == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_an_index_is_never_one_of_no_probability():
+    log_probs = jnp.log(jnp.array([0.0, 0.25, 0.0, 0.75, 0.0]))
+    many = jnp.broadcast_to(log_probs, (4000, 5))
+    drawn = np.asarray(distributions.sample_index(jax.random.key(2), many))
+    assert set(drawn) == {1, 3}

@@ -67,7 +67,8 @@ class SSMConfig(CoreConfig):
       norm: "post" or "pre".
       glu: gate each SSM's output.
       dropout: rate in the unrolled form during training.
-      scan_form: "parallel" or "sequential" form of the recurrence in training.
+      scan_form: form of the recurrence in training: "parallel", "sequential", "chunked" (not for
+        s4), or "auto", the fastest of them on the device in use.
     """
 
     layers: int = 3
@@ -80,7 +81,9 @@ class SSMConfig(CoreConfig):
     norm: str = "post"
     glu: bool = True
     dropout: float = 0.0
-    scan_form: str = "parallel"
+    scan_form: str = "auto"
+
+    _scan_forms = ("auto", "parallel", "sequential", "chunked")
 
     def __post_init__(self):
         require_positive(self, "layers", "width", "state_size", "dt_min", "dt_max")
@@ -89,7 +92,7 @@ class SSMConfig(CoreConfig):
         )
         require_choice(self, "initial_state", "learned", "zeros")
         require_choice(self, "norm", "post", "pre")
-        require_choice(self, "scan_form", "parallel", "sequential")
+        require_choice(self, "scan_form", *self._scan_forms)
         require(self, "dropout", "it must be in [0, 1)", 0 <= self.dropout < 1)
 
 
@@ -169,6 +172,8 @@ class S4Config(SSMConfig):
     """
 
     kind: str = kind_field("s4")
+
+    _scan_forms = ("auto", "parallel", "sequential")
 
 
 @dataclasses.dataclass(frozen=True)

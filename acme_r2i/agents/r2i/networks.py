@@ -20,6 +20,7 @@ from acme_r2i.agents.r2i.types import ActorState, LatentState, Params, PolicyPar
 from acme_r2i.agents.r2i.world_model import WorldModel, WorldModelFunctions
 from acme_r2i.networks.heads import ScalarHead
 from acme_r2i.networks.mlp import MLP
+from acme_r2i.networks.parts import Inputs
 from acme_r2i.networks.precision import with_products_in
 
 
@@ -44,8 +45,8 @@ class R2INetworks:
     observations: ObservationSpace
     actions: ActionSpace
     model: WorldModelFunctions
-    actor: Callable[[PyTree, Array], Any]
-    critic: Callable[[PyTree, Array], Array]
+    actor: Callable[[PyTree, Inputs], Any]
+    critic: Callable[[PyTree, Inputs], Array]
     init: Callable[[Array], Params]
     initial_actor_state: Callable[[int], ActorState]
     policy: Callable[..., tuple[Array, ActorState]]
@@ -69,12 +70,12 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
     dummy = jax.tree.map(lambda spec: np.zeros((1, 1, *spec.shape), spec.dtype), observation_spec)
     model_init, model = _make_model(config, observations, actions, dummy)
 
-    def make_actor(features: Array) -> Any:
+    def make_actor(features: Inputs) -> Any:
         sizes = config.behaviour.actor
         mlp = MLP(sizes.layers, sizes.units, actions.output_size, output_scale=0.0, name="actor")
         return actions.policy(mlp(features))
 
-    def make_critic(features: Array) -> Array:
+    def make_critic(features: Inputs) -> Array:
         sizes = config.behaviour.critic
         return ScalarHead(sizes.layers, sizes.units, config.behaviour.critic_bins, name="critic")(
             features

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from acme_r2i.agents.r2i.actions import ActionSpace
+from acme_r2i.agents.r2i.features import stoch_part
 from acme_r2i.agents.r2i.model_config import (
     CategoricalConfig,
     CoreConfig,
@@ -30,6 +31,7 @@ from acme_r2i.networks.encoders import ImageEncoder, VectorEncoder
 from acme_r2i.networks.heads import BernoulliHead, ScalarHead
 from acme_r2i.networks.latents import CategoricalLatent, GaussianLatent, Latent
 from acme_r2i.networks.mlp import MLP
+from acme_r2i.networks.parts import Inputs, Parts
 from acme_r2i.networks.sequence_core import SequenceCore
 
 
@@ -195,14 +197,14 @@ class WorldModel(hk.Module):
         deter, hidden = self._advance(state.action, continues, state.latent)
         return LatentState(self._latent.sample(key, self._predict_stoch(deter)), deter, hidden)
 
-    def decode(self, features: Array) -> Decoded:
+    def decode(self, features: Inputs) -> Decoded:
         """The observation that model features [..., F] stand for."""
         return Decoded(
             self._decoder(features) if self._observations.vectors else None,
             self._image_decoder(features) if self._observations.images else None,
         )
 
-    def predict(self, features: Array) -> Predictions:
+    def predict(self, features: Inputs) -> Predictions:
         """Reward and continue from model features [..., F]."""
         return Predictions(self._reward(features), self._continue(features))
 
@@ -260,14 +262,18 @@ class WorldModel(hk.Module):
         """Parameters of the prior."""
         return self._latent.parameters(self._prior(deter))
 
-    def _core_inputs(self, stoch: Array, action: Array, is_first: Array) -> Array:
+    def _core_inputs(self, stoch: Array, action: Array, is_first: Array) -> Parts:
         """(z, a) as one vector, zeros where an episode begins."""
         clip = self._config.action_clip
         action = self._actions.encode(action)
         action = action * jax.lax.stop_gradient(clip / jnp.maximum(clip, jnp.abs(action)))
-        stoch = stoch.reshape(*is_first.shape, -1)
-        inputs = jnp.concatenate([stoch, action], axis=-1)
-        return jnp.where(is_first[..., None], 0.0, inputs)
+        inputs = Parts((stoch_part(stoch, action.ndim), action))
+
+        def zero_where_first(x: Array) -> Array:
+            axes = tuple(range(is_first.ndim, x.ndim))
+            return jnp.where(jnp.expand_dims(is_first, axes), 0.0, x)
+
+        return jax.tree.map(zero_where_first, inputs)
 
 
 class WorldModelFunctions(NamedTuple):

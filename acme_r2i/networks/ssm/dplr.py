@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from acme_r2i.networks.options import check_choice
 from acme_r2i.networks.ssm import discretisation as discretisation_lib
 from acme_r2i.networks.ssm import layer, scan, spectra
 
@@ -41,7 +42,7 @@ class S4(layer.SSMLayer):
         dt_max: float = 0.1,
         clip_eigs: bool = False,
         initial_state: layer.InitialState = "learned",
-        scan_form: scan.ScanForm = "parallel",
+        scan_form: scan.DPLRScanForm = "auto",
         name: str | None = None,
     ):
         """Initialises the layer.
@@ -64,6 +65,7 @@ class S4(layer.SSMLayer):
             raise ValueError(
                 f"discretisation={discretisation!r} is not one that S4 has: 'bilinear' only"
             )
+        check_choice("scan_form", scan_form, scan.DPLRScanForm)
         Lambda, P, V = spectra.dplr_hippo(state_size)
         super().__init__(
             width,

@@ -38,7 +38,7 @@ class S4D(layer.DiagonalSSM):
         clip_eigs: bool = False,
         initial_state: layer.InitialState = "learned",
         input_scaling: layer.InputScaling = "none",
-        scan_form: scan.ScanForm = "parallel",
+        scan_form: scan.ScanForm = "auto",
         name: str | None = None,
     ):
         """Initialises the layer.

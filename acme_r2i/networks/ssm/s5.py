@@ -45,7 +45,7 @@ class S5(DiagonalSSM):
         C_init: CInit = "lecun_normal",
         initial_state: InitialState = "learned",
         input_scaling: InputScaling = "none",
-        scan_form: scan.ScanForm = "parallel",
+        scan_form: scan.ScanForm = "auto",
         name: str | None = None,
     ):
         """Initialises the layer.

@@ -8,7 +8,7 @@ one. In both a reset is folded into the elements of the recurrence,
     A_t = (1 - is_first_t) A_bar,    b_t <- b_t + is_first_t A_bar reset_state,
 
 after which the plain operator (A, b) o (A', b') = (A' A, A' b + b') is associative whatever the
-states are, and the parallel form needs no case for resets at all.
+states are, and no form needs a case for resets at all.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from acme_r2i.networks.options import check_choice
+from acme_r2i.networks.ssm.linear_scan import ScanForm, fastest_form, linear_scan
 
-ScanForm = Literal["parallel", "sequential"]
+DPLRScanForm = Literal["auto", "parallel", "sequential"]
 
 
 def linear_recurrence(
@@ -30,7 +31,7 @@ def linear_recurrence(
     initial_state: Array,
     is_first: Array,
     reset_state: Array,
-    form: ScanForm = "parallel",
+    form: ScanForm = "auto",
 ) -> Array:
     """All states x_0 .. x_{T-1} of the recurrence above with A_bar = diag(Lambda_bar).
 
@@ -40,27 +41,15 @@ def linear_recurrence(
       initial_state: [P], x_{-1}; without effect if ``is_first[0]``.
       is_first: bool [T].
       reset_state: [P], takes the place of x_{t-1} where ``is_first``.
-      form: "parallel" (depth log T) or "sequential" (depth T, least work). Equal up to rounding.
+      form: see :func:`linear_scan`.
 
     Returns:
       States, [T, P], in the dtype of ``inputs``.
     """
-    check_choice("form", form, ScanForm)
     is_first = is_first.reshape(-1, *[1] * Lambda_bar.ndim)
     carried = jnp.where(is_first, 0, Lambda_bar)
     injected = inputs + jnp.where(is_first, Lambda_bar * reset_state, 0)
-    if form == "sequential":
-
-        def step(state: Array, element: tuple[Array, Array]) -> tuple[Array, Array]:
-            A, b = element
-            state = A * state + b
-            return state, state
-
-        _, states = jax.lax.scan(step, initial_state.astype(inputs.dtype), (carried, injected))
-        return states
-    injected = injected.at[0].add(carried[0] * initial_state)
-    _, states = jax.lax.associative_scan(_compose, (carried, injected))
-    return states
+    return linear_scan(carried, injected, initial_state, form)
 
 
 def linear_recurrence_step(
@@ -106,7 +95,7 @@ def dplr_recurrence(
     initial_state: Array,
     is_first: Array,
     reset_state: Array,
-    form: ScanForm = "parallel",
+    form: DPLRScanForm = "auto",
 ) -> Array:
     """All states of the recurrence above with A_bar = diag(Lambda_bar) - P_bar Q_bar^H.
 
@@ -124,12 +113,15 @@ def dplr_recurrence(
       initial_state: [N], x_{-1}; without effect if ``is_first[0]``.
       is_first: bool [T].
       reset_state: [N], takes the place of x_{t-1} where ``is_first``.
-      form: "parallel" or "sequential". Equal up to rounding.
+      form: "parallel" or "sequential", equal up to rounding, or "auto": the one that is faster on
+        this backend.
 
     Returns:
       States, [T, N], in the dtype of ``inputs``.
     """
-    check_choice("form", form, ScanForm)
+    check_choice("form", form, DPLRScanForm)
+    if form == "auto":
+        form = fastest_form()
     if form == "sequential":
 
         def step(state: Array, element: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -168,9 +160,3 @@ def dplr_recurrence_step(
       reset_state: [N].
     """
     return A_bar.apply(jnp.where(is_first, reset_state, state)) + inputs
-
-
-def _compose(earlier: tuple[Array, Array], later: tuple[Array, Array]) -> tuple[Array, Array]:
-    """The affine map ``later`` after the affine map ``earlier``."""
-    (A_i, b_i), (A_j, b_j) = earlier, later
-    return A_j * A_i, A_j * b_i + b_j

@@ -12,6 +12,7 @@ from jax import Array
 
 from acme_r2i.networks.layer_norm import LayerNorm
 from acme_r2i.networks.options import check_choice, check_options
+from acme_r2i.networks.parts import Inputs
 from acme_r2i.networks.precision import Linear
 from acme_r2i.networks.sequence_core import SequenceCore
 from acme_r2i.networks.ssm.dplr import S4
@@ -148,10 +149,10 @@ class SSMStack(SequenceCore):
         return tuple(block.initial_state(batch_size) for block in self._blocks)
 
     def __call__(
-        self, inputs: Array, prev_state: tuple[Array, ...], is_first: Array | None = None
+        self, inputs: Inputs, prev_state: tuple[Array, ...], is_first: Array | None = None
     ) -> tuple[Array, tuple[Array, ...]]:
         """One step: [B, F] -> [B, output_size]."""
-        outputs, states = self._input(inputs.astype(jnp.float32)), []
+        outputs, states = self._input(inputs), []
         for block, state in zip(self._blocks, prev_state, strict=True):
             outputs, state = block(outputs, state, is_first)
             states.append(state)
@@ -159,13 +160,13 @@ class SSMStack(SequenceCore):
 
     def unroll(
         self,
-        inputs: Array,
+        inputs: Inputs,
         state: tuple[Array, ...],
         is_first: Array | None = None,
         dropout_key: Array | None = None,
     ) -> tuple[Array, tuple[Array, ...]]:
         """All steps: [B, T, F] -> [B, T, output_size], states [B, T, ...] a block."""
-        outputs, states = self._input(inputs.astype(jnp.float32)), []
+        outputs, states = self._input(inputs), []
         for index, (block, initial) in enumerate(zip(self._blocks, state, strict=True)):
             key = None if dropout_key is None else jax.random.fold_in(dropout_key, index)
             outputs, block_states = block.unroll(outputs, initial, is_first, key)

@@ -47,7 +47,7 @@ REFUSED = [
             ("dt_max", 0.0001, "at least dt_min=0.001"),
             ("initial_state", "ones", "learned, zeros"),
             ("norm", "batch", "post, pre"),
-            ("scan_form", "fast", "parallel, sequential"),
+            ("scan_form", "fast", "auto, parallel, sequential"),
             ("dropout", 1.0, "[0, 1)"),
             ("dropout", -0.1, "[0, 1)"),
         )

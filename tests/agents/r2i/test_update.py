@@ -17,12 +17,12 @@ from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.config import OptimiserConfig, R2IConfig
 from acme_r2i.agents.r2i.model_config import LossScales
 from acme_r2i.agents.r2i.networks import make_networks
+from acme_r2i.agents.r2i.optimisers import make_optimisers
 from acme_r2i.agents.r2i.types import Row
 from acme_r2i.agents.r2i.update import (
     compiler_options,
     init_training_state,
     make_model_update,
-    make_optimisers,
     make_update,
 )
 from acme_r2i.networks.ssm import PARAMETER_NAMES

@@ -257,7 +257,7 @@ def test_sizes_of_B_and_C(C_init, variance):
         ("C_init", "zeros", "'lecun_normal', 'truncated_normal', 'complex_normal'"),
         ("initial_state", "ones", "'learned', 'zeros'"),
         ("input_scaling", None, "'none', 'unit_variance'"),
-        ("scan_form", "fast", "'parallel', 'sequential'"),
+        ("scan_form", "fast", "'auto', 'parallel', 'sequential', 'chunked'"),
     ],
 )
 def test_unknown_options_are_refused(option, value, allowed):

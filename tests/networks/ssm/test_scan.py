@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from acme_r2i.networks.ssm import linear_scan
 from acme_r2i.networks.ssm.scan import (
     DPLR,
     dplr_recurrence,
@@ -84,10 +85,13 @@ def fold(step):
     return run
 
 
-FORMS = ("parallel", "sequential", "fold of steps")
 RECURRENCES = {
     "diagonal": (linear_recurrence, linear_recurrence_step),
     "dplr": (dplr_recurrence, dplr_recurrence_step),
+}
+FORMS = {
+    "diagonal": ("auto", "parallel", "sequential", "chunked"),
+    "dplr": ("auto", "parallel", "sequential"),
 }
 
 
@@ -97,7 +101,7 @@ class Recurrence:
     def __init__(self, kind: str):
         self.kind = kind
         self.function, step = RECURRENCES[kind]
-        forms = {f: functools.partial(self.function, form=f) for f in ("parallel", "sequential")}
+        forms = {f: functools.partial(self.function, form=f) for f in FORMS[kind]}
         forms["fold of steps"] = fold(step)
         self.forms = {name: jax.jit(form) for name, form in forms.items()}
         self.gradients = {name: self._gradient(form) for name, form in forms.items()}
@@ -121,7 +125,17 @@ class Recurrence:
 
 @pytest.fixture(scope="module", params=list(RECURRENCES))
 def recurrence(request):
-    return Recurrence(request.param)
+    # So short that the sequences of these tests are several chunks, the last of them not full.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear_scan, "CHUNK", 4)
+        yield Recurrence(request.param)
+
+
+@pytest.fixture(params=[*FORMS["diagonal"], "fold of steps"])
+def form(request, recurrence):
+    if request.param not in recurrence.forms:
+        pytest.skip("the recurrence has no such form")
+    return recurrence.forms[request.param]
 
 
 CASES = [pytest.param(flags(times), id=name) for name, times in RESETS.items()] + [
@@ -147,52 +161,47 @@ def test_all_forms_have_the_same_gradients(recurrence, is_first):
         np.testing.assert_array_equal(reference[2], 0)
     if not is_first.any():
         np.testing.assert_array_equal(reference[3], 0)
-    for name in ("parallel", "sequential"):
+    for name in FORMS[recurrence.kind]:
         result = recurrence.gradients[name](A_bar, inputs, initial, reset, is_first)
         for actual, expected in zip(*map(jax.tree.leaves, (result, reference)), strict=True):
             np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("time", [0, 1, 4, 7, LENGTH - 1])
-def test_nothing_before_a_reset_changes_anything_after_it(recurrence, name, time):
+def test_nothing_before_a_reset_changes_anything_after_it(recurrence, form, time):
     A_bar, inputs, initial, reset = recurrence.problem(seed=2)
     is_first = flags([time])
-    states = recurrence.forms[name](A_bar, inputs, initial, is_first, reset)
+    states = form(A_bar, inputs, initial, is_first, reset)
     _, other_inputs, other_initial, _ = recurrence.problem(seed=3)
     perturbed = np.where(np.arange(LENGTH)[:, None] < time, 1e3 * other_inputs, inputs)
-    other = recurrence.forms[name](A_bar, perturbed, other_initial, is_first, reset)
+    other = form(A_bar, perturbed, other_initial, is_first, reset)
     np.testing.assert_array_equal(states[time:], other[time:])
     assert np.all(np.asarray(states[:time]) != np.asarray(other[:time]))
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_a_reset_starts_from_the_reset_state_and_not_earlier(recurrence, name):
+def test_a_reset_starts_from_the_reset_state_and_not_earlier(recurrence, form):
     A_bar, inputs, initial, reset = recurrence.problem(seed=4)
-    without = recurrence.forms[name](A_bar, inputs, initial, flags([]), reset)
-    states = recurrence.forms[name](A_bar, inputs, initial, flags([4]), reset)
+    without = form(A_bar, inputs, initial, flags([]), reset)
+    states = form(A_bar, inputs, initial, flags([4]), reset)
     np.testing.assert_allclose(states[:4], without[:4], rtol=1e-6)
     np.testing.assert_allclose(states[4], dense(A_bar) @ reset + inputs[4], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_the_initial_state_enters_once(recurrence, name):
+def test_the_initial_state_enters_once(recurrence, form):
     A_bar, inputs, initial, reset = recurrence.problem(seed=5)
     arguments = flags([]), reset
-    difference = recurrence.forms[name](A_bar, inputs, initial, *arguments) - recurrence.forms[
-        name
-    ](A_bar, inputs, np.zeros_like(initial), *arguments)
+    difference = form(A_bar, inputs, initial, *arguments) - form(
+        A_bar, inputs, np.zeros_like(initial), *arguments
+    )
     powers = [np.linalg.matrix_power(dense(A_bar), t + 1) @ initial for t in range(LENGTH)]
     np.testing.assert_allclose(difference, powers, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("seed", range(3))
-def test_two_chunks_with_carried_state_equal_one(recurrence, name, seed):
+def test_two_chunks_with_carried_state_equal_one(recurrence, form, seed):
     A_bar, inputs, initial, reset = recurrence.problem(seed, 2 * LENGTH)
     is_first = np.concatenate([random_flags(seed), random_flags(seed + 10)])
     whole = plain_loop(A_bar, inputs, initial, is_first, reset)
-    form = recurrence.forms[name]
     head = form(A_bar, inputs[:LENGTH], initial, is_first[:LENGTH], reset)
     tail = form(A_bar, inputs[LENGTH:], head[-1], is_first[LENGTH:], reset)
     np.testing.assert_allclose(np.concatenate([head, tail]), whole, rtol=1e-5, atol=1e-5)
@@ -202,12 +211,43 @@ def test_two_chunks_with_carried_state_equal_one(recurrence, name, seed):
 def test_a_single_step(recurrence, is_first):
     A_bar, inputs, initial, reset = recurrence.problem(seed=6, length=1)
     expected = dense(A_bar) @ (reset if is_first else initial) + inputs[0]
-    for form in ("parallel", "sequential"):
+    for form in FORMS[recurrence.kind]:
         states = recurrence.function(A_bar, inputs, initial, jnp.array([is_first]), reset, form)
         np.testing.assert_allclose(states, expected[None], rtol=1e-5)
 
 
 def test_unknown_form_is_refused(recurrence):
     problem = recurrence.problem(seed=0)
-    with pytest.raises(ValueError, match="form='fast' is not one of 'parallel', 'sequential'"):
+    with pytest.raises(ValueError, match="form='fast' is not one of 'auto', 'parallel', "):
         recurrence.function(*problem[:3], flags([]), problem[3], "fast")
+
+
+@pytest.mark.parametrize("length", [3, 4, 23])
+def test_the_chunked_gradient_does_not_depend_on_what_is_kept(monkeypatch, length):
+    monkeypatch.setattr(linear_scan, "CHUNK", 4)
+    random = np.random.default_rng(length)
+    A, b = 0.5 * complex_normal(random, length, STATES), complex_normal(random, length, STATES)
+    initial = complex_normal(random, STATES)
+
+    def gradient(form, recompute):
+        objective = lambda *args: soft(linear_scan.linear_scan(*args, form, recompute))  # noqa: E731
+        return jax.jit(jax.grad(objective, argnums=(0, 1, 2)))(A, b, initial)
+
+    expected = gradient("sequential", False)
+    for recompute in (True, False):
+        for a, e in zip(gradient("chunked", recompute), expected, strict=True):
+            np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-5)
+
+
+def test_recomputing_keeps_less_than_half_for_the_gradient():
+    """Beside the inputs and outputs, the states between chunks; without it, every level."""
+    length = 16 * linear_scan.CHUNK
+    shape = jax.ShapeDtypeStruct((length, STATES), jnp.complex64)
+    initial = jax.ShapeDtypeStruct((STATES,), jnp.complex64)
+
+    def temporaries(recompute):
+        objective = lambda *args: soft(linear_scan.linear_scan(*args, "chunked", recompute))  # noqa: E731
+        compiled = jax.jit(jax.grad(objective, (0, 1))).lower(shape, shape, initial).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(True) < temporaries(False) / 2

@@ -1,0 +1,158 @@
+"""What one update costs, and which part of it: times, operations, share of the machine's peak.
+
+    python -m benchmarks.update tiny_vector popgym images
+
+Sizes are those of ``benchmarks.sizes`` or presets (``cpu``, ``bsuite,dreamerv3``). The parts are
+compiled on their own and run in turns with the whole; imagination counts the heads over the
+rollout, and what parts share is in each. A policy step is that of 1, 8 and 32 environments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from acme_r2i.agents.r2i import behaviour
+from acme_r2i.agents.r2i.model_losses import world_model_losses
+from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
+from acme_r2i.agents.r2i.optimisers import apply, make_optimisers
+from acme_r2i.agents.r2i.update import (
+    TrainingState,
+    compiler_options,
+    init_training_state,
+    make_model_update,
+    make_update,
+)
+from benchmarks import measuring, sizes
+from benchmarks.flops import count_flops
+
+POLICY_BATCHES = (1, 8, 32)
+
+
+def measure(size: sizes.Size, repeats: int, peak: float) -> dict[str, Any]:
+    """All figures of one size, as numbers that JSON takes."""
+    networks = make_networks(size.config, *size.specs)
+    begin = lambda: init_training_state(jax.random.key(0), networks, size.config)  # noqa: E731
+    initialise = jax.jit(begin, compiler_options=compiler_options(runs_once=True))
+    figures: dict[str, Any] = {"initialisation_s": measuring.first_call_seconds(initialise)}
+    whole = Whole(size, networks, initialise())
+    figures["first_call_s"] = measuring.first_call_seconds(whole)
+    figures["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    calls = {"whole update": whole, **parts(size, networks, initialise)}
+    times = measuring.in_turns(calls, repeats)
+    figures["ms"] = {name: t._asdict() for name, t in times.items()}
+    if jax.default_backend() == "cpu":
+        flops = count_flops(whole.program.as_text())
+        figures["gflop"] = flops / 1e9
+        figures["share_of_peak"] = flops / (1e-3 * times["whole update"].median) / peak
+    steps = {f"policy step, {n}": policy_step(size, networks, n) for n in POLICY_BATCHES}
+    policy = measuring.in_turns(steps, 20 * repeats)
+    figures["ms"] |= {name: t._asdict() for name, t in policy.items()}
+    return figures
+
+
+class Whole:
+    """The whole update as a call without arguments, which compiles at the first."""
+
+    def __init__(self, size: sizes.Size, networks: R2INetworks, state: TrainingState):
+        self._update = make_update(networks, size.config)
+        self._state, self._rows = state, jax.device_put(size.rows())
+        self.program: Any = None
+
+    def __call__(self) -> Any:
+        if self.program is None:
+            update = jax.jit(self._update, donate_argnums=0)
+            self.program = update.lower(self._state, self._rows).compile(compiler_options())
+        self._state, metrics = self.program(self._state, self._rows)
+        return self._state, metrics
+
+
+def parts(
+    size: sizes.Size, networks: R2INetworks, initialise: Callable[[], TrainingState]
+) -> dict[str, Callable[[], Any]]:
+    """The parts of the update as calls without arguments, each compiled when first made."""
+    config, rows = size.config, jax.device_put(size.rows())
+    compile_ = lambda f: jax.jit(f, compiler_options=compiler_options())  # noqa: E731
+
+    model_update = compile_(make_model_update(networks, config))
+    state, key = initialise(), jax.random.key(1)
+    params, optimisers = state.params, make_optimisers(config)
+    observe = lambda model: world_model_losses(  # noqa: E731
+        networks.model, networks.observations, config.world_model, model, key, rows
+    )[1]
+    observed = jax.jit(observe)(params.world_model)
+    imagine = compile_(lambda p: behaviour.imagine(networks, config, p, key, observed, rows))
+    imagined = imagine(params)
+    actor = compile_(
+        lambda p, range_, data: behaviour.actor_gradient(
+            networks, config, p, range_, lambda _: data
+        )[2]
+    )
+    critic = compile_(lambda p, data: behaviour.critic_gradient(networks, config, p, data))
+
+    def optimise(params: Any, states: Any) -> Any:
+        trained = (params.world_model, params.actor, params.critic)
+        return [apply(o, p, s, p) for o, p, s in zip(optimisers, trained, states, strict=True)]
+
+    optimise = compile_(optimise)
+    return {
+        "world model": lambda: model_update(state, rows),
+        "imagination": lambda: imagine(params),
+        "actor": lambda: actor(params.actor, state.return_range, imagined),
+        "critic": lambda: critic(params, imagined),
+        "optimisers": lambda: optimise(params, state.optimisers),
+    }
+
+
+def policy_step(size: sizes.Size, networks: R2INetworks, number: int) -> Callable[[], Any]:
+    """A step of the policy for a number of environments."""
+    params = jax.jit(networks.init)(jax.random.key(0)).policy
+    step, state = jax.jit(networks.policy), networks.initial_actor_state(number)
+    spec, _ = size.specs
+    observation = np.zeros((number, *spec.shape), spec.dtype)
+    is_first, key = np.zeros(number, bool), jax.random.key(1)
+    return lambda: step(params, key, observation, is_first, state)
+
+
+def tables(report: dict[str, Any]) -> str:
+    """The report as text: times of all sizes side by side, then what there is once a size."""
+    of_sizes = report["sizes"]
+    first = next(iter(of_sizes.values()))
+    rows = [
+        [name, *(_times(size["ms"][name]) for size in of_sizes.values())] for name in first["ms"]
+    ]
+    for name in first:
+        if name != "ms":
+            rows.append([name, *(f"{size[name]:.2f}" for size in of_sizes.values())])
+    lines = [f"{name}: {value}" for name, value in report["machine"].items()]
+    header = ["ms, median (smallest)", *of_sizes]
+    return "\n".join([*lines, "", measuring.table(header, rows)])
+
+
+def _times(times: dict[str, float]) -> str:
+    return f"{times['median']:.2f} ({times['smallest']:.2f})"
+
+
+def main() -> None:
+    """Prints tables, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sizes", nargs="*", default=["tiny_vector", "popgym", "images"])
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
+    args = parser.parse_args()
+    peak = measuring.product_peak()
+    report = {
+        "machine": {**measuring.machine(), "peak, GFLOP/s": round(peak / 1e9)},
+        "sizes": {name: measure(sizes.find(name), args.repeats, peak) for name in args.sizes},
+    }
+    print(json.dumps(report, indent=2) if args.json else tables(report))
+
+
+if __name__ == "__main__":
+    main()
