@@ -135,8 +135,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add(
         "--evaluate-episodes",
         metavar="N",
-        default=str(options.DEFAULT_EVALUATE_EPISODES),
-        help=with_default("episodes of such an evaluation"),
+        help=f"episodes of such an evaluation (default: {options.DEFAULT_EVALUATE_EPISODES})",
     )
     add(
         "--checkpoint-every",
@@ -174,8 +173,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add(
         "--wandb-project",
         metavar="NAME",
-        default=metrics_logs.DEFAULT_WANDB_PROJECT,
-        help=with_default("where they go there"),
+        help=f"where they go there (default: {metrics_logs.DEFAULT_WANDB_PROJECT})",
     )
     add("--help-fields", action="store_true", help="show every field and its value, and exit")
 

@@ -122,14 +122,14 @@ def make_options(
     env_step_timeout: str | None = None,
     env_max_restarts: str = str(DEFAULT_ENV_MAX_RESTARTS),
     evaluate_every: str | None = None,
-    evaluate_episodes: str = str(DEFAULT_EVALUATE_EPISODES),
+    evaluate_episodes: str | None = None,
     checkpoint_every: str | None = None,
     keep_checkpoints: str = str(DEFAULT_KEEP_CHECKPOINTS),
     max_skipped_updates: str = str(DEFAULT_MAX_SKIPPED_IN_A_ROW),
     allow_config_change: bool = False,
     tensorboard: bool = False,
     wandb: str | None = None,
-    wandb_project: str = DEFAULT_WANDB_PROJECT,
+    wandb_project: str | None = None,
     fields: Sequence[str] = (),
 ) -> TrainOptions:
     """Checks what was typed and makes options of it. Nothing is written.
@@ -147,14 +147,14 @@ def make_options(
       env_step_timeout: a number of seconds, or "none"; None takes the default of the workers.
       env_max_restarts: a whole number.
       evaluate_every: a whole number; None for no evaluations.
-      evaluate_episodes: a whole number.
+      evaluate_episodes: a whole number; None takes the default.
       checkpoint_every: a whole number, or "none"; None goes by the length of the run.
       keep_checkpoints: a whole number.
       max_skipped_updates: a whole number.
       allow_config_change: as it is.
       tensorboard: as it is.
       wandb: a mode; None for none.
-      wandb_project: a name.
+      wandb_project: a name; None takes the default.
       fields: assignments of fields and of the suite's options, e.g. ["--batch_size", "8",
         "--env.size", "32"].
 
@@ -188,15 +188,19 @@ def make_options(
         evaluate_every_env_steps=(
             None if evaluate_every is None else whole_number("--evaluate-every", evaluate_every, 1)
         ),
-        evaluate_episodes=whole_number("--evaluate-episodes", evaluate_episodes, 1),
+        evaluate_episodes=whole_number(
+            "--evaluate-episodes", evaluate_episodes or str(DEFAULT_EVALUATE_EPISODES), 1
+        ),
         checkpoint_every_env_steps=_checkpoint_every(checkpoint_every, steps),
         keep_checkpoints=whole_number("--keep-checkpoints", keep_checkpoints, 1),
         max_skipped_in_a_row=whole_number("--max-skipped-updates", max_skipped_updates, 1),
         allow_config_change=allow_config_change,
         tensorboard=tensorboard,
         wandb=wandb,
-        wandb_project=wandb_project,
+        wandb_project=wandb_project or DEFAULT_WANDB_PROJECT,
     )
+    _check_goes_with("--evaluate-episodes", evaluate_episodes, "--evaluate-every", evaluate_every)
+    _check_goes_with("--wandb-project", wandb_project, "--wandb", wandb)
     if wandb is not None:
         check_wandb(wandb)
     minimum = config.replay.min_env_steps
@@ -208,6 +212,12 @@ def make_options(
     )
     run_folder.check_can_be_made(options.workdir)
     return options
+
+
+def _check_goes_with(name: str, value: str | None, other: str, other_value: str | None) -> None:
+    """Checks that an option is not given which would do nothing."""
+    if value is not None and other_value is None:
+        raise UsageError(f"{name} goes with {other}, which is not given")
 
 
 def whole_number(name: str, text: str, minimum: int) -> int:

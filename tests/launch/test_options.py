@@ -56,3 +56,17 @@ def test_presets_stack_with_commas_between_them():
 def test_presets_that_do_not_stack_are_refused(preset, message):
     with pytest.raises(UsageError, match=message):
         options.make_config(preset, "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ({"evaluate_episodes": "5"}, "^--evaluate-episodes goes with --evaluate-every, which is"),
+        ({"wandb_project": "mine"}, "^--wandb-project goes with --wandb, which is not given"),
+        ({"wandb": "on"}, "^--wandb=on is not allowed: it must be one of online, offline"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(tmp_path, typed, message):
+    with pytest.raises(UsageError, match=message):
+        options.make_options(env="bsuite:catch/0", workdir=str(tmp_path / "run"), **typed)
+    assert not (tmp_path / "run").exists()

@@ -118,10 +118,11 @@ def test_a_run_that_goes_on_repeats_none_and_forgets_its_lost_future(tmp_path, b
 def test_a_run_evaluates_along_the_way_and_at_its_end(tmp_path, capsys):
     """Its episodes are those of a run that does not; `r2i evaluate` repeats the last evaluation."""
     episodes = []
-    for name, option in (("with", ("--evaluate-every", "50")), ("without", ())):
+    every = ("--evaluate-every", "50", "--evaluate-episodes", "4")
+    for name, option in (("with", every), ("without", ())):
         folder = tmp_path / name
         arguments = ["--env", TASK, "--preset", "debug", "--env-steps", "100", *option]
-        arguments += ["--evaluate-episodes", "4", "--workdir", str(folder)]
+        arguments += ["--workdir", str(folder)]
         assert cli.main(["train", *arguments]) == 0
         # Up to the first update: which sequences replay draws after it has no seed.
         episodes.append((folder / "episodes.csv").read_text().splitlines()[:5])
