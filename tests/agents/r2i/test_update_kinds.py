@@ -322,18 +322,20 @@ def test_in_bfloat16_products_alone_are_rounded_in_the_whole_update(all_equation
         elif jnp.bfloat16 in dtypes:
             inner = any(hasattr(p, "jaxpr") or hasattr(p, "eqns") for p in equation.params.values())
             assert name in moving or inner or name.startswith("custom_vjp"), name
-    in_float32 = "dot_general", "float32", "float32"  # means of norms and of two-hot codes
+    in_float32 = "dot_general", "float32", "float32"
     assert set(products) == {
         in_float32,
         ("dot_general", "bfloat16", "bfloat16"),
         ("conv_general_dilated", "bfloat16", "bfloat16"),
     }
-    narrow = {
-        min(equation.invars[1].aval.shape[-1], equation.invars[1].aval.ndim)
+    shapes = {
+        equation.invars[1].aval.shape
         for equation in all_equations(jaxpr)
         if equation.primitive.name == "dot_general" and equation.invars[0].aval.dtype == jnp.float32
     }
-    assert narrow == {1}
+    # None has a learned matrix: sums over the 4 classes of z before each, two sums over the 21 bins
+    # of a two-hot code, and means of norms.
+    assert {shape for shape in shapes if shape[-1] > 1} == {(4, 4), (21, 2)}
     dtypes = {leaf.dtype for leaf in jax.tree.leaves((following, metrics))}
     assert dtypes == {jnp.dtype(name) for name in ("float32", "int32", "uint32")}
     assert jax.tree.map(lambda x: (x.shape, x.dtype), following) == jax.tree.map(
