@@ -33,9 +33,10 @@ class SymlogTwoHot:
     def loss(self, logits: Array, target: Array) -> Array:
         """Cross-entropy to the two-hot target, in nats: [..., bins], [...] -> [...].
 
-        No gradient goes to ``target``; where it is NaN, so is the loss, though NaN has a two-hot.
+        No gradient goes to ``target``. Where it is NaN, so is the loss, but no gradient is.
         """
-        place = jnp.clip(symlog(target), -self._limit, self._limit)[..., None]
+        known = jnp.where(jnp.isnan(target), 0.0, target)
+        place = jnp.clip(symlog(known), -self._limit, self._limit)[..., None]
         width = self._bins[1] - self._bins[0]
         # A hat around the target, never stored: 1 at it, and 0 from the width of a bin on. What
         # follows has the sum 1 of a two-hot, so the target's own log-probability is a difference.

@@ -57,3 +57,6 @@ def test_two_hot_targets_get_no_gradient():
 def test_a_target_that_is_no_number_has_no_loss_that_is_one():
     losses = FIVE.loss(jnp.zeros((3, 5)), jnp.array([1.0, jnp.nan, 9.0]))
     assert np.isnan(losses).tolist() == [False, True, False]
+    # So an update that fails for it says which of its losses it was.
+    gradient = jax.grad(lambda logits: FIVE.loss(logits, jnp.nan))(jnp.zeros(5))
+    assert np.isfinite(gradient).all()
