@@ -70,7 +70,7 @@ def run(here, *typed, kills):
 def test_a_run_goes_on_after_an_environment_was_killed(tmp_path):
     folder, code, out, err = run(tmp_path, "--env-steps", str(ENV_STEPS), kills=1)
     assert (code, err) == (0, "")
-    assert sorted(os.listdir(folder)) == sorted(run_folder.FILES)
+    assert sorted(os.listdir(folder)) == sorted([*run_folder.FILES, "checkpoints"])
     lines, summary = metrics(folder), json.loads(read(folder / run_folder.SUMMARY))
     assert summary["env_steps"] == lines[-1]["env_steps"] == ENV_STEPS
     assert summary["environment_restarts"] == lines[-1]["environment/restarts"] == 1
@@ -104,7 +104,7 @@ def test_a_run_that_is_out_of_restarts_ends_with_its_files_whole(tmp_path):
         kills=2,
     )
     assert code == 1
-    assert sorted(os.listdir(folder)) == sorted(run_folder.FILES)
+    assert sorted(os.listdir(folder)) == sorted([*run_folder.FILES, "checkpoints"])
     lines, summary = metrics(folder), json.loads(read(folder / run_folder.SUMMARY))
     assert summary["env_steps"] == lines[-1]["env_steps"] > 0
     assert summary["environment_restarts"] == 1 and summary["interrupted"] is True
