@@ -11,7 +11,7 @@ from acme_r2i.launch import progress as progress_lib
 from acme_r2i.launch.metrics import EPISODES_IN_MEAN, Counts, Episode, RecentEpisodes, Speed
 from acme_r2i.launch.metrics_logs import MetricsLog
 from acme_r2i.launch.options import TrainOptions
-from acme_r2i.launch.run_folder import RunFolder, finite
+from acme_r2i.launch.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from acme_r2i.launch.evaluation import Evaluation
@@ -204,10 +204,9 @@ class Reporter:
             **metrics,
         }
         self._evaluated = {}
-        line = finite(line)
-        self._folder.add_metrics(line)
+        written = self._folder.add_metrics(line)
         for log in self._logs:
-            log.write(line)
+            log.write(written)
 
     def _describe(self, counts: Counts) -> str:
         return progress_lib.describe(

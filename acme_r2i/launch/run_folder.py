@@ -86,7 +86,7 @@ class RunFolder:
             told = _kept_lines(path / METRICS, lambda line: _is_told(line, counts))
             self._metrics = _LineFile(path / METRICS, told)
         with self._writing(METRICS_TABLE):
-            rows = (self._table_row(metrics) for metrics in self.read_metrics())
+            rows = (self._table_row(json.loads(line)) for line in told)
             self._table = _LineFile(path / METRICS_TABLE, [_csv_line(columns), *rows])
         with self._writing(EPISODES):
             ended = _kept_lines(
@@ -94,8 +94,11 @@ class RunFolder:
             )
             self._episodes = _LineFile(path / EPISODES, [_csv_line(EPISODE_COLUMNS), *ended])
 
-    def add_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Adds a line to metrics.jsonl and metrics.csv; numbers that are not finite become null.
+    def add_metrics(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds a line to metrics.jsonl and metrics.csv.
+
+        Returns:
+          The line as it was added: with None for numbers that are not finite.
 
         Raises:
           RunFailedError: if it cannot be written; this holds for every method here.
@@ -105,6 +108,7 @@ class RunFolder:
             self._metrics.write([json.dumps(metrics, allow_nan=False)])
         with self._writing(METRICS_TABLE):
             self._table.write([self._table_row(metrics)])
+        return metrics
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics so far."""

@@ -99,7 +99,7 @@ def _open_logs(
     options: TrainOptions, config: Mapping[str, Any], folder: RunFolder, wall_seconds: float
 ) -> list[metrics_logs.MetricsLog]:
     """The logs that were asked for, with what the run has told so far."""
-    history = folder.read_metrics()
+    history = folder.read_metrics() if options.tensorboard or options.wandb else []
     logs: list[metrics_logs.MetricsLog] = []
     if options.tensorboard:
         began = time.time() - wall_seconds

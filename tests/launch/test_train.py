@@ -28,6 +28,7 @@ from acme_r2i.launch.metrics import AGENT_METRICS, RUN_METRICS
 from acme_r2i.launch.run_loop import SPENT_ON
 from acme_r2i.launch.train import environment_seeds
 from tests.processes import workers_of
+from tests.run_files import RunFiles
 
 ROOT = pathlib.Path(__file__).parents[2]
 TASK, SEED, ENV_STEPS = "bsuite:memory_len/2", 3, 451
@@ -46,30 +47,13 @@ sys.exit(cli.main(interrupted))
 """
 
 
-@dataclasses.dataclass
-class Run:
-    """What a run has left."""
+@dataclasses.dataclass(frozen=True)
+class Run(RunFiles):
+    """What a run has left, and its process."""
 
-    folder: pathlib.Path
     exit_code: int
     output: str
     error: str
-
-    def json(self, name):
-        return json.loads((self.folder / name).read_text())
-
-    @property
-    def metrics(self):
-        return read_metrics(self.folder)
-
-    @property
-    def episodes(self):
-        text = (self.folder / "episodes.csv").read_text()
-        assert text.endswith("\n")
-        return [
-            (int(row["env_steps"]), int(row["episode"]), float(row["return"]), int(row["length"]))
-            for row in csv.DictReader(text.splitlines())
-        ]
 
 
 def read_metrics(folder):
