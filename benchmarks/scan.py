@@ -31,14 +31,13 @@ FORMS: dict[str, tuple[str, bool]] = {
 LENGTHS = (64, 256, 1024, 4096, 16384)
 
 
-def problem(length: int, states: int) -> tuple[Array, Array, Array]:
-    """A, b and the state before the first step, with resets folded in."""
+def problem(length: int, states: int) -> tuple[Array, Array, Array, Array]:
+    """Lambda, b, the state before the first step, and where episodes begin."""
     random = np.random.default_rng(0)
     normal = lambda *shape: random.normal(size=(2, *shape)).astype(np.float32)  # noqa: E731
     b, initial = (jax.lax.complex(*normal(*shape)) for shape in ((length, states), (states,)))
-    A = 0.99 * np.exp(1j * random.uniform(0, np.pi, states))
-    A = np.where(random.random((length, 1)) < 0.05, 0, A).astype(np.complex64)
-    return jnp.asarray(A), b, initial
+    Lambda = (0.99 * np.exp(1j * random.uniform(0, np.pi, states))).astype(np.complex64)
+    return jnp.asarray(Lambda), b, initial, jnp.asarray(random.random(length) < 0.05)
 
 
 def measure(length: int, states: int, repeats: int) -> dict[str, dict[str, float]]:

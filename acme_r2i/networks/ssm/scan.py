@@ -46,10 +46,9 @@ def linear_recurrence(
     Returns:
       States, [T, P], in the dtype of ``inputs``.
     """
-    is_first = is_first.reshape(-1, *[1] * Lambda_bar.ndim)
-    carried = jnp.where(is_first, 0, Lambda_bar)
-    injected = inputs + jnp.where(is_first, Lambda_bar * reset_state, 0)
-    return linear_scan(carried, injected, initial_state, form)
+    first = is_first.reshape(-1, *[1] * Lambda_bar.ndim)
+    injected = inputs + jnp.where(first, Lambda_bar * reset_state, 0)
+    return linear_scan(Lambda_bar, injected, initial_state, is_first, form)
 
 
 def linear_recurrence_step(

@@ -226,12 +226,14 @@ def test_unknown_form_is_refused(recurrence):
 def test_the_chunked_gradient_does_not_depend_on_what_is_kept(monkeypatch, length):
     monkeypatch.setattr(linear_scan, "CHUNK", 4)
     random = np.random.default_rng(length)
-    A, b = 0.5 * complex_normal(random, length, STATES), complex_normal(random, length, STATES)
-    initial = complex_normal(random, STATES)
+    Lambda, initial = 0.5 * complex_normal(random, 2, STATES)
+    b, is_first = complex_normal(random, length, STATES), random.random(length) < 0.2
 
     def gradient(form, recompute):
-        objective = lambda *args: soft(linear_scan.linear_scan(*args, form, recompute))  # noqa: E731
-        return jax.jit(jax.grad(objective, argnums=(0, 1, 2)))(A, b, initial)
+        def objective(*args):
+            return soft(linear_scan.linear_scan(*args, is_first, form, recompute))
+
+        return jax.jit(jax.grad(objective, argnums=(0, 1, 2)))(Lambda, b, initial)
 
     expected = gradient("sequential", False)
     for recompute in (True, False):
@@ -239,15 +241,27 @@ def test_the_chunked_gradient_does_not_depend_on_what_is_kept(monkeypatch, lengt
             np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-5)
 
 
-def test_recomputing_keeps_less_than_half_for_the_gradient():
+def gradient_temporaries(length: int, form: str, recompute: bool = False) -> int:
+    """Bytes that the gradient by what multiplies the state and by b needs meanwhile."""
+    shapes = [jax.ShapeDtypeStruct(s, jnp.complex64) for s in ([STATES], [length, STATES])]
+    initial, is_first = jnp.zeros(STATES, jnp.complex64), jnp.zeros(length, bool)
+
+    def objective(Lambda, b):
+        return soft(linear_scan.linear_scan(Lambda, b, initial, is_first, form, recompute))
+
+    compiled = jax.jit(jax.grad(objective, (0, 1))).lower(*shapes).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+
+def test_recomputing_keeps_less_than_half_for_the_gradient(monkeypatch):
     """Beside the inputs and outputs, the states between chunks; without it, every level."""
-    length = 16 * linear_scan.CHUNK
-    shape = jax.ShapeDtypeStruct((length, STATES), jnp.complex64)
-    initial = jax.ShapeDtypeStruct((STATES,), jnp.complex64)
+    monkeypatch.setattr(linear_scan, "CHUNK", 64)
+    length = 16 * 64
+    kept = gradient_temporaries(length, "chunked", recompute=False)
+    assert gradient_temporaries(length, "chunked", recompute=True) < kept / 2
 
-    def temporaries(recompute):
-        objective = lambda *args: soft(linear_scan.linear_scan(*args, "chunked", recompute))  # noqa: E731
-        compiled = jax.jit(jax.grad(objective, (0, 1))).lower(shape, shape, initial).compile()
-        return compiled.memory_analysis().temp_size_in_bytes
 
-    assert temporaries(True) < temporaries(False) / 2
+def test_the_sequential_gradient_keeps_no_coefficient_for_every_step():
+    """States, what they are wanted to change by, and the states once more, a step later."""
+    length, bytes_a_state = 4096, 8 * STATES
+    assert gradient_temporaries(length, "sequential") < 2.5 * length * bytes_a_state
