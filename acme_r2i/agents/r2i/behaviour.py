@@ -52,6 +52,8 @@ def imagine(
         start_key, *rows.is_first.shape, behaviour.imagination_starts
     )
     start = imagination_lib.gather_starts(observed.latent, times)
+    model = networks.imagination
+    model_params, start = model.prepare(params.world_model, start)
     start_discount = imagination_lib.gather_starts(rows.discount, times)
 
     def act(act_key: Array, latent: LatentState) -> Array:
@@ -59,14 +61,14 @@ def imagine(
         return networks.actions.sample(act_key, networks.actor(params.actor, features))
 
     rollout = imagination_lib.imagine(
-        lambda step_key, state: networks.model.imagine_step(params.world_model, step_key, state),
+        lambda step_key, state: model.imagine_step(model_params, step_key, state),
         act,
         rollout_key,
         start,
         behaviour.horizon,
     )
-    predictions = networks.model.predict(
-        params.world_model, model_features(jax.tree.map(lambda x: x[1:], rollout.latent))
+    predictions = model.predict(
+        model_params, model_features(jax.tree.map(lambda x: x[1:], rollout.latent))
     )
     rewards = SymlogTwoHot(config.world_model.reward_bins).mean(predictions.reward)
     continues = jnp.concatenate([start_discount[None], jax.nn.sigmoid(predictions.continue_prob)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import haiku as hk
@@ -12,9 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from acme_r2i.agents.r2i import folding
 from acme_r2i.agents.r2i.actions import ActionSpace, make_action_space
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.features import model_features, policy_features
+from acme_r2i.agents.r2i.folding import ImaginationModel
 from acme_r2i.agents.r2i.observations import ObservationSpace, make_observation_space
 from acme_r2i.agents.r2i.types import ActorState, LatentState, Params, PolicyParams, PyTree
 from acme_r2i.agents.r2i.world_model import WorldModel, WorldModelFunctions
@@ -32,6 +35,7 @@ class R2INetworks:
       observations: what the environment shows.
       actions: what it takes.
       model: the world model's functions, each of (params.world_model, ...).
+      imagination: those that imagination uses, which may be cheaper (see ``folding``).
       actor: (params.actor, policy features [..., F]) -> the policy, as ``actions`` describes it.
       critic: (params.critic, policy features [..., F]) -> two-hot logits [..., bins].
       init: key -> Params; the slow critic starts as the critic.
@@ -45,6 +49,7 @@ class R2INetworks:
     observations: ObservationSpace
     actions: ActionSpace
     model: WorldModelFunctions
+    imagination: ImaginationModel
     actor: Callable[[PyTree, Inputs], Any]
     critic: Callable[[PyTree, Inputs], Array]
     init: Callable[[Array], Params]
@@ -69,6 +74,14 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
     # NumPy's zeros, of which JAX takes 64 bits for 32 without a word.
     dummy = jax.tree.map(lambda spec: np.zeros((1, 1, *spec.shape), spec.dtype), observation_spec)
     model_init, model = _make_model(config, observations, actions, dummy)
+    if folding.is_foldable(config):
+        _, folded = _make_model(config, observations, actions, dummy, folding.CORE_OPTIONS)
+        fold = functools.partial(folding.fold, config.world_model)
+        prepare = with_products_in(config.precision, fold)
+        imagination = ImaginationModel(prepare, folded.imagine_step, folded.predict)
+    else:
+        prepare = lambda params, start: (params, start)  # noqa: E731
+        imagination = ImaginationModel(prepare, model.imagine_step, model.predict)
 
     def make_actor(features: Inputs) -> Any:
         sizes = config.behaviour.actor
@@ -123,17 +136,31 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
         return action, ActorState(latent, action)
 
     return R2INetworks(
-        observations, actions, model, actor.apply, critic.apply, init, initial_actor_state, policy
+        observations,
+        actions,
+        model,
+        imagination,
+        actor.apply,
+        critic.apply,
+        init,
+        initial_actor_state,
+        policy,
     )
 
 
 def _make_model(
-    config: R2IConfig, observations: ObservationSpace, actions: ActionSpace, dummy: PyTree
+    config: R2IConfig,
+    observations: ObservationSpace,
+    actions: ActionSpace,
+    dummy: PyTree,
+    core_options: Mapping[str, Any] | None = None,
 ) -> tuple[Callable[[Array], PyTree], WorldModelFunctions]:
     """The world model's initialiser, and its methods as functions of parameters."""
 
     def build() -> tuple[Callable, WorldModelFunctions]:
-        model = WorldModel(config.world_model, observations, actions, name="world_model")
+        model = WorldModel(
+            config.world_model, observations, actions, core_options, name="world_model"
+        )
         functions = WorldModelFunctions(
             *(
                 with_products_in(config.precision, getattr(model, name))

@@ -8,6 +8,7 @@ zeros and x is the core's initial state; nothing else in the model knows about e
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import haiku as hk
@@ -79,9 +80,9 @@ def make_latent(config: LatentConfig) -> Latent:
     return kind(**_options(config))
 
 
-def make_core(config: CoreConfig, deter: int) -> SequenceCore:
+def make_core(config: CoreConfig, deter: int, **more_options: Any) -> SequenceCore:
     """The sequence core that the settings name."""
-    options = _options(config)
+    options = _options(config) | more_options
     if "layers" in options:
         options["num_layers"] = options.pop("layers")
     return cores.make_core(config.kind, deter, name="core", **options)
@@ -95,6 +96,7 @@ class WorldModel(hk.Module):
         config: WorldModelConfig,
         observations: ObservationSpace,
         actions: ActionSpace,
+        core_options: Mapping[str, Any] | None = None,
         name: str | None = None,
     ):
         """Initialises the model.
@@ -103,6 +105,7 @@ class WorldModel(hk.Module):
           config: sizes and options.
           observations: what the environment shows.
           actions: what it takes.
+          core_options: further arguments of the core.
           name: module name.
         """
         super().__init__(name=name)
@@ -110,7 +113,7 @@ class WorldModel(hk.Module):
         self._observations = observations
         self._actions = actions
         self._latent = make_latent(c.latent)
-        self._core = make_core(c.core, c.deter)
+        self._core = make_core(c.core, c.deter, **(core_options or {}))
         outputs = self._latent.output_size
         self._posterior = MLP(
             c.posterior.layers,

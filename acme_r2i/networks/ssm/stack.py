@@ -94,6 +94,9 @@ class SSMStack(SequenceCore):
     """Linear input layer, residual SSM blocks, linear output layer.
 
     Its state is a tuple with one complex64 [B, ...] a block, of the layer's ``state_shape``.
+
+    The output layer is an affine map of [y, 1], y [B, width] being what leaves the blocks. Whoever
+    goes on with a linear layer can have [y, 1] itself, and one matrix in place of the two.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class SSMStack(SequenceCore):
         norm: Norm = "post",
         glu: bool = True,
         dropout: float = 0.0,
+        read_out: bool = True,
         name: str | None = None,
         **ssm_options: Any,
     ):
@@ -118,6 +122,7 @@ class SSMStack(SequenceCore):
           norm: "post" or "pre"; a pre-norm stack ends with one more LayerNorm.
           glu: gate the output of each SSM.
           dropout: rate in [0, 1), in ``unroll`` with a key only.
+          read_out: have the output layer; without it, outputs are [y, 1], of size width + 1.
           name: module name.
           **ssm_options: the other arguments of the layer, ``state_size`` among them: of one
             system for all features with "s5", of one for each feature with "s4d" and "s4".
@@ -142,7 +147,7 @@ class SSMStack(SequenceCore):
             for i in range(num_layers)
         ]
         self._final_norm = LayerNorm(name="norm") if norm == "pre" else None
-        self._output = Linear(output_size, name="output")
+        self._output = Linear(output_size, name="output") if read_out else None
 
     def initial_state(self, batch_size: int | None) -> tuple[Array, ...]:
         """One complex64 [B, ...] a block."""
@@ -176,4 +181,6 @@ class SSMStack(SequenceCore):
     def _finish(self, outputs: Array) -> Array:
         if self._final_norm is not None:
             outputs = self._final_norm(outputs)
+        if self._output is None:
+            return jnp.concatenate([outputs, jnp.ones_like(outputs[..., :1])], axis=-1)
         return self._output(outputs)

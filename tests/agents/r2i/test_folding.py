@@ -1,0 +1,135 @@
+"""Imagination's folded model is the model: same predictions, same rollouts, fewer products."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from acme_r2i.agents.r2i import behaviour, folding, presets
+from acme_r2i.agents.r2i.features import model_features
+from acme_r2i.agents.r2i.model_config import (
+    GaussianConfig,
+    GRUConfig,
+    MLPConfig,
+    S4DConfig,
+    S5Config,
+)
+from acme_r2i.agents.r2i.networks import ImaginationModel, R2INetworks, make_networks
+from acme_r2i.agents.r2i.types import ActorState
+from benchmarks.flops import count_flops
+from benchmarks.sizes import Size
+
+ROWS = 6
+
+
+def make_size(policy_inputs: str = "hidden_state", **model) -> Size:
+    config = presets.debug()
+    model = {"core": S5Config(layers=2, width=8, state_size=8, n_blocks=1), "deter": 32} | model
+    return Size(
+        dataclasses.replace(
+            config,
+            world_model=dataclasses.replace(config.world_model, **model),
+            behaviour=dataclasses.replace(config.behaviour, policy_inputs=policy_inputs),
+        )
+    )
+
+
+def make(size: Size) -> tuple[R2INetworks, ImaginationModel, dict]:
+    """Networks, the model as it is, and parameters that are none of them zero."""
+    networks = make_networks(size.config, *size.specs)
+    params = networks.init(jax.random.key(0))
+    leaves, treedef = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    noisy = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    model = networks.model
+    plain = ImaginationModel(
+        lambda params, start: (params, start), model.imagine_step, model.predict
+    )
+    return networks, plain, jax.tree.unflatten(treedef, noisy)
+
+
+def one_step(model: ImaginationModel, size: Size, networks: R2INetworks, params: dict):
+    """The state after one imagined step, and what the heads say of it."""
+    start = networks.initial_actor_state(ROWS)
+    noise = lambda x: jax.random.normal(jax.random.key(2), x.shape, x.dtype)  # noqa: E731
+    start = ActorState(jax.tree.map(noise, start.latent), start.action)
+    params, latent = model.prepare(params.world_model, start.latent)
+    latent = model.imagine_step(params, jax.random.key(3), start._replace(latent=latent))
+    return latent, model.predict(params, model_features(latent))
+
+
+KINDS = {
+    "s5": {},
+    "s4d": dict(core=S4DConfig(layers=1, width=8, state_size=4)),
+    "pre-norm": dict(core=S5Config(layers=1, width=8, state_size=8, n_blocks=1, norm="pre")),
+    "heads without layers": dict(
+        prior=MLPConfig(0, 8), reward=MLPConfig(0, 8), continue_prob=MLPConfig(0, 8)
+    ),
+    # Continuous, so that z shows the prior itself.
+    "gaussian": dict(latent=GaussianConfig(4)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folded_step_is_a_step(kind):
+    size = make_size(**KINDS[kind])
+    networks, plain, params = make(size)
+    latent, predicted = one_step(networks.imagination, size, networks, params)
+    expected_latent, expected = one_step(plain, size, networks, params)
+    assert latent.deter.shape == (ROWS, 9)
+    assert expected_latent.deter.shape == (ROWS, 32)
+    np.testing.assert_array_equal(latent.deter[:, -1], 1)
+    np.testing.assert_allclose(latent.stoch, expected_latent.stoch, rtol=1e-4, atol=1e-4)
+    for own, other in zip(latent.hidden, expected_latent.hidden, strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        predicted.continue_prob, expected.continue_prob, rtol=1e-4, atol=1e-4
+    )
+
+
+def imagined(size: Size, networks: R2INetworks, params: dict) -> behaviour.Imagined:
+    rows = size.rows()
+    shape = rows.is_first.shape
+    state = networks.initial_actor_state(shape[0])
+    observed = networks.model.observe(
+        params.world_model,
+        jax.random.key(4),
+        rows.observation,
+        networks.actions.zeros(shape),
+        jnp.asarray(rows.is_first),
+        state,
+    )
+    return behaviour.imagine(networks, size.config, params, jax.random.key(5), observed, rows)
+
+
+def test_a_whole_rollout_is_the_same_with_fewer_operations():
+    size = make_size(deter=64)
+    networks, plain, params = make(size)
+    of = {"folded": networks, "plain": dataclasses.replace(networks, imagination=plain)}
+    results, operations = {}, {}
+    for name, each in of.items():
+        compiled = jax.jit(lambda p, each=each: imagined(size, each, p)).lower(params).compile()
+        results[name], operations[name] = compiled(params), count_flops(compiled.as_text())
+    for own, other in zip(results["folded"].targets, results["plain"].targets, strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-3, atol=1e-4)
+    assert operations["folded"] < 0.9 * operations["plain"]
+
+
+@pytest.mark.parametrize(
+    ("policy_inputs", "model", "foldable"),
+    [
+        ("hidden_state", {}, True),
+        ("output_state", {}, False),
+        ("full_state", {}, False),
+        ("hidden_state", dict(core=GRUConfig()), False),
+    ],
+)
+def test_it_is_done_where_nothing_else_reads_h(policy_inputs, model, foldable):
+    size = make_size(policy_inputs, **model)
+    assert folding.is_foldable(size.config) is foldable
+    networks = make_networks(size.config, *size.specs)
+    assert (networks.imagination.imagine_step is networks.model.imagine_step) is not foldable
