@@ -4,7 +4,8 @@
 
 Sizes are those of ``benchmarks.sizes`` or presets (``cpu``, ``bsuite,dreamerv3``). The parts are
 compiled on their own and run in turns with the whole; imagination counts the heads over the
-rollout, and what parts share is in each. A policy step is that of 1, 8 and 32 environments.
+rollout, the actor's gradient goes through it, and what parts share is in each. A policy step is
+that of 1, 8 and 32 environments.
 """
 
 from __future__ import annotations
@@ -89,10 +90,11 @@ def parts(
     observed = jax.jit(observe)(params.world_model)
     imagine = compile_(lambda p: behaviour.imagine(networks, config, p, key, observed, rows))
     imagined = imagine(params)
+    imagined_by = lambda a: behaviour.imagine(  # noqa: E731
+        networks, config, params._replace(actor=a), key, observed, rows
+    )
     actor = compile_(
-        lambda p, range_, data: behaviour.actor_gradient(
-            networks, config, p, range_, lambda _: data
-        )[2]
+        lambda p: behaviour.actor_gradient(networks, config, p, state.return_range, imagined_by)[2]
     )
     critic = compile_(lambda p, data: behaviour.critic_gradient(networks, config, p, data))
 
@@ -104,7 +106,7 @@ def parts(
     return {
         "world model": lambda: model_update(state, rows),
         "imagination": lambda: imagine(params),
-        "actor": lambda: actor(params.actor, state.return_range, imagined),
+        "imagination and the actor's gradient": lambda: actor(params.actor),
         "critic": lambda: critic(params, imagined),
         "optimisers": lambda: optimise(params, state.optimisers),
     }

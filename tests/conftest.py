@@ -39,3 +39,28 @@ def all_equations() -> Callable[[Any], Iterator[Any]]:
                         yield from walk(inner)
 
     return walk
+
+
+@pytest.fixture
+def carried_backwards(all_equations) -> Callable[[Any, int], list[tuple[int, ...]]]:
+    """A function of a jaxpr and a length: what its reversed scan with products in it carries.
+
+    Those are shapes of gradients: of what every step uses, which add up, and of what a step hands
+    to the next.
+    """
+
+    def has_products(jaxpr: Any) -> bool:
+        return any(e.primitive.name == "dot_general" for e in all_equations(jaxpr))
+
+    def shapes(jaxpr: Any, length: int) -> list[tuple[int, ...]]:
+        (scan,) = (
+            equation
+            for equation in all_equations(jaxpr)
+            if equation.primitive.name == "scan"
+            and equation.params["length"] == length
+            and equation.params["reverse"]
+            and has_products(equation.params["jaxpr"])
+        )
+        return sorted(v.aval.shape for v in scan.outvars[: scan.params["num_carry"]])
+
+    return shapes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ class Imagined(NamedTuple):
     """A rollout of H steps from N starts, and what the model and the critic make of it.
 
     Attributes:
-      rollout: states and actions.
+      rollout: states, actions and policies.
       features: what actor and critic see of s_0 .. s_H, [H + 1, N, F].
       rewards: r_1 .. r_H, [H, N].
       targets: returns, values and weights.
@@ -45,8 +45,13 @@ def imagine(
     observed: Observed,
     rows: Row,
 ) -> Imagined:
-    """A rollout from chosen posterior states under ``params``, and its returns."""
+    """A rollout from chosen posterior states under ``params``, and its returns.
+
+    Gradients by the actor's parameters go through the policies of the rollout; through its states,
+    too, where actions are reparameterised, and else not: REINFORCE takes those as data.
+    """
     behaviour = config.behaviour
+    data = (lambda x: x) if _is_reparameterised(networks, config) else jax.lax.stop_gradient
     start_key, rollout_key = jax.random.split(key)
     times = imagination_lib.sample_start_times(
         start_key, *rows.is_first.shape, behaviour.imagination_starts
@@ -56,9 +61,10 @@ def imagine(
     model_params, start = model.prepare(params.world_model, start)
     start_discount = imagination_lib.gather_starts(rows.discount, times)
 
-    def act(act_key: Array, latent: LatentState) -> Array:
-        features = policy_features(latent, behaviour.policy_inputs)
-        return networks.actions.sample(act_key, networks.actor(params.actor, features))
+    def act(act_key: Array, latent: LatentState) -> tuple[Array, Any]:
+        features = data(policy_features(latent, behaviour.policy_inputs))
+        policy = networks.actor(params.actor, features)
+        return data(networks.actions.sample(act_key, policy)), policy
 
     rollout = imagination_lib.imagine(
         lambda step_key, state: model.imagine_step(model_params, step_key, state),
@@ -108,20 +114,21 @@ def actor_gradient(
       config: of the agent.
       params: the actor's.
       return_range: before this rollout.
-      imagined_by: the actor's parameters -> a rollout under them, or one that is given.
+      imagined_by: the actor's parameters -> a rollout under them.
     """
     behaviour, actions = config.behaviour, networks.actions
     frozen = jax.lax.stop_gradient
 
     def loss_fn(params: PyTree) -> tuple[Array, Scaled]:
         imagined = imagined_by(params)
-        targets = imagined.targets
+        targets, policy = imagined.targets, imagined.rollout.policy
         next_range, scale = actor_critic.update_return_range(
             return_range, frozen(targets.returns), behaviour
         )
-        policy = networks.actor(params, frozen(_without_last(imagined.features)))
         if _is_reparameterised(networks, config):
             loss = actor_critic.reparameterised_loss(targets, scale)
+            # The entropy is the policy's at these states, and no reason to go to others.
+            policy = networks.actor(params, frozen(_without_last(imagined.features)))
         else:
             log_prob = actions.log_prob(policy, imagined.rollout.action)
             loss = actor_critic.reinforce_loss(log_prob, targets, scale)
@@ -158,23 +165,14 @@ def behaviour_gradients(
     rows: Row,
     return_range: ReturnRange,
 ) -> tuple[tuple[PyTree, PyTree], ReturnRange, Metrics]:
-    """Gradients of actor and critic on one rollout, the next return range, and metrics.
-
-    REINFORCE takes the rollout as data, so nothing is differentiated through imagination; only
-    reparameterised actions are worth that.
-    """
+    """Gradients of actor and critic on one rollout, the next return range, and metrics."""
 
     def rollout_of(actor_params: PyTree) -> Imagined:
         acting = params._replace(actor=actor_params)
         return imagine(networks, config, acting, key, observed, rows)
 
-    if _is_reparameterised(networks, config):
-        imagined_by = rollout_of
-    else:
-        data = rollout_of(params.actor)
-        imagined_by = lambda _: data  # noqa: E731
     actor_loss, scaled, of_actor = actor_gradient(
-        networks, config, params.actor, return_range, imagined_by
+        networks, config, params.actor, return_range, rollout_of
     )
     imagined = scaled.imagined
     critic_loss, of_critic = critic_gradient(networks, config, params, imagined)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,15 +18,17 @@ class Rollout(NamedTuple):
     Attributes:
       latent: states s_0 .. s_H, [H + 1, N, ...]; s_0 is a posterior state.
       action: actions a_0 .. a_{H-1}, [H, N, ...]; a_t leads from s_t to s_{t+1}.
+      policy: what each was drawn from, leading axes [H, N].
     """
 
     latent: LatentState
     action: Array
+    policy: Any
 
 
 def imagine(
     imagine_step: Callable[[Array, ActorState], LatentState],
-    act: Callable[[Array, LatentState], Array],
+    act: Callable[[Array, LatentState], tuple[Array, Any]],
     key: Array,
     start: LatentState,
     horizon: int,
@@ -35,7 +37,7 @@ def imagine(
 
     Args:
       imagine_step: (key, state and action) -> next state.
-      act: (key, state) -> action.
+      act: (key, state) -> action, and the policy that it was drawn from.
       key: random key.
       start: s_0, leading axis [N].
       horizon: H, imagined steps.
@@ -43,13 +45,13 @@ def imagine(
 
     def step(latent: LatentState, step_key: Array) -> tuple[LatentState, tuple]:
         act_key, model_key = jax.random.split(step_key)
-        action = act(act_key, latent)
+        action, policy = act(act_key, latent)
         following = imagine_step(model_key, ActorState(latent, action))
-        return following, (following, action)
+        return following, (following, action, policy)
 
-    _, (latents, actions) = jax.lax.scan(step, start, jax.random.split(key, horizon))
+    _, (latents, actions, policies) = jax.lax.scan(step, start, jax.random.split(key, horizon))
     latents = jax.tree.map(lambda s, rest: jnp.concatenate([s[None], rest]), start, latents)
-    return Rollout(latents, actions)
+    return Rollout(latents, actions, policies)
 
 
 def sample_start_times(key: Array, batch_size: int, length: int, starts: int | None) -> Array:

@@ -21,7 +21,8 @@ def toy_step(key, state: ActorState) -> LatentState:
 
 
 def toy_act(key, latent: LatentState):
-    return jax.random.categorical(key, jnp.concatenate([latent.deter, latent.stoch[..., 0]], -1))
+    logits = jnp.concatenate([latent.deter, latent.stoch[..., 0]], -1)
+    return jax.random.categorical(key, logits), logits
 
 
 def toy_start(number: int) -> LatentState:
@@ -44,8 +45,9 @@ def test_rollout_is_a_plain_loop():
         for kept, expected in zip(rollout.latent, latent, strict=True):
             np.testing.assert_allclose(kept[t], expected, rtol=1e-5, atol=1e-6)
         act_key, model_key = jax.random.split(step_key)
-        action = toy_act(act_key, latent)
+        action, logits = toy_act(act_key, latent)
         np.testing.assert_array_equal(rollout.action[t], action)
+        np.testing.assert_allclose(rollout.policy[t], logits, rtol=1e-5, atol=1e-6)
         latent = toy_step(model_key, ActorState(latent, action))
     for kept, expected in zip(rollout.latent, latent, strict=True):
         np.testing.assert_allclose(kept[horizon], expected, rtol=1e-5, atol=1e-6)
