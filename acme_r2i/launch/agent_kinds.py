@@ -71,6 +71,10 @@ class AgentKind(abc.ABC):
     def first_env_steps(self, config: Any) -> int:
         """Environment steps after which an update finds what it needs in replay."""
 
+    def check_devices(self, config: Any) -> None:
+        """Checks that it can learn on this machine's devices; ValueError if not. Imports JAX."""
+        del config
+
     @abc.abstractmethod
     def make_networks(self, config: Any, spec: Any) -> Any:
         """Pure networks for an environment; ValueError if they do not suit it. Imports JAX."""
@@ -126,6 +130,17 @@ class R2I(AgentKind):
         from acme_r2i.agents.r2i import replay
 
         return replay.table_sizes(config).min_rows
+
+    def check_devices(self, config: Any) -> None:
+        """See AgentKind."""
+        import jax
+
+        from acme_r2i.agents.r2i import sharding
+
+        try:
+            sharding.check_batch_size(config.batch_size, jax.local_device_count())
+        except ValueError as error:
+            raise ValueError(f"{error} (CUDA_VISIBLE_DEVICES says which GPUs there are)") from None
 
     def make_networks(self, config: Any, spec: Any) -> Any:
         """See AgentKind."""

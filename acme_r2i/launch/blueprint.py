@@ -50,12 +50,13 @@ class Blueprint(NamedTuple):
 def make_blueprint(
     kind: AgentKind, config: AgentConfig, spec: EnvironmentSpec, env_steps: int
 ) -> Blueprint:
-    """Checks whether the agent suits the environment and the length of the run.
+    """Checks whether the agent suits the environment, the devices and the length of the run.
 
     Raises:
       UsageError: if it does not.
     """
     try:
+        kind.check_devices(config)
         first_env_steps = kind.first_env_steps(config)
         networks = kind.make_networks(config, spec)
     except ValueError as error:
@@ -77,7 +78,8 @@ def make_blueprint(
 
 
 def describe_device() -> str:
-    """The device that learning runs on, e.g. "cpu" or "gpu (NVIDIA A100)"."""
-    device = jax.devices()[0]
+    """What learning runs on, e.g. "cpu", "gpu (NVIDIA A100)" or "2 x gpu (NVIDIA A100)"."""
+    device, number = jax.local_devices()[0], jax.local_device_count()
     kind = device.device_kind
-    return device.platform if kind == device.platform else f"{device.platform} ({kind})"
+    name = device.platform if kind == device.platform else f"{device.platform} ({kind})"
+    return name if number == 1 else f"{number} x {name}"
