@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from acme_r2i.environments import EnvironmentSpec
-from acme_r2i.launch.agent_kinds import AgentConfig, AgentKind
+from acme_r2i.launch.agent_kinds import AgentConfig, AgentKind, tree_bytes
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.run_loop import UpdateSchedule
 
@@ -40,6 +40,11 @@ class Blueprint(NamedTuple):
             name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(group))
             for name, group in self.kind.parameter_groups(params).items()
         }
+
+    def policy_bytes(self) -> int:
+        """Of the parameters that an actor fetches. Nothing is computed for it."""
+        params = jax.eval_shape(self.networks.init, jax.random.key(0))
+        return tree_bytes(self.kind.policy_parameters(params))
 
     def replay_bytes(self, env_steps: int) -> int:
         """What replay may come to hold in a run of so many steps, before Reverb compresses it."""
