@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 
 import pytest
 
@@ -26,6 +27,7 @@ MAZE = Load(
     policy_bytes=POLICY_BYTES,
 )
 TASK = ("--env", "bsuite:catch/0", "--preset", "debug")
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "planning.md"
 
 
 def test_a_learner_sets_the_pace_of_actors_that_feed_it():
@@ -89,6 +91,19 @@ def test_lines():
         "            2 MiB/s of parameters to actors, one fetch by each every 1 s",
         "time        57.9 days at 80 env steps/s",
     ]
+
+
+def test_the_page_has_the_numbers_of_the_calculator():
+    rows = [line for line in PAGE.read_text().splitlines() if line.count("MB/s |") == 2]
+    assert len(rows) == 4
+    for row in rows:
+        updates, steps, days, batches, new_rows, actors = row.strip("| ").split(" | ")
+        plan = make_plan(MAZE, Rates(float(updates), 50.0))
+        assert float(steps) == plan.env_steps_per_second
+        assert days == f"{plan.days:.1f}"
+        assert batches == f"{plan.replay_to_learner_bytes_per_second / 1e6:.0f} MB/s"
+        assert new_rows == f"{plan.actors_to_replay_bytes_per_second / 1e6:.1f} MB/s"
+        assert int(actors) == plan.num_actors
 
 
 def run(arguments, capsys):
