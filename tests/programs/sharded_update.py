@@ -22,6 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from acme_r2i.agents.r2i import acting, actor_critic, presets
 from acme_r2i.agents.r2i.learning import R2ILearner
 from acme_r2i.agents.r2i.networks import make_networks
+from acme_r2i.agents.r2i.sharding import make_placement
 from acme_r2i.agents.r2i.types import Row
 from benchmarks.flops import count_flops
 
@@ -50,10 +51,14 @@ CASES = {
 def make_config(preset):
     """All axes of different sizes, so that none can be taken for another."""
     config = presets.compose(preset.split(","))
+    core = config.world_model.core
+    if hasattr(core, "layers"):  # one is quicker to compile
+        core = dataclasses.replace(core, layers=1)
     return dataclasses.replace(
         config,
         batch_size=6,
         sequence_length=7,
+        world_model=dataclasses.replace(config.world_model, core=core),
         behaviour=dataclasses.replace(config.behaviour, horizon=5, imagination_starts=3),
     )
 
@@ -196,7 +201,8 @@ def check_batches_that_cannot_be_split(networks, config):
         ), error
     else:
         raise AssertionError("a batch of 5 was taken for 2 devices")
-    R2ILearner(networks, config, jax.random.PRNGKey(0), iter([]), devices=jax.devices()[1:])
+    assert make_placement(jax.devices()[1:], 5).mesh.size == 1
+    assert make_placement(jax.devices()[:1], 5) is None
 
 
 def main() -> None:
