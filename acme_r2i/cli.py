@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from acme_r2i import __version__
-from acme_r2i.commands import envs, evaluate, export, imagine, presets, report, sweep, train
+from acme_r2i.commands import envs, evaluate, export, imagine, plan, presets, report, sweep, train
 from acme_r2i.commands.parsing import Parser
 from acme_r2i.launch.errors import UsageError
 
@@ -63,7 +63,7 @@ def _make_parser() -> Parser:
         "--version", action="version", version=f"r2i {__version__}", help="show it and exit"
     )
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
-    for command in (train, evaluate, sweep, report, envs, presets, imagine, export):
+    for command in (train, evaluate, sweep, report, envs, presets, imagine, export, plan):
         command.add(commands)
     return parser
 

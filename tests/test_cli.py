@@ -30,7 +30,7 @@ WRONG = {
     ("trian",): (
         "argument COMMAND: invalid choice: 'trian' "
         "(choose from 'train', 'evaluate', 'sweep', 'report', 'envs', 'presets', 'imagine', "
-        "'export')"
+        "'export', 'plan')"
     ),
     ("--seed=3",): "unexpected argument '--seed=3'; see r2i --help",
     ("train",): "--env is needed, e.g. --env popgym:RepeatPreviousEasy",

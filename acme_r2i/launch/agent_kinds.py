@@ -71,6 +71,10 @@ class AgentKind(abc.ABC):
     def first_env_steps(self, config: Any) -> int:
         """Environment steps after which an update finds what it needs in replay."""
 
+    def check_devices(self, config: Any) -> None:
+        """Checks that it can learn on this machine's devices; ValueError if not. Imports JAX."""
+        del config
+
     @abc.abstractmethod
     def make_networks(self, config: Any, spec: Any) -> Any:
         """Pure networks for an environment; ValueError if they do not suit it. Imports JAX."""
@@ -78,6 +82,10 @@ class AgentKind(abc.ABC):
     @abc.abstractmethod
     def parameter_groups(self, params: Any) -> Mapping[str, Any]:
         """The parameters, or their shapes, that ``networks.init`` makes, by what they belong to."""
+
+    def policy_parameters(self, params: Any) -> Any:
+        """What actors fetch of the parameters, or of their shapes."""
+        return params
 
     @abc.abstractmethod
     def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
@@ -106,7 +114,7 @@ class AgentKind(abc.ABC):
     def replay_row_bytes(self, spec: Any, networks: Any) -> int:
         """Bytes of a row as it goes to replay, which Reverb compresses. Imports JAX."""
         del networks
-        return _bytes((spec.observations, spec.actions)) + 4 * _ARRIVAL_NUMBERS
+        return tree_bytes((spec.observations, spec.actions)) + 4 * _ARRIVAL_NUMBERS
 
 
 class R2I(AgentKind):
@@ -127,6 +135,17 @@ class R2I(AgentKind):
 
         return replay.table_sizes(config).min_rows
 
+    def check_devices(self, config: Any) -> None:
+        """See AgentKind."""
+        import jax
+
+        from acme_r2i.agents.r2i import sharding
+
+        try:
+            sharding.check_batch_size(config.batch_size, jax.local_device_count())
+        except ValueError as error:
+            raise ValueError(f"{error} (CUDA_VISIBLE_DEVICES says which GPUs there are)") from None
+
     def make_networks(self, config: Any, spec: Any) -> Any:
         """See AgentKind."""
         from acme_r2i.agents.r2i.networks import make_networks
@@ -138,6 +157,10 @@ class R2I(AgentKind):
         groups = params._asdict()
         del groups["slow_critic"]  # a copy of the critic
         return groups
+
+    def policy_parameters(self, params: Any) -> Any:
+        """See AgentKind."""
+        return params.policy
 
     def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
         """See AgentKind."""
@@ -202,7 +225,7 @@ class R2D2(AgentKind):
 
     def replay_row_bytes(self, spec: Any, networks: Any) -> int:
         """See AgentKind; each row has the core's state."""
-        return super().replay_row_bytes(spec, networks) + _bytes(networks.initial_state(None))
+        return super().replay_row_bytes(spec, networks) + tree_bytes(networks.initial_state(None))
 
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
         """See AgentKind."""
@@ -258,8 +281,8 @@ class Random(AgentKind):
         return RandomAgent(blueprint, seed, lives=lives)
 
 
-def _bytes(tree: Any) -> int:
-    """Of a tree of arrays or of specs of arrays."""
+def tree_bytes(tree: Any) -> int:
+    """Of a tree of arrays, of their shapes, or of specs of them. Imports JAX."""
     import jax
 
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from acme_r2i.environments import EnvironmentSpec
-from acme_r2i.launch.agent_kinds import AgentConfig, AgentKind
+from acme_r2i.launch.agent_kinds import AgentConfig, AgentKind, tree_bytes
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.run_loop import UpdateSchedule
 
@@ -41,6 +41,11 @@ class Blueprint(NamedTuple):
             for name, group in self.kind.parameter_groups(params).items()
         }
 
+    def policy_bytes(self) -> int:
+        """Of the parameters that an actor fetches. Nothing is computed for it."""
+        params = jax.eval_shape(self.networks.init, jax.random.key(0))
+        return tree_bytes(self.kind.policy_parameters(params))
+
     def replay_bytes(self, env_steps: int) -> int:
         """What replay may come to hold in a run of so many steps, before Reverb compresses it."""
         rows = min(self.config.replay.capacity_env_steps, env_steps)
@@ -50,12 +55,13 @@ class Blueprint(NamedTuple):
 def make_blueprint(
     kind: AgentKind, config: AgentConfig, spec: EnvironmentSpec, env_steps: int
 ) -> Blueprint:
-    """Checks whether the agent suits the environment and the length of the run.
+    """Checks whether the agent suits the environment, the devices and the length of the run.
 
     Raises:
       UsageError: if it does not.
     """
     try:
+        kind.check_devices(config)
         first_env_steps = kind.first_env_steps(config)
         networks = kind.make_networks(config, spec)
     except ValueError as error:
@@ -77,7 +83,8 @@ def make_blueprint(
 
 
 def describe_device() -> str:
-    """The device that learning runs on, e.g. "cpu" or "gpu (NVIDIA A100)"."""
-    device = jax.devices()[0]
+    """What learning runs on, e.g. "cpu", "gpu (NVIDIA A100)" or "2 x gpu (NVIDIA A100)"."""
+    device, number = jax.local_devices()[0], jax.local_device_count()
     kind = device.device_kind
-    return device.platform if kind == device.platform else f"{device.platform} ({kind})"
+    name = device.platform if kind == device.platform else f"{device.platform} ({kind})"
+    return name if number == 1 else f"{number} x {name}"

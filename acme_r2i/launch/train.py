@@ -30,6 +30,7 @@ from acme_r2i.launch.options import TrainOptions
 from acme_r2i.launch.run_folder import RunFolder
 from acme_r2i.launch.run_lock import RunLock
 from acme_r2i.launch.stopping import StopSignals
+from acme_r2i.launch.units import size_text
 
 if TYPE_CHECKING:
     from acme_r2i.launch.blueprint import Blueprint
@@ -163,19 +164,11 @@ def _introduction(
 
 def _describe_memory(replay_bytes: int) -> str:
     free_bytes = psutil.virtual_memory().available
-    text = f"up to {_size(replay_bytes)} before compression, of {_size(free_bytes)} memory free"
+    size, free = size_text(replay_bytes), size_text(free_bytes)
+    text = f"up to {size} before compression, of {free} memory free"
     if replay_bytes > free_bytes:
         text += "; where it does not fit, --replay.capacity_env_steps makes it smaller"
     return text
-
-
-def _size(number: float) -> str:
-    """Bytes in the unit that suits them."""
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.1f} GiB"
 
 
 def _conclusion(summary: Mapping[str, Any], options: TrainOptions) -> str:

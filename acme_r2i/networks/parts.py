@@ -66,6 +66,12 @@ def pieces(inputs: Inputs) -> list[tuple[Array | OneHots, int]]:
     return [(p, p.size if isinstance(p, OneHots) else p.shape[-1]) for p in parts]
 
 
+def leading_shape(inputs: Inputs) -> tuple[int, ...]:
+    """The axes in front of the vector's own."""
+    part = inputs.parts[0] if isinstance(inputs, Parts) else inputs
+    return part.values.shape[:-2] if isinstance(part, OneHots) else part.shape[:-1]
+
+
 @jax.custom_vjp
 def add_rows(one_hots: Array, weights: Array) -> Array:
     """The product of one-hots and weights, as a sum of the rows that count.

@@ -21,6 +21,7 @@ from acme_r2i.agents.r2i.acting import POLICY_VARIABLES
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.finite import skip_unless_finite
 from acme_r2i.agents.r2i.networks import R2INetworks
+from acme_r2i.agents.r2i.sharding import Placement, make_placement
 from acme_r2i.agents.r2i.types import Metrics, Params, PyTree, Row, SkippedUpdate
 from acme_r2i.agents.r2i.update import (
     TrainingState,
@@ -67,6 +68,9 @@ class R2ILearner(acme.Learner):
     The training state is donated to each update, all but the parameters. So those can be handed out
     as they are and stay what they were, without a copy: copying some 65 small arrays for every
     fetch took a tenth of the time of a small update. It costs memory for the parameters once more.
+
+    On several devices each has its share of the sequences of a batch and a copy of the state (see
+    ``sharding``). What is handed out or saved does not depend on how many they are.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class R2ILearner(acme.Learner):
         counter: counting.Counter | None = None,
         logger: loggers.Logger | None = None,
         log_period_seconds: float = 10.0,
+        devices: Sequence[jax.Device] | None = None,
     ):
         """Initialises the parameters.
 
@@ -91,19 +96,24 @@ class R2ILearner(acme.Learner):
           logger: receives the metrics, as means over the updates since the last entry, with the
             counts; None for no log (see also ``take_metrics``).
           log_period_seconds: time between two log entries.
+          devices: where to update; None for all local ones of JAX's default backend.
+
+        Raises:
+          ValueError: if a batch cannot be split evenly over the devices.
         """
+        self._placement = make_placement(devices, config.batch_size)
         self._iterator = iterator
         self._counter = counter or counting.Counter(prefix="learner")
         self._logger = logger
         self._log_period_seconds = log_period_seconds
-        self._update = jit_update(networks, config)
+        self._update = jit_update(networks, config, self._placement)
         if jnp.issubdtype(random_key.dtype, jax.dtypes.prng_key):
             random_key = jax.random.key_data(random_key)  # plain numbers, so that it can be saved
         initialise = jax.jit(
             lambda key: init_training_state(key, networks, config),
             compiler_options=compiler_options(runs_once=True),
         )
-        self._state = initialise(random_key)
+        self._state = self._placed(initialise(random_key))
         self._donated: TrainingState | None = None
         self._learner_steps = 0
         # Held from giving a state away to having the next one, so that no other thread copies from
@@ -177,7 +187,10 @@ class R2ILearner(acme.Learner):
         for name in names:
             if name != POLICY_VARIABLES:
                 raise ValueError(f"no variables {name!r}: {POLICY_VARIABLES!r} is what there is")
-        return [self._state.params.policy for _ in names]
+        params = self._state.params.policy
+        if self._placement is not None:
+            params = jax.tree.map(_on_one_device, params)
+        return [params for _ in names]
 
     def save(self) -> TrainingState:
         """Returns the whole state as NumPy arrays: what ``restore`` needs to continue exactly."""
@@ -193,12 +206,18 @@ class R2ILearner(acme.Learner):
         """
         _check_same_shapes(state, self._state)
         # A copy, since JAX may use a NumPy array's own memory and the state's is donated.
-        state = _copy(jax.tree.map(jnp.asarray, state))
+        state = self._placed(_copy(jax.tree.map(jnp.asarray, state)))
         with self._lock:
             self._state = state
             self._learner_steps = int(state.learner_steps)
             self._totals = _Totals()
             self._unasked.clear()
+
+    def _placed(self, state: TrainingState) -> TrainingState:
+        """The state on every device, where there are several; what is given may be used up."""
+        if self._placement is None:
+            return state
+        return jax.device_put(state, self._placement.everywhere)
 
     def _ask(self, unasked: int) -> None:
         """Finds out of all updates but the last ``unasked`` whether they were finite.
@@ -215,13 +234,21 @@ class R2ILearner(acme.Learner):
                 self._skipped.append(update._replace(metrics=metrics))
 
 
-def jit_update(networks: R2INetworks, config: R2IConfig) -> Callable[..., Any]:
+def jit_update(
+    networks: R2INetworks, config: R2IConfig, placement: Placement | None = None
+) -> Callable[..., Any]:
     """Jits the update as (params, rest of the state, rows) -> (params, rest, metrics).
 
     An update that is not finite is skipped.
     The rest is a TrainingState whose ``params`` is None; it is donated.
+
+    Args:
+      networks: of the agent.
+      config: of the agent.
+      placement: on which devices; None for JAX's default one.
     """
-    update = skip_unless_finite(make_update(networks, config))
+    mesh = None if placement is None else placement.mesh
+    update = skip_unless_finite(make_update(networks, config, mesh))
 
     def split_update(
         params: Params, rest: TrainingState, rows: Row
@@ -229,12 +256,24 @@ def jit_update(networks: R2INetworks, config: R2IConfig) -> Callable[..., Any]:
         state, metrics = update(rest._replace(params=params), rows)
         return state.params, state._replace(params=None), metrics
 
-    return jax.jit(split_update, donate_argnums=1, compiler_options=compiler_options())
+    places = {}
+    if placement is not None:
+        everywhere = placement.everywhere
+        places = {
+            "in_shardings": (everywhere, everywhere, placement.split),
+            "out_shardings": everywhere,
+        }
+    return jax.jit(split_update, donate_argnums=1, compiler_options=compiler_options(), **places)
 
 
 @jax.jit
 def _copy(tree: PyTree) -> PyTree:
     return jax.tree.map(jnp.copy, tree)
+
+
+def _on_one_device(x: Array) -> Array:
+    """The first device's copy of an array that every device has one of; nothing is moved."""
+    return x.addressable_data(0)
 
 
 def _check_same_shapes(state: TrainingState, own: TrainingState) -> None:

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.sharding import Mesh
 
-from acme_r2i.agents.r2i import actor_critic
+from acme_r2i.agents.r2i import actor_critic, sharding
 from acme_r2i.agents.r2i.actor_critic import ReturnRange
 from acme_r2i.agents.r2i.behaviour import behaviour_gradients
 from acme_r2i.agents.r2i.config import R2IConfig
@@ -59,14 +60,20 @@ def init_training_state(key: Array, networks: R2INetworks, config: R2IConfig) ->
 
 
 def make_update(
-    networks: R2INetworks, config: R2IConfig
+    networks: R2INetworks, config: R2IConfig, mesh: Mesh | None = None
 ) -> Callable[[TrainingState, Row], tuple[TrainingState, Metrics]]:
     """Makes the update: world model, imagination, actor and critic, in this order.
 
     The function it returns takes rows [B, T] and returns the next state and scalar metrics. It is
     not jitted; jit it with the state donated.
+
+    Args:
+      networks: of the agent.
+      config: of the agent.
+      mesh: the devices that rows are split over along B, if they are; see ``sharding``.
     """
     optimisers = make_optimisers(config)
+    rollout_networks = networks if mesh is None else sharding.for_rollouts(networks, mesh)
 
     def update(state: TrainingState, rows: Row) -> tuple[TrainingState, Metrics]:
         key, model_key, behaviour_key = jax.random.split(state.key, 3)
@@ -77,7 +84,7 @@ def make_update(
         )
         params = params._replace(world_model=model_params)
         gradients, return_range, behaviour_metrics = behaviour_gradients(
-            networks, config, params, behaviour_key, observed, rows, state.return_range
+            rollout_networks, config, params, behaviour_key, observed, rows, state.return_range
         )
         actor, actor_state, actor_norm = apply(
             optimisers.actor, gradients[0], states.actor, params.actor
