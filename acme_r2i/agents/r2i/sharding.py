@@ -86,8 +86,9 @@ def for_rollouts(networks: R2INetworks, mesh: Mesh) -> R2INetworks:
     They take features [H, N, F] that are split over N, and [N, F] as ever.
     """
     heads = {name: _by_device(getattr(networks, name), mesh) for name in ("actor", "critic")}
-    model = networks.model._replace(predict=_by_device(networks.model.predict, mesh))
-    return dataclasses.replace(networks, model=model, **heads)
+    model = networks.imagination
+    model = model._replace(predict=_by_device(model.predict, mesh))
+    return dataclasses.replace(networks, imagination=model, **heads)
 
 
 def _by_device(
