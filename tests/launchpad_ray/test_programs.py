@@ -31,7 +31,7 @@ def test_a_node_needs_one_group_and_one_program():
         program.add_node(node, label="a")
     with pytest.raises(ValueError, match="one node or more"):
         lp.MultiThreadingColocation([lp.MultiThreadingColocation([node])])
-    with pytest.raises(ValueError, match="not just thread_pool_size"):
+    with pytest.raises(ValueError, match="only thread_pool_size is known"):
         lp.CourierNode(dict, courier_kwargs={"port": 1})
 
 
