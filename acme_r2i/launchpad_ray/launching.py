@@ -109,6 +109,8 @@ def _start_ray(ray: Any, address: str | None, num_nodes: int) -> None:
     if address != "local":
         ray.init(address=address)
         return
+    # Ray would run nodes at a lower priority than this process.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     # Of one machine's own, all nodes run at once, however few its CPUs.
     num_cpus = max(os.cpu_count() or 1, num_nodes)
     ray.init(address="local", num_cpus=num_cpus, include_dashboard=False)

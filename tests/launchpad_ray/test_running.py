@@ -19,6 +19,7 @@ LIGHT = lp.Resources(num_cpus=0)
 def local_ray():
     ray = pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # beside other tests, 15 is to starve
     ray.init(
         address="local",
         num_cpus=2,
