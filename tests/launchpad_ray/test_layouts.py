@@ -41,11 +41,13 @@ def cluster():
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_worker_niceness"] = "0"  # beside other tests, 15 is to starve
-    node = {"num_cpus": 1, "object_store_memory": OBJECT_STORE_BYTES}
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={**node, "resources": {"first": 1}, "include_dashboard": False},
-    )
+    node = {
+        "num_cpus": 1,
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "include_log_monitor": False,
+    }
+    head = {**node, "resources": {"first": 1}, "include_dashboard": False, "no_monitor": True}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     cluster.add_node(**node, resources={"second": 1})
     ray.init(address=cluster.address)
     yield cluster
