@@ -13,7 +13,6 @@ import acme_r2i.acme_compat  # noqa: F401
 
 import haiku as hk
 import jax
-import launchpad as lp
 import numpy as np
 import pytest
 from acme import specs
@@ -21,6 +20,7 @@ from acme.agents.jax import r2d2
 from acme.jax.layouts import distributed_layout
 from acme.utils import loggers
 
+from acme_r2i import launchpad_ray as lp
 from acme_r2i.agents.r2i.builder import R2IBuilder
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.environments import make_environment
