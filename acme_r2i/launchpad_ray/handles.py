@@ -7,7 +7,6 @@ argument, and in the process where such a node runs it is replaced by what it re
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -108,10 +107,12 @@ class Client:
     def __reduce__(self):
         return Client, (self._address,)
 
-    def _sender(self, name: str) -> Callable[..., Any]:
+    def _sender(self, name: str) -> Callable[[tuple[Any, ...], dict[str, Any]], ray.ObjectRef]:
         if name.startswith("_"):
             raise AttributeError(f"a node has no method {name!r} that can be called from outside")
-        return functools.partial(self._actor.call.remote, self._address.member, name)
+        remote, member = self._actor.call.remote, self._address.member
+        # One argument, not four: Ray pickles each of them by itself.
+        return lambda args, kwargs: remote((member, name, args, kwargs))
 
 
 class _Futures:

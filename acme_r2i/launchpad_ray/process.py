@@ -109,8 +109,9 @@ class NodeProcess:
             ran |= did_run
         return ran
 
-    def call(self, member: int, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Calls a method of a node's object."""
+    def call(self, request: tuple[int, str, tuple[Any, ...], dict[str, Any]]) -> Any:
+        """Calls a method of a node's object, given its number here, name and arguments."""
+        member, name, args, kwargs = request
         if not self._unpickled.is_set():
             self._unpickled.wait()
         if not self._members:
