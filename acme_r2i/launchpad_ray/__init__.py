@@ -7,8 +7,9 @@ installed, so that Acme's ``DistributedLayout`` and ``make_distributed_experimen
     launchpad.launch(program, local_resources={"learner": Resources(num_gpus=1)}).wait()
 
 Each node of a program is a Ray actor, a process of its own on some machine of the cluster. Nodes
-call one another through handles (`handles`), and reach replay over Reverb's own gRPC. The rest of
-Launchpad is not here; what Acme names beside that raises NotImplementedError when it is used.
+call one another through handles (`handles`), and reach replay over Reverb's own gRPC. Nodes of the
+groups that ``launch`` is told of are restarted when they fail (`running.RunningProgram`). The rest
+of Launchpad is not here; what Acme names beside that raises NotImplementedError when it is used.
 
 Ray is imported when a program is launched, not before.
 """
@@ -16,6 +17,7 @@ Ray is imported when a program is launched, not before.
 from acme_r2i.launchpad_ray.errors import NodeFailedError, NodeUnavailableError, RayMissingError
 from acme_r2i.launchpad_ray.launch_types import define_flag
 from acme_r2i.launchpad_ray.launching import launch
+from acme_r2i.launchpad_ray.node_actor import Restart
 from acme_r2i.launchpad_ray.nodes import CourierNode, MultiThreadingColocation, ReverbNode
 from acme_r2i.launchpad_ray.program import Program
 from acme_r2i.launchpad_ray.resources import Resources
@@ -44,6 +46,7 @@ __all__ = [
     "Program",
     "RayMissingError",
     "Resources",
+    "Restart",
     "ReverbNode",
     "RunningProgram",
     "batched_handler",

@@ -8,19 +8,30 @@ class RayMissingError(ImportError):
 
 
 class NodeFailedError(RuntimeError):
-    """A node failed, which ended its program; its ``__cause__`` is what the node raised.
+    """A node failed for good, which ended its program; its ``__cause__`` is what the node raised.
 
     Attributes:
       node: the node's name, as in "learner/0".
+      restarts: how often it had been restarted before.
     """
 
-    def __init__(self, node: str, error: BaseException):
-        super().__init__(f"node {node} failed: {error}")
+    def __init__(self, node: str, error: BaseException, restarts: int = 0):
+        before = f" after {restarts} restart{'s' * (restarts > 1)}" if restarts else ""
+        super().__init__(f"node {node} failed{before}: {error}")
         self.node = node
+        self.restarts = restarts
 
 
 class NodeUnavailableError(RuntimeError):
-    """A call to a node that has failed."""
+    """A call to a node that has failed, and did not come back while it was waited for.
+
+    Attributes:
+      node: the node's name.
+    """
+
+    def __init__(self, message: str, node: str = ""):
+        super().__init__(message)
+        self.node = node
 
 
 def import_ray():

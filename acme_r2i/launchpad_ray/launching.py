@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from acme_r2i.launchpad_ray.errors import import_ray
 from acme_r2i.launchpad_ray.launch_types import check_launch_type
+from acme_r2i.launchpad_ray.node_actor import NodeActor
 from acme_r2i.launchpad_ray.program import Program
 from acme_r2i.launchpad_ray.resources import (
     Resources,
@@ -26,7 +26,9 @@ def launch(
     local_resources: Mapping[str, Resources] | None = None,
     *,
     address: str | None = None,
+    max_restarts: Mapping[str, int] | None = None,
     start_timeout_seconds: float = 300.0,
+    restart_timeout_seconds: float = 600.0,
     stop_timeout_seconds: float = 10.0,
 ) -> RunningProgram:
     """Starts the nodes of a program on Ray.
@@ -41,7 +43,11 @@ def launch(
       local_resources: what each node takes, by group; see ``default_resources`` for the others.
       address: of a Ray cluster to join, "auto" for the one this machine is part of; None for
         RAY_ADDRESS in the environment, or without it a Ray of this program's own on this machine.
+      max_restarts: how often each node of a group is started again when its process dies or it
+        raises, by group; 0 for the others. RunningProgram tells what a restart is.
       start_timeout_seconds: how long nodes may take to be placed and their processes to start.
+      restart_timeout_seconds: how long a node that has failed may take until its object is made
+        anew, before it has failed for good.
       stop_timeout_seconds: how long nodes may take to return when the program is stopped.
 
     Returns:
@@ -54,7 +60,8 @@ def launch(
     """
     nodes = programs.named_nodes()
     local_resources = dict(local_resources or {})
-    _check(programs, launch_type, xm_resources, local_resources)
+    max_restarts = dict(max_restarts or {})
+    _check(programs, launch_type, xm_resources, local_resources, max_restarts)
     ray = import_ray()
     owns_ray = not ray.is_initialized()
     if owns_ray:
@@ -68,14 +75,22 @@ def launch(
         }
         check_that_all_fits(wanted, available, programs.name)
         namespace = f"{programs.name}-{uuid.uuid4().hex[:12]}"
-        for name, (_, node) in nodes.items():
+        for name, (group, node) in nodes.items():
+            seconds = restart_timeout_seconds if max_restarts.get(group) else 0.0
             for member, each in enumerate(node.members()):
-                each.address.bind(name, namespace, name, member)
-        actors = {
-            name: _start_actor(ray, node, name, namespace, wanted[name])
-            for name, (_, node) in nodes.items()
-        }
-        running = RunningProgram(programs.name, actors, stop_timeout_seconds, owns_ray)
+                each.address.bind(name, namespace, member, seconds)
+        actors = [
+            NodeActor(name, namespace, node, wanted[name], max_restarts.get(group, 0))
+            for name, (group, node) in nodes.items()
+        ]
+        running = RunningProgram(
+            programs.name,
+            namespace,
+            actors,
+            stop_timeout_seconds=stop_timeout_seconds,
+            restart_timeout_seconds=restart_timeout_seconds,
+            owns_ray=owns_ray,
+        )
     except BaseException:
         if owns_ray:
             ray.shutdown()
@@ -89,18 +104,26 @@ def _check(
     launch_type: str | None,
     xm_resources: None,
     local_resources: Mapping[str, Resources],
+    max_restarts: Mapping[str, int],
 ) -> None:
     if not program.groups:
         raise ValueError(f"program {program.name!r} has no nodes")
     check_launch_type(launch_type)
     if xm_resources is not None:
         raise ValueError("xm_resources is for Google's cloud: on Ray give local_resources")
-    unknown = sorted(set(local_resources) - set(program.groups))
-    if unknown:
-        raise ValueError(
-            f"local_resources names {', '.join(unknown)}: the groups of program {program.name!r} "
-            f"are {', '.join(program.groups)}"
-        )
+    for argument, by_group in {
+        "local_resources": local_resources,
+        "max_restarts": max_restarts,
+    }.items():
+        unknown = sorted(set(by_group) - set(program.groups))
+        if unknown:
+            raise ValueError(
+                f"{argument} names {', '.join(unknown)}: the groups of program {program.name!r} "
+                f"are {', '.join(program.groups)}"
+            )
+    for group, number in max_restarts.items():
+        if number < 0:
+            raise ValueError(f"max_restarts of {group} is {number}: it must be 0 or more")
 
 
 def _start_ray(ray: Any, address: str | None, num_nodes: int) -> None:
@@ -114,21 +137,3 @@ def _start_ray(ray: Any, address: str | None, num_nodes: int) -> None:
     # Of one machine's own, all nodes run at once, however few its CPUs.
     num_cpus = max(os.cpu_count() or 1, num_nodes)
     ray.init(address="local", num_cpus=num_cpus, include_dashboard=False)
-
-
-def _start_actor(ray: Any, node: Any, name: str, namespace: str, resources: Resources) -> Any:
-    from ray import cloudpickle
-
-    from acme_r2i.launchpad_ray.process import CONTROL, CONTROL_THREADS, NodeProcess
-
-    # What is pickled refers to Acme where this process has adapted it.
-    modules = [name for name in ("acme_r2i.acme_compat",) if name in sys.modules]
-    process = ray.remote(concurrency_groups={CONTROL: CONTROL_THREADS})(NodeProcess)
-    return process.options(
-        name=name,
-        namespace=namespace,
-        max_concurrency=node.calls_at_once,
-        num_cpus=resources.num_cpus,
-        num_gpus=resources.num_gpus,
-        resources=dict(resources.custom) or None,
-    ).remote(cloudpickle.dumps(list(node.members())), resources.variables(), modules)

@@ -5,11 +5,12 @@ A node is pickled and sent to the process it runs in, which makes its object and
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from acme_r2i.launchpad_ray.handles import Address, Handle, ReverbHandle, dereference
+from acme_r2i.launchpad_ray.addresses import Address
+from acme_r2i.launchpad_ray.handles import Handle, ReverbHandle, dereference
+from acme_r2i.launchpad_ray.replay_server import ReverbServer
 
 if TYPE_CHECKING:
     import reverb
@@ -38,9 +39,16 @@ class Node:
         """The nodes in its process: itself alone, but for a colocation."""
         return [self]
 
-    def make(self) -> Any:
-        """Makes the object whose methods are called, in the process of the node."""
+    def make(self, legacy: Any) -> Any:
+        """Makes the object whose methods are called, in the process of the node.
+
+        Args:
+          legacy: what ``legacy`` returned in the node's former process; None in the first.
+        """
         raise NotImplementedError
+
+    def legacy(self, made: Any) -> Any:
+        """What the node's next process is told, should it be restarted; of a few bytes."""
 
     def run(self, made: Any) -> bool:
         """Does the work the node has of its own; returns False if there is none."""
@@ -90,8 +98,8 @@ class CourierNode(Node):
         """Makes the node answer calls only, though its object has a ``run``."""
         self._runs = False
 
-    def make(self) -> Any:
-        """See Node."""
+    def make(self, legacy: Any) -> Any:
+        """See Node; the object takes what it needs from a checkpoint of its own."""
         args, kwargs = dereference((self._args, self._kwargs))
         return self._constructor(*args, **kwargs)
 
@@ -104,7 +112,11 @@ class CourierNode(Node):
 
 
 class ReverbNode(Node):
-    """A node that serves Reverb tables at its machine's address, on a port that is free there."""
+    """A node that serves Reverb tables at its machine's address, on a port that is free there.
+
+    Restarted on the same machine, it takes the same port, and clients go on; elsewhere it has a new
+    address, which handles know.
+    """
 
     def __init__(
         self,
@@ -128,10 +140,15 @@ class ReverbNode(Node):
         """See Node; it dereferences to a ``reverb.Client``."""
         return ReverbHandle(self.address)
 
-    def make(self) -> ReverbServer:
+    def make(self, legacy: str | None) -> ReverbServer:
         """See Node."""
         checkpointer = self._make_checkpointer() if self._make_checkpointer else None
-        return ReverbServer(self._make_tables(), checkpointer, self._period_minutes)
+        tables = self._make_tables()
+        return ReverbServer(tables, checkpointer, self._period_minutes, former_address=legacy)
+
+    def legacy(self, made: ReverbServer) -> str:
+        """See Node: the server's address."""
+        return made.server_address()
 
     def run(self, made: ReverbServer) -> bool:
         """See Node: serving is no work of its own."""
@@ -140,38 +157,6 @@ class ReverbNode(Node):
     def close(self, made: ReverbServer) -> None:
         """Stops the server."""
         made.close()
-
-
-class ReverbServer:
-    """What a ReverbNode is in its process."""
-
-    def __init__(
-        self, tables: Sequence[reverb.Table], checkpointer: Any, period_minutes: float | None
-    ):
-        import reverb
-
-        self._server = reverb.Server(list(tables), port=None, checkpointer=checkpointer)
-        self._closed = threading.Event()
-        if period_minutes is not None:
-            threading.Thread(
-                target=self._write_checkpoints, args=(60 * period_minutes,), daemon=True
-            ).start()
-
-    def server_address(self) -> str:
-        """Host and port."""
-        import ray
-
-        return f"{ray.util.get_node_ip_address()}:{self._server.port}"
-
-    def close(self) -> None:
-        """Stops serving."""
-        self._closed.set()
-        self._server.stop()
-
-    def _write_checkpoints(self, period_seconds: float) -> None:
-        client = self._server.localhost_client()
-        while not self._closed.wait(period_seconds):
-            client.checkpoint()
 
 
 class MultiThreadingColocation(Node):

@@ -10,29 +10,30 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acme_r2i.launchpad_ray import stopping
+from acme_r2i.launchpad_ray import stopping, waiting
 from acme_r2i.launchpad_ray.errors import NodeUnavailableError
 from acme_r2i.launchpad_ray.nodes import Node
-
-# Methods beside `call` answer here, so that calls never keep them waiting: `run` and
-# `wait_for_stop_request` last as long as the program, `stop` and `close` come at its end.
-CONTROL = "control"
-CONTROL_THREADS = 4
 
 
 class _Member:
     """A node in its process."""
 
-    def __init__(self, node: Node):
+    def __init__(self, node: Node, legacy: Any):
         self._node = node
-        self._answers = threading.Event()
+        self._legacy = legacy
         self._made: Any = None
+        self._answers = threading.Event()
         self._failed = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether the object is there, and has not failed."""
+        return self._answers.is_set() and not self._failed
 
     def run(self) -> bool:
         """Makes the object, and runs it; returns whether it had a run of its own."""
         try:
-            self._made = self._node.make()
+            self._made = self._node.make(self._legacy)
             self._answers.set()
             return self._node.run(self._made)
         except SystemExit as error:
@@ -46,13 +47,22 @@ class _Member:
         finally:
             self._answers.set()
 
+    def wait_until_made(self) -> Any:
+        """Returns the node's legacy once the object is there."""
+        self._wait()
+        return self._node.legacy(self._made)
+
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Calls a method of the object, once it is there."""
-        if not self._answers.is_set():
-            self._answers.wait()
-        if self._failed:
-            raise NodeUnavailableError(f"{self._node.address.name} has failed, and cannot {name}")
+        if self._failed or not self._answers.is_set():
+            self._wait()
         return getattr(self._made, name)(*args, **kwargs)
+
+    def _wait(self) -> None:
+        self._answers.wait()
+        if self._failed:
+            name = self._node.address.name
+            raise NodeUnavailableError(f"{name} has failed, and answers no calls", name)
 
     def close(self) -> None:
         """Lets go of what the node holds."""
@@ -63,21 +73,35 @@ class _Member:
 class NodeProcess:
     """The Ray actor: one node, or those of a colocation."""
 
-    def __init__(self, nodes: bytes, environment: Mapping[str, str], modules: Sequence[str]):
+    def __init__(
+        self,
+        name: str,
+        namespace: str,
+        nodes: bytes,
+        legacies: Sequence[Any] | None,
+        environment: Mapping[str, str],
+        modules: Sequence[str],
+    ):
         """Takes the nodes; ``run`` unpickles them, since that may import much.
 
         Args:
+          name: of the node.
+          namespace: of its program.
           nodes: the nodes, pickled.
+          legacies: what ``wait_until_made`` returned in the node's former process; None in the
+            first.
           environment: variables of this process.
           modules: names of what is imported before the nodes are unpickled.
         """
         # Before anything reads them, such as JAX.
         os.environ.update(environment)
-        self._pickled, self._modules = nodes, modules
+        self._name, self._namespace = name, namespace
+        self._pickled, self._legacies, self._modules = nodes, legacies, modules
         self._members: list[_Member] = []
         self._unpickled = threading.Event()
         self._stop_requested = threading.Event()
         stopping.send_requests_to(self._stop_requested.set)
+        waiting.set_own_name(name)
 
     def run(self) -> bool:
         """Runs the nodes, and returns when all have returned whether any had work of its own.
@@ -88,7 +112,9 @@ class NodeProcess:
         try:
             for module in self._modules:
                 importlib.import_module(module)
-            self._members = [_Member(node) for node in pickle.loads(self._pickled)]
+            nodes = pickle.loads(self._pickled)
+            legacies = self._legacies or [None] * len(nodes)
+            self._members = list(map(_Member, nodes, legacies))
         finally:
             self._unpickled.set()
         ends: queue.SimpleQueue[tuple[bool, BaseException | None]] = queue.SimpleQueue()
@@ -112,21 +138,34 @@ class NodeProcess:
     def call(self, request: tuple[int, str, tuple[Any, ...], dict[str, Any]]) -> Any:
         """Calls a method of a node's object, given its number here, name and arguments."""
         member, name, args, kwargs = request
-        if not self._unpickled.is_set():
-            self._unpickled.wait()
         if not self._members:
-            raise NodeUnavailableError(f"the node could not be unpickled, and cannot {name}")
+            self._wait_for_members()
         return self._members[member].call(name, args, kwargs)
+
+    def wait_until_made(self) -> list[Any]:
+        """Returns the nodes' legacies once all objects are there."""
+        self._wait_for_members()
+        return [member.wait_until_made() for member in self._members]
+
+    def answers(self) -> bool:
+        """Whether all objects are there, and none has failed."""
+        return bool(self._members) and all(member.answers for member in self._members)
 
     def wait_for_stop_request(self) -> None:
         """Returns when code in this process has called ``launchpad.stop()``."""
         self._stop_requested.wait()
 
     def stop(self) -> None:
-        """Calls the stop handlers of this process."""
+        """Calls the stop handlers of this process, which waits for no restarts any more."""
+        waiting.give_up(self._namespace)
         stopping.call_stop_handlers()
 
     def close(self) -> None:
         """Lets go of what the nodes hold; ``stop`` comes before."""
         for member in self._members:
             member.close()
+
+    def _wait_for_members(self) -> None:
+        self._unpickled.wait()
+        if not self._members:
+            raise NodeUnavailableError(f"{self._name} could not be unpickled", self._name)

@@ -1,16 +1,15 @@
-"""A program that runs: what is waited for, and how it ends."""
+"""A program that runs: what is waited for, what is restarted, and how it ends."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from acme_r2i.launchpad_ray import stopping
+from acme_r2i.launchpad_ray import stopping, waiting
 from acme_r2i.launchpad_ray.errors import NodeFailedError, NodeUnavailableError, import_ray
-from acme_r2i.launchpad_ray.process import CONTROL
+from acme_r2i.launchpad_ray.node_actor import NodeActor, Restart
 
 # How soon a request to stop that was made in this process is seen.
 _POLL_SECONDS = 0.2
@@ -24,22 +23,40 @@ class RunningProgram:
     """A program whose nodes are Ray actors of this process.
 
     It ends when a node calls ``launchpad.stop()``, when ``stop`` is called here, when every node
-    that has a ``run`` has returned from it, or when a node fails. Then stop handlers are called in
-    all nodes, those which run may return within the stop timeout, replay servers are stopped, and
-    all processes are killed. If this process dies, Ray kills them.
+    that has a ``run`` has returned from it, or when a node fails for good. Then stop handlers are
+    called in all nodes, those which run may return within the stop timeout, replay servers are
+    stopped, and all processes are killed. That takes at most twice the stop timeout and five
+    seconds. If this process dies, Ray kills them.
+
+    A node fails when it raises, or its process dies, alone or with the machine it is on. The first
+    two are seen within a second or two; a machine that is gone is, by Ray, within some 15 s if it
+    still refuses connections, and about a minute if it is silent. If the node may be restarted, a
+    new process under its name, perhaps on another machine, makes its object anew (which restores
+    itself from its own checkpoint) and calls ``run`` again; calls of other nodes wait for it (see
+    ``client.Client``). A node fails for good when it fails with no restart left, or when it is
+    not back within the restart timeout.
     """
 
     def __init__(
-        self, name: str, actors: Mapping[str, Any], stop_timeout_seconds: float, owns_ray: bool
+        self,
+        name: str,
+        namespace: str,
+        nodes: Sequence[NodeActor],
+        *,
+        stop_timeout_seconds: float,
+        restart_timeout_seconds: float,
+        owns_ray: bool,
     ):
-        """Takes Ray actors of NodeProcess by the names of their nodes; see ``start``."""
-        self._name = name
+        """Takes nodes that have no processes yet; see ``start``."""
+        self._name, self._namespace = name, namespace
         self._ray = import_ray()
-        self._actors = dict(actors)
+        self._nodes = list(nodes)
         self._stop_timeout_seconds = stop_timeout_seconds
+        self._restart_timeout_seconds = restart_timeout_seconds
         self._owns_ray = owns_ray
         self._stop_requested = threading.Event()
         self._failure: NodeFailedError | None = None
+        self._restarts: list[Restart] = []
         # Not a daemon: a script whose last line is `launch(program)` lives as long as the program.
         self._supervisor = threading.Thread(target=self._supervise, name=f"supervisor of {name}")
 
@@ -50,7 +67,9 @@ class RunningProgram:
           TimeoutError: naming the nodes that have no process by then; all others are killed.
         """
         try:
-            ready = {actor.__ray_ready__.remote(): name for name, actor in self._actors.items()}
+            for node in self._nodes:
+                node.create()
+            ready = {node.ready(): node.name for node in self._nodes}
             _, late = self._ray.wait(list(ready), num_returns=len(ready), timeout=timeout_seconds)
             if late:
                 names = ", ".join(ready[each] for each in late)
@@ -58,11 +77,8 @@ class RunningProgram:
                     f"program {self._name!r}: after {timeout_seconds:g} s there is no process for "
                     f"{names}; free resources: {self._ray.available_resources()}"
                 )
-            self._runs = {self._control(actor, "run"): n for n, actor in self._actors.items()}
-            self._requests = {
-                self._control(actor, "wait_for_stop_request"): name
-                for name, actor in self._actors.items()
-            }
+            for node in self._nodes:
+                node.start()
         except BaseException:
             self._kill()
             raise
@@ -72,13 +88,18 @@ class RunningProgram:
     @property
     def nodes(self) -> Sequence[str]:
         """Names of the nodes."""
-        return tuple(self._actors)
+        return tuple(node.name for node in self._nodes)
+
+    @property
+    def restarts(self) -> Sequence[Restart]:
+        """The restarts so far, in the order the nodes failed."""
+        return tuple(self._restarts)
 
     def wait(self) -> None:
         """Returns when the program has ended and none of its processes is left.
 
         Raises:
-          NodeFailedError: if a node failed.
+          NodeFailedError: if a node failed for good.
           KeyboardInterrupt: the user's, after the program was stopped for it.
         """
         try:
@@ -100,45 +121,86 @@ class RunningProgram:
             self._failure = self._wait_for_end()
             if self._failure is not None:
                 _LOG.error("%s", self._failure)
+            waiting.give_up(self._namespace)
             self._end_nodes()
         finally:
             stopping.unregister_stop_handler(self._stop_requested.set)
             self._kill()
 
     def _wait_for_end(self) -> NodeFailedError | None:
-        running, ran = dict(self._runs), False
+        ran = False
         while not self._stop_requested.is_set():
-            ready, _ = self._ray.wait(
-                [*running, *self._requests], num_returns=1, timeout=_POLL_SECONDS
-            )
+            late = self._continue_restarts()
+            if late is not None:
+                return late
+            awaited = {ref: node for node in self._nodes for ref in node.awaited()}
+            ready, _ = self._ray.wait(list(awaited), num_returns=1, timeout=_POLL_SECONDS)
             for ref in ready:
-                if ref in self._requests:
-                    # A process that has died answers it, too, with an error.
-                    if self._error_of(ref) is None:
-                        return None
-                    return self._find_failure(self._requests[ref], ref)
-                if self._error_of(ref) is not None:
-                    return self._find_failure(running[ref], ref)
-                ran |= self._ray.get(ref)
-                del running[ref]
-            if not running and ran:
+                node = awaited[ref]
+                error = node.error()
+                if error is not None:
+                    if node.restarts == node.max_restarts:
+                        return self._find_failure(node, error)
+                    self._restart(node, error)
+                elif ref == node.stop_request:
+                    return None
+                elif ref == node.made:
+                    self._note_return(node)
+                else:
+                    ran |= node.finish()
+            if ran and all(node.run is None and node.failed_at is None for node in self._nodes):
                 return None
         return None
 
-    def _find_failure(self, first: str, ref: Any) -> NodeFailedError:
+    def _restart(self, node: NodeActor, error: BaseException) -> None:
+        node.fail()
+        self._restarts.append(Restart(node.name, str(error)))
+        _LOG.warning(
+            "node %s failed, and is restarted (%d of at most %d times): %s",
+            node.name,
+            node.restarts,
+            node.max_restarts,
+            error,
+        )
+
+    def _continue_restarts(self) -> NodeFailedError | None:
+        """Has new processes made where they are due; returns the failure of a node that is late."""
+        for node in self._nodes:
+            if node.failed_at is None:
+                continue
+            if time.monotonic() - node.failed_at > self._restart_timeout_seconds:
+                return self._failed(
+                    node,
+                    TimeoutError(
+                        f"not restarted within {self._restart_timeout_seconds:g} s; free "
+                        f"resources: {self._ray.available_resources()}"
+                    ),
+                )
+            node.try_to_restart()
+        return None
+
+    def _note_return(self, node: NodeActor) -> None:
+        seconds = node.come_up()
+        if seconds is None:
+            return
+        latest = max(i for i, each in enumerate(self._restarts) if each.node == node.name)
+        error = self._restarts[latest].error
+        self._restarts[latest] = Restart(node.name, error, seconds)
+        _LOG.warning("node %s runs again, after %.1f s", node.name, seconds)
+
+    def _find_failure(self, first: NodeActor, error: BaseException) -> NodeFailedError:
         """Given the first failure that was seen, the one it follows from, if that comes soon.
 
         A node whose call to another one failed is not what the user has to look at.
         """
         deadline = time.monotonic() + _CAUSE_SECONDS
-        while time.monotonic() < deadline:
-            ended, _ = self._ray.wait(list(self._runs), num_returns=len(self._runs), timeout=0)
-            for each in ended:
-                error = self._error_of(each)
-                if error is not None and not self._follows_from_another(error):
-                    return self._failed(self._runs[each], error)
+        while self._follows_from_another(error) and time.monotonic() < deadline:
+            for node in self._nodes:
+                other = node.error()
+                if other is not None and not self._follows_from_another(other):
+                    return self._failed(node, other)
             time.sleep(_POLL_SECONDS)
-        return self._failed(first, self._error_of(ref))
+        return self._failed(first, error)
 
     def _follows_from_another(self, error: BaseException) -> bool:
         """Whether what a node's run raised came out of its call to another that had failed."""
@@ -150,38 +212,31 @@ class RunningProgram:
         return False
 
     @staticmethod
-    def _failed(name: str, error: BaseException) -> NodeFailedError:
-        failure = NodeFailedError(name, error)
+    def _failed(node: NodeActor, error: BaseException) -> NodeFailedError:
+        failure = NodeFailedError(node.name, error, node.restarts)
         failure.__cause__ = error
         return failure
-
-    def _error_of(self, ref: Any) -> BaseException | None:
-        try:
-            self._ray.get(ref)
-        except Exception as error:
-            return error
-        return None
-
-    def _control(self, actor: Any, method: str) -> Any:
-        return getattr(actor, method).options(concurrency_group=CONTROL).remote()
 
     def _end_nodes(self) -> None:
         """Has the nodes return, then replay stop, as far as they do within the time for it."""
         deadline = time.monotonic() + self._stop_timeout_seconds
+        up = [node for node in self._nodes if node.failed_at is None]
         for method in ("stop", "close"):
-            done = [self._control(actor, method) for actor in self._actors.values()]
-            waited_for = [*done, *self._runs] if method == "stop" else done
-            self._ray.wait(
-                waited_for,
-                num_returns=len(waited_for),
-                timeout=max(1.0, deadline - time.monotonic()),
-            )
+            awaited = [node.send(method) for node in up]
+            if method == "stop":
+                awaited += [node.run for node in up if node.run is not None]
+            if awaited:
+                self._ray.wait(
+                    awaited,
+                    num_returns=len(awaited),
+                    timeout=max(1.0, deadline - time.monotonic()),
+                )
 
     def _kill(self) -> None:
-        for actor in self._actors.values():
-            self._ray.kill(actor, no_restart=True)
+        for node in self._nodes:
+            node.kill()
         # Each ends with an error when its process has gone.
-        requests = list(getattr(self, "_requests", ()))
+        requests = [node.stop_request for node in self._nodes if node.stop_request is not None]
         if requests:
             self._ray.wait(requests, num_returns=len(requests), timeout=self._stop_timeout_seconds)
         if self._owns_ray:
