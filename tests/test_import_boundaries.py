@@ -138,6 +138,14 @@ LAYERS = (
         outside=frozenset({"jax", "numpy"}),
         inside=("pure half",),
     ),
+    # Launches programs on Ray, and is loaded when one is wanted.
+    Layer(
+        "distributed runs",
+        ("acme_r2i.launch.distributed", "acme_r2i.launch.distributed.*"),
+        outside=ANYTHING,
+        inside=ANYTHING,
+        never=(ACME_STACK - {"ray"}) | {"experiments"},
+    ),
     Layer(
         "top",
         ("acme_r2i.cli", "acme_r2i.commands*", "acme_r2i.launch*", "acme_r2i.reports*"),
