@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,8 @@ def joined(options: TrainOptions) -> Iterator[Any]:
       UsageError: if there is no such cluster, or it is too small.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    # Ray starts its processes by fork and exec, of which JAX warns.
+    warnings.filterwarnings("ignore", "os.fork.. was called", RuntimeWarning)
     import ray
 
     if ray.is_initialized():  # the caller's own, who leaves it
