@@ -8,7 +8,12 @@ import time
 from collections.abc import Sequence
 
 from acme_r2i.launchpad_ray import stopping, waiting
-from acme_r2i.launchpad_ray.errors import NodeFailedError, NodeUnavailableError, import_ray
+from acme_r2i.launchpad_ray.errors import (
+    NodeFailedError,
+    NodeUnavailableError,
+    describe,
+    import_ray,
+)
 from acme_r2i.launchpad_ray.node_actor import NodeActor, Restart
 
 # How soon a request to stop that was made in this process is seen.
@@ -55,7 +60,7 @@ class RunningProgram:
         self._restart_timeout_seconds = restart_timeout_seconds
         self._owns_ray = owns_ray
         self._stop_requested = threading.Event()
-        self._failure: NodeFailedError | None = None
+        self._failure: Exception | None = None
         self._restarts: list[Restart] = []
         # Not a daemon: a script whose last line is `launch(program)` lives as long as the program.
         self._supervisor = threading.Thread(target=self._supervise, name=f"supervisor of {name}")
@@ -100,6 +105,7 @@ class RunningProgram:
 
         Raises:
           NodeFailedError: if a node failed for good.
+          Exception: Ray's own, if the cluster itself failed.
           KeyboardInterrupt: the user's, after the program was stopped for it.
         """
         try:
@@ -123,6 +129,9 @@ class RunningProgram:
                 _LOG.error("%s", self._failure)
             waiting.give_up(self._namespace)
             self._end_nodes()
+        except Exception as error:
+            # Of Ray itself, as when it was shut down meanwhile; for `wait` to raise.
+            self._failure = self._failure or error
         finally:
             stopping.unregister_stop_handler(self._stop_requested.set)
             self._kill()
@@ -154,13 +163,14 @@ class RunningProgram:
 
     def _restart(self, node: NodeActor, error: BaseException) -> None:
         node.fail()
-        self._restarts.append(Restart(node.name, str(error)))
+        text = describe(error)
+        self._restarts.append(Restart(node.name, text))
         _LOG.warning(
             "node %s failed, and is restarted (%d of at most %d times): %s",
             node.name,
             node.restarts,
             node.max_restarts,
-            error,
+            text,
         )
 
     def _continue_restarts(self) -> NodeFailedError | None:
