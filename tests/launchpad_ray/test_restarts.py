@@ -275,8 +275,9 @@ def test_nodes_of_a_machine_that_is_lost_come_back_on_another(cluster, tmp_path)
     client, user = counter.dereference(), user.dereference()
     wait_until(lambda: len(user.numbers()) >= 10)
     pid, machine = client.pid(), client.machine()
-    (lost,) = [each for each in cluster.worker_nodes if each._node_id == machine]
+    (lost,) = [each for each in cluster.worker_nodes if each.node_id == machine]
     cluster.remove_node(lost, allow_graceful=False)
+    wait_until(lambda: running.restarts and running.restarts[-1].seconds is not None)
     assert_user_goes_on(user)
     assert client.machine() != machine
     (restart,) = running.restarts
