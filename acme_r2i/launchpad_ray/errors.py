@@ -17,7 +17,7 @@ class NodeFailedError(RuntimeError):
 
     def __init__(self, node: str, error: BaseException, restarts: int = 0):
         before = f" after {restarts} restart{'s' * (restarts > 1)}" if restarts else ""
-        super().__init__(f"node {node} failed{before}: {error}")
+        super().__init__(f"node {node} failed{before}: {describe(error)}")
         self.node = node
         self.restarts = restarts
 
@@ -32,6 +32,14 @@ class NodeUnavailableError(RuntimeError):
     def __init__(self, message: str, node: str = ""):
         super().__init__(message)
         self.node = node
+
+
+def describe(error: BaseException) -> str:
+    """What a node failed of: its own error and traceback, or one line on how its process ended."""
+    if isinstance(error, import_ray().exceptions.RayActorError):
+        # Ray's text ends with the reason, and advice.
+        return str(error).strip().splitlines()[-1].partition(" Some common causes")[0]
+    return str(error)
 
 
 def import_ray():

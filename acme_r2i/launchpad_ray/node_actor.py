@@ -103,6 +103,7 @@ class NodeActor:
 
     def start(self) -> None:
         """Has the process make the node's object and run it."""
+        self._ready = self.ready()
         self.made = self.send("wait_until_made")
         self.run = self.send("run")
         self.stop_request = self.send("wait_for_stop_request")
@@ -141,12 +142,23 @@ class NodeActor:
             errors = {self.run: self._error_of(self.run), **errors}
         return next((error for error in errors.values() if error is not None), None)
 
+    def never_was(self) -> bool:
+        """Of a node that failed: whether even its process could not be made.
+
+        So it is where Ray chose a machine that was found to be gone, which is for Ray to do again.
+        """
+        return not self._is_there(self._ready, 0) or self._error_of(self._ready) is not None
+
     def fail(self) -> None:
         """Ends the process, for ``try_to_restart`` to make another."""
-        self.kill()
-        self._forget()
+        self.give_up_process()
         self.restarts += 1
         self.failed_at = time.monotonic()
+
+    def give_up_process(self) -> None:
+        """Ends the process, in the course of a restart."""
+        self.kill()
+        self._forget()
 
     def try_to_restart(self) -> None:
         """Has Ray make the new process, once the old one's name is free; see ``come_up``."""
@@ -164,6 +176,7 @@ class NodeActor:
             self._ray.kill(self._actor, no_restart=True)
 
     def _forget(self) -> None:
+        self._ready: ray.ObjectRef | None = None
         self._actor: ray.actor.ActorHandle | None = None
         self.made: ray.ObjectRef | None = None
         self.run: ray.ObjectRef | None = None

@@ -52,7 +52,7 @@ class _Member:
         self._wait()
         return self._node.legacy(self._made)
 
-    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Calls a method of the object, once it is there."""
         if self._failed or not self._answers.is_set():
             self._wait()
@@ -135,7 +135,7 @@ class NodeProcess:
             ran |= did_run
         return ran
 
-    def call(self, request: tuple[int, str, tuple[Any, ...], dict[str, Any]]) -> Any:
+    def call(self, request: list[Any]) -> Any:
         """Calls a method of a node's object, given its number here, name and arguments."""
         member, name, args, kwargs = request
         if not self._members:

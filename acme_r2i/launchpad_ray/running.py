@@ -8,7 +8,12 @@ import time
 from collections.abc import Sequence
 
 from acme_r2i.launchpad_ray import stopping, waiting
-from acme_r2i.launchpad_ray.errors import NodeFailedError, NodeUnavailableError, import_ray
+from acme_r2i.launchpad_ray.errors import (
+    NodeFailedError,
+    NodeUnavailableError,
+    describe,
+    import_ray,
+)
 from acme_r2i.launchpad_ray.node_actor import NodeActor, Restart
 
 # How soon a request to stop that was made in this process is seen.
@@ -55,7 +60,10 @@ class RunningProgram:
         self._restart_timeout_seconds = restart_timeout_seconds
         self._owns_ray = owns_ray
         self._stop_requested = threading.Event()
-        self._failure: NodeFailedError | None = None
+        # Waited for in place of the thread: Python 3.11 takes a thread for dead whose `join` Ctrl-C
+        # interrupted.
+        self._ended = threading.Event()
+        self._failure: RuntimeError | None = None
         self._restarts: list[Restart] = []
         # Not a daemon: a script whose last line is `launch(program)` lives as long as the program.
         self._supervisor = threading.Thread(target=self._supervise, name=f"supervisor of {name}")
@@ -100,13 +108,14 @@ class RunningProgram:
 
         Raises:
           NodeFailedError: if a node failed for good.
+          RuntimeError: if Ray itself failed, or was shut down.
           KeyboardInterrupt: the user's, after the program was stopped for it.
         """
         try:
-            self._supervisor.join()
+            self._ended.wait()
         except KeyboardInterrupt:
             self._stop_requested.set()
-            self._supervisor.join()
+            self._ended.wait()
             raise
         if self._failure is not None:
             raise self._failure
@@ -123,13 +132,20 @@ class RunningProgram:
                 _LOG.error("%s", self._failure)
             waiting.give_up(self._namespace)
             self._end_nodes()
+        except BaseException as error:
+            # Of Ray itself, which may exit its threads; for `wait` to raise.
+            self._failure = self._failure or RuntimeError(f"Ray failed: {error!r}")
         finally:
             stopping.unregister_stop_handler(self._stop_requested.set)
-            self._kill()
+            try:
+                self._kill()
+            finally:
+                self._ended.set()
 
     def _wait_for_end(self) -> NodeFailedError | None:
         ran = False
         while not self._stop_requested.is_set():
+            self._check_ray()
             late = self._continue_restarts()
             if late is not None:
                 return late
@@ -139,9 +155,12 @@ class RunningProgram:
                 node = awaited[ref]
                 error = node.error()
                 if error is not None:
-                    if node.restarts == node.max_restarts:
+                    if node.failed_at is not None and node.never_was():
+                        node.give_up_process()
+                    elif node.restarts == node.max_restarts:
                         return self._find_failure(node, error)
-                    self._restart(node, error)
+                    else:
+                        self._restart(node, error)
                 elif ref == node.stop_request:
                     return None
                 elif ref == node.made:
@@ -152,15 +171,20 @@ class RunningProgram:
                 return None
         return None
 
+    def _check_ray(self) -> None:
+        if not self._ray.is_initialized():
+            raise RuntimeError(f"it was shut down while program {self._name!r} ran")
+
     def _restart(self, node: NodeActor, error: BaseException) -> None:
         node.fail()
-        self._restarts.append(Restart(node.name, str(error)))
+        text = describe(error)
+        self._restarts.append(Restart(node.name, text))
         _LOG.warning(
             "node %s failed, and is restarted (%d of at most %d times): %s",
             node.name,
             node.restarts,
             node.max_restarts,
-            error,
+            text,
         )
 
     def _continue_restarts(self) -> NodeFailedError | None:
@@ -233,6 +257,8 @@ class RunningProgram:
                 )
 
     def _kill(self) -> None:
+        if not self._ray.is_initialized():
+            return  # which has ended them; asked for anything, it would start again
         for node in self._nodes:
             node.kill()
         # Each ends with an error when its process has gone.
