@@ -201,11 +201,7 @@ class Speed:
 
 
 class TimeShares:
-    """What the time goes to, as shares of all of it.
-
-    Attributes:
-      current: what it goes to now; None for something else.
-    """
+    """What the time goes to, as shares of all of it."""
 
     def __init__(self, names: Iterable[str], clock: Callable[[], float] = time.perf_counter):
         """Starts now.
@@ -217,23 +213,32 @@ class TimeShares:
         self._clock = clock
         self._seconds = dict.fromkeys(names, 0.0)
         self._began = clock()
-        self.current: str | None = None
+        self._current: tuple[str, float] | None = None
+
+    @property
+    def current(self) -> str | None:
+        """What it goes to now; None for something else."""
+        return self._current and self._current[0]
 
     @contextlib.contextmanager
     def spend(self, name: str) -> Iterator[None]:
         """The time within this context goes to this."""
         began = self._clock()
-        self.current = name
+        self._current = name, began
         try:
             yield
         finally:
-            self.current = None
+            self._current = None
             self._seconds[name] += self._clock() - began
 
     @property
     def seconds(self) -> dict[str, float]:
-        """What it went to since ``take`` was last called."""
-        return dict(self._seconds)
+        """What it went to since ``take`` was last called, what it goes to now included."""
+        seconds, current = dict(self._seconds), self._current
+        if current is not None:
+            name, began = current
+            seconds[name] += self._clock() - began
+        return seconds
 
     def take(self) -> dict[str, float]:
         """Returns the shares of the time since this was last called, and starts anew."""

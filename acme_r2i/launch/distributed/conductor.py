@@ -50,6 +50,11 @@ class ProgramWatch:
         """Whether it has ended; ``failure`` is what it failed of, if it did."""
         return self._ended.is_set()
 
+    def is_restarting(self, node: str) -> bool:
+        """Whether a node has failed and is not back yet."""
+        restarts = [each for each in self._program.restarts if each.node == node]
+        return bool(restarts) and restarts[-1].seconds is None
+
     def _wait(self) -> None:
         try:
             self._program.wait()

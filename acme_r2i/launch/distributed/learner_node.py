@@ -124,15 +124,19 @@ class LearnerNode:
         state = self._learner.save()
         return int(state.learner_steps), state.params
 
-    def stand_still(self) -> tuple[int, dict[str, bytes]] | None:
+    def stand_still(self, made: str) -> tuple[int, dict[str, bytes]] | None:
         """Makes no update from now on until ``go_on``.
 
+        Args:
+          made: of the Place of the process that is meant.
+
         Returns:
-          Learner steps, and the files that ``begin`` takes; None if it has not begun.
+          Learner steps, and the files that ``begin`` takes; None of a process that is not meant, or
+          has not begun.
         """
         from acme_r2i.launch.agent import save_learner
 
-        if not self._begun.is_set():
+        if made != self._place.made or not self._begun.is_set():
             return None
         self._stepping.acquire()
         with tempfile.TemporaryDirectory() as name:

@@ -14,8 +14,8 @@ from acme_r2i.launch.distributed.polling import Poll, is_away
 from acme_r2i.launch.distributed.reports import LearnerReport
 from acme_r2i.launch.run_folder import PARAMETERS
 
-# How long a learner may take to say something that it has to compute, or wait for an update for.
-ANSWER_SECONDS = 600.0
+# How soon it is seen that a learner which was asked has gone.
+_LOOK_SECONDS = 0.5
 
 
 class LearnerAwayError(RuntimeError):
@@ -31,15 +31,23 @@ class RemoteLearner:
       lost_updates: updates that were lost with it.
     """
 
-    def __init__(self, client: Any, run_folder: pathlib.Path, learner_steps: int):
+    def __init__(
+        self,
+        client: Any,
+        run_folder: pathlib.Path,
+        learner_steps: int,
+        is_away: Callable[[], bool],
+    ):
         """Stores the parts.
 
         Args:
           client: of the learner's node.
+          is_away: says whether the node is being restarted, or the program has ended.
           learner_steps: updates before the run goes on.
           run_folder: has the checkpoints it goes on from.
         """
         self._client = client
+        self._is_away = is_away
         self._folder = run_folder
         self._poll = Poll(client.futures.report)
         self._beginning: concurrent.futures.Future | None = None
@@ -54,7 +62,12 @@ class RemoteLearner:
     @property
     def has_begun(self) -> bool:
         """Whether it learns, as far as is known."""
-        return self.report is not None and self._beginning is None and not self._is_silent
+        return (
+            self.report is not None
+            and self._beginning is None
+            and not self._is_silent
+            and not self._is_away()
+        )
 
     @property
     def learner_steps(self) -> int:
@@ -128,11 +141,9 @@ class RemoteLearner:
             return {}
         self._metrics_of = self.learner_steps
         try:
-            return self._client.futures.take_metrics().result(ANSWER_SECONDS)
-        except Exception as error:
-            if is_away(error):
-                return {}
-            raise
+            return self._wait_for(self._client.futures.take_metrics())
+        except LearnerAwayError:
+            return {}
 
     def stand_still(self) -> tuple[int, dict[str, bytes]]:
         """Stops it between two updates; returns learner steps, and its files.
@@ -140,12 +151,9 @@ class RemoteLearner:
         Raises:
           LearnerAwayError: if it has nothing that could be saved now.
         """
-        try:
-            saved = self._client.futures.stand_still().result(ANSWER_SECONDS)
-        except Exception as error:
-            if not is_away(error):
-                raise
-            saved = None
+        saved = None
+        if self.report is not None:
+            saved = self._wait_for(self._client.futures.stand_still(self.report.place.made))
         if saved is None:
             raise LearnerAwayError("the learner is being restarted")
         return saved
@@ -153,6 +161,22 @@ class RemoteLearner:
     def go_on(self) -> None:
         """Has it learn again."""
         self._client.futures.go_on()
+
+    def _wait_for(self, answer: concurrent.futures.Future) -> Any:
+        """The answer, which takes a while; not beyond the life of the learner's process.
+
+        Raises:
+          LearnerAwayError: if it has none.
+        """
+        while not answer.done() and not self._is_away():
+            concurrent.futures.wait([answer], _LOOK_SECONDS)
+        try:
+            if answer.done():
+                return answer.result()
+        except Exception as error:
+            if not is_away(error):
+                raise
+        raise LearnerAwayError("the learner is being restarted")
 
     def utilisation(self) -> float | None:
         """Share of the time since this was last called in which it had a batch; None if none."""

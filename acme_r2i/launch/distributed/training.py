@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -71,13 +72,18 @@ def train_on_cluster(
     from acme_r2i.launch.distributed.remote_learner import RemoteLearner
     from acme_r2i.launch.run_record import RunRecord
 
+    # The conductor tells of restarts itself.
+    logging.getLogger("acme_r2i.launchpad_ray").setLevel(logging.ERROR)
     stop = stack.enter_context(StopSignals())
     should_stop = lambda: stop.received is not None  # noqa: E731
     checkpoints = open_checkpoints(options, start)
     with launched(plan, checkpoints, gpus=gpus) as nodes:
         watch = ProgramWatch(nodes.program)
         learner = RemoteLearner(
-            nodes.learner.dereference(), options.workdir, start.counts.learner_steps
+            nodes.learner.dereference(),
+            options.workdir,
+            start.counts.learner_steps,
+            is_away=lambda: watch.ended or watch.is_restarting("learner/0"),
         )
         _wait_for(learner, watch, should_stop)
         device = learner.report.device if learner.report else "not known"
