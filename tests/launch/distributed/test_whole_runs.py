@@ -79,7 +79,7 @@ def test_it_is_evaluated_on_the_way(run):
 def test_other_commands_take_it(run, capsys, tmp_path):
     assert cli.main(["evaluate", str(run.folder), "--episodes", "2"]) == 0
     assert "mean return" in capsys.readouterr().out
-    assert cli.main(["export", str(run.folder), str(tmp_path / "policy.zip")]) == 0
+    assert cli.main(["export", str(run.folder), "--out", str(tmp_path / "policy")]) == 0
 
 
 def test_the_same_command_with_more_steps_goes_on(run, cluster):
