@@ -49,5 +49,9 @@ def check_can_be_distributed(options: TrainOptions) -> None:
                 f"--env.{name} does not go with --num-actors: it records into one file, from one "
                 "process"
             )
+
+
+def check_ray_is_there() -> None:
+    """Raises UsageError where Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
         raise UsageError("--num-actors needs Ray, which is not installed: pip install ray")

@@ -13,12 +13,12 @@ from acme_r2i.launch.agent import check_sizes
 from acme_r2i.launch.blueprint import Blueprint
 from acme_r2i.launch.distributed.actor_group import ActorGroup
 from acme_r2i.launch.distributed.plan import Plan
-from acme_r2i.launch.distributed.polling import Poll
+from acme_r2i.launch.distributed.polling import NodeAwayError, Poll
 from acme_r2i.launch.distributed.program import Nodes
 from acme_r2i.launch.distributed.remote_agent import RemoteAgent
-from acme_r2i.launch.distributed.remote_learner import LearnerAwayError, RemoteLearner
+from acme_r2i.launch.distributed.remote_learner import RemoteLearner
 from acme_r2i.launch.distributed.stalls import StallWatch
-from acme_r2i.launch.errors import RunFailedError
+from acme_r2i.launch.errors import RunFailedError, UsageError
 from acme_r2i.launch.evaluation import append_evaluation
 from acme_r2i.launch.resuming import Start
 from acme_r2i.launch.run_folder import write_json
@@ -185,7 +185,7 @@ class Conductor:
     def _save(self, *, if_due: bool = False) -> None:
         try:
             self._record.save_if_due() if if_due else self._record.save()
-        except LearnerAwayError as error:
+        except NodeAwayError as error:
             if not if_due:
                 self._record.reporter.note(f"no checkpoint at the end: {error}")
 
@@ -198,7 +198,10 @@ class Conductor:
         info = self._agent.table_info()
         if info is not None and self._start.checkpoint is not None:
             found = dict.fromkeys(self._start.replay_sizes, info.size)
-            check_sizes(found, self._start.replay_sizes, self._start.checkpoint.path)
+            try:
+                check_sizes(found, self._start.replay_sizes, self._start.checkpoint.path)
+            except UsageError as error:
+                raise RunFailedError(str(error)) from None
 
     @property
     def _is_evaluating(self) -> bool:

@@ -8,6 +8,30 @@ from collections.abc import Callable
 from typing import Any
 
 from acme_r2i import launchpad_ray
+from acme_r2i.launch.errors import RunFailedError
+
+
+class NodeAwayError(RuntimeError):
+    """A node is being restarted, or has not begun; the call can be made again later."""
+
+
+def result_of(answer: concurrent.futures.Future) -> Any:
+    """What a node has answered.
+
+    Raises:
+      NodeAwayError: if it cannot be reached.
+      RunFailedError: with what the node has raised itself.
+    """
+    import ray
+
+    try:
+        return answer.result()
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, launchpad_ray.NodeUnavailableError):
+            raise NodeAwayError(str(error.cause)) from error
+        raise RunFailedError(f"{type(error.cause).__name__}: {error.cause}") from error
+    except (launchpad_ray.NodeUnavailableError, ray.exceptions.RayError) as error:
+        raise NodeAwayError(str(error)) from error
 
 
 class Poll:
@@ -36,30 +60,21 @@ class Poll:
     def take(self) -> Any:
         """Returns the answer, once; None if there is none.
 
-        There is none of a node that has failed, which is its program's to see. What the node raises
-        itself is raised.
+        There is none of a node that has failed, which is its program's to see.
+
+        Raises:
+          RunFailedError: with what the node has raised itself.
         """
         if self._asked is None or not self._asked.done():
             return None
         asked, self._asked = self._asked, None
         self.answered = time.monotonic()
         try:
-            return asked.result()
-        except Exception as error:
-            if is_away(error):
-                return None
-            raise
+            return result_of(asked)
+        except NodeAwayError:
+            return None
 
     @property
     def silent_seconds(self) -> float:
         """How long a question has waited for its answer."""
         return time.monotonic() - self.answered if self.waits else 0.0
-
-
-def is_away(error: Exception) -> bool:
-    """Whether an error says that a node, or replay, cannot be reached."""
-    import ray
-
-    return isinstance(error, launchpad_ray.NodeUnavailableError | ray.exceptions.RayError) and not (
-        isinstance(error, ray.exceptions.RayTaskError)
-    )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from acme_r2i.agents.r2i import replay, replay_server
 from acme_r2i.launch import checkpoints
 from acme_r2i.launch.agent import REPLAY
-from acme_r2i.launch.distributed.remote_learner import LearnerAwayError, RemoteLearner
+from acme_r2i.launch.distributed.polling import NodeAwayError
+from acme_r2i.launch.distributed.remote_learner import RemoteLearner
 from acme_r2i.launch.metrics import Counts
 from acme_r2i.launch.run_folder import PARAMETERS, write_whole
 
@@ -59,10 +60,10 @@ class RemoteAgent:
         """See RecordedAgent. The learner stands still meanwhile, so that all is of one moment.
 
         Raises:
-          LearnerAwayError: if the learner or replay is away, so that there can be no checkpoint.
+          NodeAwayError: if the learner or replay is away, so that there can be no checkpoint.
         """
         if self.table_info() is None:
-            raise LearnerAwayError("replay is being restarted")
+            raise NodeAwayError("replay/0 is being restarted")
         steps, files = self._learner.stand_still()
         try:
             for name, content in files.items():
@@ -73,7 +74,7 @@ class RemoteAgent:
                 return replay_server.save_tables(self.client, folder / REPLAY)
             except OSError:
                 if self.table_info() is None:
-                    raise LearnerAwayError("replay is being restarted") from None
+                    raise NodeAwayError("replay/0 is being restarted") from None
                 raise
         finally:
             self._learner.go_on()
@@ -84,7 +85,7 @@ class RemoteAgent:
             try:
                 steps, files = self._learner.stand_still()
                 self._parameters = steps, files[PARAMETERS]
-            except LearnerAwayError:
+            except NodeAwayError:
                 self._parameters = None
         if self._parameters is not None:
             content = self._parameters[1]

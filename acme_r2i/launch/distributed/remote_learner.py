@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import pathlib
 import time
 from collections.abc import Callable
@@ -10,16 +11,12 @@ from typing import Any
 
 from acme_r2i.launch import checkpoints
 from acme_r2i.launch.agent import LEARNER
-from acme_r2i.launch.distributed.polling import Poll, is_away
+from acme_r2i.launch.distributed.polling import NodeAwayError, Poll, result_of
 from acme_r2i.launch.distributed.reports import LearnerReport
 from acme_r2i.launch.run_folder import PARAMETERS
 
 # How soon it is seen that a learner which was asked has gone.
 _LOOK_SECONDS = 0.5
-
-
-class LearnerAwayError(RuntimeError):
-    """The learner is being restarted, or has not begun; the call can be made again later."""
 
 
 class RemoteLearner:
@@ -96,9 +93,8 @@ class RemoteLearner:
         self._last_step = last_step
         if self._beginning is not None and self._beginning.done():
             beginning, self._beginning = self._beginning, None
-            error = beginning.exception()
-            if error is not None and not is_away(error):
-                raise error
+            with contextlib.suppress(NodeAwayError):
+                result_of(beginning)
         report: LearnerReport | None = self._poll.take()
         if report is not None:
             self._take(report, note)
@@ -142,20 +138,20 @@ class RemoteLearner:
         self._metrics_of = self.learner_steps
         try:
             return self._wait_for(self._client.futures.take_metrics())
-        except LearnerAwayError:
+        except NodeAwayError:
             return {}
 
     def stand_still(self) -> tuple[int, dict[str, bytes]]:
         """Stops it between two updates; returns learner steps, and its files.
 
         Raises:
-          LearnerAwayError: if it has nothing that could be saved now.
+          NodeAwayError: if it has nothing that could be saved now.
         """
         saved = None
         if self.report is not None:
             saved = self._wait_for(self._client.futures.stand_still(self.report.place.made))
         if saved is None:
-            raise LearnerAwayError("the learner is being restarted")
+            raise NodeAwayError("learner/0 is being restarted")
         return saved
 
     def go_on(self) -> None:
@@ -166,17 +162,13 @@ class RemoteLearner:
         """The answer, which takes a while; not beyond the life of the learner's process.
 
         Raises:
-          LearnerAwayError: if it has none.
+          NodeAwayError: if it has none.
         """
         while not answer.done() and not self._is_away():
             concurrent.futures.wait([answer], _LOOK_SECONDS)
-        try:
-            if answer.done():
-                return answer.result()
-        except Exception as error:
-            if not is_away(error):
-                raise
-        raise LearnerAwayError("the learner is being restarted")
+        if not answer.done():
+            raise NodeAwayError("learner/0 is being restarted")
+        return result_of(answer)
 
     def utilisation(self) -> float | None:
         """Share of the time since this was last called in which it had a batch; None if none."""

@@ -14,6 +14,7 @@ from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.checkpoints import open_checkpoints
 from acme_r2i.launch.description import describe_machine
 from acme_r2i.launch.distributed import cluster
+from acme_r2i.launch.distributed.checks import check_ray_is_there
 from acme_r2i.launch.distributed.plan import Plan
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.metrics import metric_names
@@ -44,6 +45,7 @@ def train_on_cluster(
     Raises:
       UsageError: if the run cannot be; then nothing has been written.
     """
+    check_ray_is_there()
     import jax
 
     # What this process computes is not worth the learner's GPU.

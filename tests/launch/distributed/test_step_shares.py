@@ -56,12 +56,12 @@ def test_what_a_failed_actor_had_told_stays_taken_and_the_rest_is_given_away():
     shares.confirm(0, 30, 50)
     shares.restart(0)  # the 20 it may have taken are not known of: others take them
     assert shares.left == 70
-    assert shares.next_limit(0) == 35
-    shares.confirm(0, 0, 35)
-    assert shares.next_limit(1) == 35
+    assert shares.next_limit(0) == 20  # as actor 1 may have taken its 50
+    shares.confirm(0, 0, 20)
+    assert shares.next_limit(1) == 35  # half of what is left
     shares.confirm(1, 10, 35)
-    shares.confirm(0, 35, 35)
-    assert shares.left == 25
+    assert shares.left == 60
+    assert shares.next_limit(0) == 30
 
 
 def test_shares_of_a_slow_actor_go_to_others_once_it_has_confirmed():
