@@ -31,6 +31,8 @@ NODES = "nodes.json"
 _TURN_SECONDS = 0.1
 # How long actors may take to end the step they are in when the run is ended.
 _HALT_SECONDS = 5.0
+# Updates that the learner may be ahead of the steps that are known of, however few those are.
+_FEW_UPDATES = 16
 # A learner that has waited so long for a batch which the limiter does not give it has all it gets.
 _STARVED_SECONDS = 2.0
 
@@ -113,7 +115,7 @@ class Conductor:
         try:
             while True:
                 if self._watch.ended:
-                    return False, _first_line(self._watch.failure)
+                    return False, _in_a_line(self._watch.failure)
                 self._turn()
                 if should_stop():
                     self._actors.halt(_HALT_SECONDS)
@@ -167,8 +169,11 @@ class Conductor:
 
     @property
     def _last_step(self) -> int:
-        dropped = self._record.counts.dropped_episodes
-        return self._blueprint.schedule.due(self._options.env_steps, dropped)
+        """The update that may be made by now: a little ahead, as reports come after the steps."""
+        counts, schedule = self._record.counts, self._blueprint.schedule
+        now = schedule.due(counts.env_steps, counts.dropped_episodes)
+        last = schedule.due(self._options.env_steps, counts.dropped_episodes)
+        return min(last, now + max(_FEW_UPDATES, now // 50))
 
     def _is_over(self) -> bool:
         """Whether all steps are taken, and all updates made that there are rows for."""
@@ -229,7 +234,7 @@ class Conductor:
         for number, restart in enumerate(self._nodes.program.restarts):
             if number not in self._told_restarts:
                 self._told_restarts[number] = False
-                note(f"{restart.node} failed, and is started again: {_first_line(restart.error)}")
+                note(f"{restart.node} failed, and is started again: {_in_a_line(restart.error)}")
             if restart.seconds is not None and not self._told_restarts[number]:
                 self._told_restarts[number] = True
                 note(f"{restart.node} runs again after {restart.seconds:.1f} s")
@@ -253,7 +258,10 @@ class Conductor:
             write_json(self._options.workdir / NODES, dict(sorted(places.items())))
 
 
-def _first_line(error: Any) -> str:
-    """The first line that says something; of a program that just ended, that it did."""
+def _in_a_line(error: Any) -> str:
+    """What an error says, without the traceback that it may come with."""
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
-    return lines[0] if lines else "the program has ended before the run"
+    if not lines:
+        return "the program has ended before the run"
+    beginning = lines[0].partition(": \x1b")[0].partition(": ray::")[0]
+    return lines[-1] if len(lines) == 1 or beginning == lines[0] else f"{beginning}: {lines[-1]}"

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 class LearnerNode:
-    """Learns from ``begin`` on, up to the last update that it is told.
+    """Learns from ``begin`` on, up to the last update that it is told. What it reads beyond that
+    is not used.
 
     Batches are read in one thread with the updates: replay's dataset has the next ones ready, and
     JAX copies a batch to the device while it computes the update before.
@@ -64,7 +65,7 @@ class LearnerNode:
         Args:
           made: of its Place. A call that did not reach a process goes to the next one.
           files: what ``stand_still`` has returned; None begins with nothing learned.
-          last_step: see ``report``.
+          last_step: update after which there is none for now.
         """
         from acme_r2i.launch.agent import restore_learner
 
@@ -80,7 +81,7 @@ class LearnerNode:
         self._begun.set()
 
     def report(self, last_step: int) -> LearnerReport:
-        """Takes which update is the last, for now; tells how far it is."""
+        """Takes after which update there is none for now; tells how far it is."""
         self._last_step = last_step
         now = time.monotonic()
         since = self._waiting_since
@@ -158,9 +159,8 @@ class LearnerNode:
         first = self._learner.learner_steps
         while not self._stop.is_set():
             rows = self._next_batch()
-            # After the last update it goes on reading, so that no actor waits for it.
             if self._learner.learner_steps >= self._last_step:
-                self._state = "has made its last update"
+                # Replay's limiter counts rows, which are more than steps. It goes by what is read.
                 continue
             with self._stepping:
                 compiles = self._learner.learner_steps == first
