@@ -1,7 +1,9 @@
 """A run on a cluster from its beginning to its end, and what the other commands make of it."""
 
 import json
+import time
 
+import numpy as np
 import pytest
 
 from acme_r2i import cli
@@ -94,3 +96,28 @@ def test_the_same_command_with_more_steps_goes_on(run, cluster):
     # Of updates, a batch or two may have been read and not used when the run was stopped.
     due = (LONGER - 64) // 4
     assert due - 4 <= longer.last["learner_steps"] <= due
+
+
+def test_a_node_that_fails_for_good_ends_the_run(cluster, tmp_path):
+    typed = ("--env-steps", "1000000", "--log-every", "100", "--checkpoint-every", "200")
+    run = processes.train(cluster, tmp_path / "failed", *typed, "--max-restarts", "0")
+    run.wait_until(lambda: run.checkpoints, "a checkpoint")
+    others = run.pids() - {run.pid("actor/1")}
+    began = time.monotonic()
+    processes.psutil.Process(run.pid("actor/1")).kill()
+    # The stated time is 25 s for the nodes; then the command writes and leaves Ray.
+    assert run.process.wait(60) == 1, run.output
+    print(
+        f"\na node that failed for good: the run has ended after {time.monotonic() - began:.1f} s"
+    )
+    assert wait_until_gone(others) == []
+    summary = run.json("summary.json")
+    assert summary["interrupted"] and "node actor/1 failed" in summary["failure"]
+    assert run.output.splitlines()[-1] == f"r2i: error: {summary['failure']}"
+    # What it goes on from, and what was learned by then, are there.
+    kept, left = (
+        np.load(folder / "parameters.npz") for folder in (run.checkpoints[-1], run.folder)
+    )
+    for name in kept.files:
+        np.testing.assert_array_equal(kept[name], left[name])
+    run.assert_episodes_are_whole()
