@@ -33,6 +33,8 @@ _TURN_SECONDS = 0.1
 _HALT_SECONDS = 5.0
 # Updates that the learner may be ahead of the steps that are known of, however few those are.
 _FEW_UPDATES = 16
+# How long gRPC may take to find a server that has come back.
+_RECONNECT_SECONDS = 150.0
 # A learner that has waited so long for a batch which the limiter does not give it has all it gets.
 _STARVED_SECONDS = 2.0
 
@@ -52,10 +54,10 @@ class ProgramWatch:
         """Whether it has ended; ``failure`` is what it failed of, if it did."""
         return self._ended.is_set()
 
-    def is_restarting(self, node: str) -> bool:
-        """Whether a node has failed and is not back yet."""
+    def is_away(self, node: str) -> bool:
+        """Whether a node has failed and is not back yet, or the program has ended."""
         restarts = [each for each in self._program.restarts if each.node == node]
-        return bool(restarts) and restarts[-1].seconds is None
+        return self.ended or (bool(restarts) and restarts[-1].seconds is None)
 
     def _wait(self) -> None:
         try:
@@ -92,6 +94,7 @@ class Conductor:
             self._evaluator = Poll(nodes.evaluator.dereference().futures.evaluate)
         self._connecting = concurrent.futures.ThreadPoolExecutor(1)
         self._replay = self._connecting.submit(nodes.replay.dereference)
+        self._returned: concurrent.futures.Future | None = None
         self._told_restarts: dict[int, bool] = {}
         self._places: dict[str, Any] = {}
 
@@ -239,9 +242,13 @@ class Conductor:
                 self._told_restarts[number] = True
                 note(f"{restart.node} runs again after {restart.seconds:.1f} s")
                 if restart.node.startswith("replay"):
-                    info = self._agent.table_info()
-                    if info is not None:
-                        note(f"{restart.node} holds {info.size:,} sequences of the last checkpoint")
+                    self._returned = self._connecting.submit(
+                        self._agent.table_info, _RECONNECT_SECONDS
+                    )
+        if self._returned is not None and self._returned.done():
+            info, self._returned = self._returned.result(), None
+            if info is not None:
+                note(f"replay/0 holds {info.size:,} sequences again")
 
     def _describe(self) -> str:
         info = self._agent.table_info(2.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from acme_r2i.agents.r2i import replay, replay_server
@@ -26,7 +27,12 @@ class RemoteAgent:
     """
 
     def __init__(
-        self, learner: RemoteLearner, counts: Counts, run_folder: pathlib.Path, table: str
+        self,
+        learner: RemoteLearner,
+        counts: Counts,
+        run_folder: pathlib.Path,
+        table: str,
+        replay_is_away: Callable[[], bool],
     ):
         """Stores the parts.
 
@@ -35,11 +41,13 @@ class RemoteAgent:
           counts: of the run, which a checkpoint is to agree with.
           run_folder: has the checkpoints.
           table: of the replay server.
+          replay_is_away: says whether its node is being restarted, or the program has ended.
         """
         self._learner = learner
         self._counts = counts
         self._folder = run_folder
         self._table = table
+        self._replay_is_away = replay_is_away
         self._parameters: tuple[int, bytes] | None = None
         self.client: reverb.Client | None = None
 
@@ -49,7 +57,7 @@ class RemoteAgent:
 
     def table_info(self, timeout_seconds: float = 10.0) -> replay.TableInfo | None:
         """What the replay table says of itself; None while it does not answer."""
-        if self.client is None:
+        if self.client is None or self._replay_is_away():
             return None
         try:
             return replay.table_info(self.client, self._table, timeout_seconds)
@@ -81,7 +89,7 @@ class RemoteAgent:
 
     def save_parameters(self, folder: pathlib.Path) -> None:
         """See RecordedAgent; of a learner that is away, those of the last checkpoint, if any."""
-        if self._parameters is None or self._parameters[0] != self._learner.learner_steps:
+        if self._parameters is None or self._parameters[0] != self._counts.learner_steps:
             try:
                 steps, files = self._learner.stand_still()
                 self._parameters = steps, files[PARAMETERS]

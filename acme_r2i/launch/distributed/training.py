@@ -85,7 +85,7 @@ def train_on_cluster(
             nodes.learner.dereference(),
             options.workdir,
             start.counts.learner_steps,
-            is_away=lambda: watch.ended or watch.is_restarting("learner/0"),
+            is_away=lambda: watch.is_away("learner/0"),
         )
         _wait_for(learner, watch, should_stop)
         device = learner.report.device if learner.report else "not known"
@@ -94,7 +94,13 @@ def train_on_cluster(
         folder = RunFolder(options.workdir, config, start.counts, columns=names)
         stack.callback(folder.close)
         began -= start.wall_seconds
-        agent = RemoteAgent(learner, start.counts, options.workdir, replay.DEFAULT_TABLE)
+        agent = RemoteAgent(
+            learner,
+            start.counts,
+            options.workdir,
+            replay.DEFAULT_TABLE,
+            replay_is_away=lambda: watch.is_away("replay/0"),
+        )
         conductor = Conductor(plan, blueprint, nodes, watch, learner, agent, start)
         logs = metrics_logs.open_logs(options, config, folder, time.monotonic() - began)
         record = RunRecord(
