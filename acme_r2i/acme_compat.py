@@ -4,7 +4,7 @@ dm-acme 0.4.0 is the newest release, and three things it was written against hav
 
 1. names in `jax` that moved to `jax.tree_util` or became `jax.Array`;
 2. dm-launchpad, which Acme imports for its stop handlers even when nothing is distributed, and
-   which has no build for Python 3.11;
+   which has no build for Python 3.11: `acme_r2i.launchpad_ray` takes its place;
 3. the `get_signature_timeout_ms` argument of `reverb.Client.trajectory_writer`, which Acme's
    adders pass.
 
@@ -15,7 +15,6 @@ nothing more. No other module of this package adapts a dependency.
 
 from __future__ import annotations
 
-import importlib.machinery
 import importlib.util
 import inspect
 import math
@@ -24,7 +23,6 @@ import os
 import sys
 import types
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -49,21 +47,6 @@ _JAX_NAMES = {
     "random.KeyArray": "Array",
 }
 
-# The classes of Launchpad that Acme names, some of them in annotations, read at import.
-_LAUNCHPAD_CLASSES = (
-    "CacherNode",
-    "CourierNode",
-    "DockerConfig",
-    "MultiThreadingColocation",
-    "Program",
-    "ReverbNode",
-)
-
-_LAUNCHPAD_MISSING = (
-    "dm-launchpad is not installed (it has no build for Python 3.11), so launchpad.{name} is not "
-    "available: run the agent in one process (acme.jax.layouts.local_layout), or install Launchpad"
-)
-
 
 def restore_jax_names() -> None:
     """Puts back the names Acme uses that newer JAX no longer has."""
@@ -80,55 +63,15 @@ def restore_jax_names() -> None:
                 setattr(module, name, operator.attrgetter(present)(jax))
 
 
-def make_launchpad_stand_in() -> types.ModuleType:
-    """Returns a module with the names of Launchpad that Acme uses.
-
-    Stop handlers are real: `launchpad.stop()` calls every registered one, newest first, as Acme's
-    StepsLimiter expects. Unlike Launchpad, the stand-in catches no signals: SIGINT and SIGTERM stay
-    with whoever runs the process, who may call `launchpad.stop()` from a handler of their own.
-    Whatever would build or launch a distributed program raises NotImplementedError.
-    """
-    module = types.ModuleType("launchpad", "Stands in for dm-launchpad; see acme_r2i.acme_compat.")
-    module.__spec__ = importlib.machinery.ModuleSpec("launchpad", None, origin=__name__)
-    module.is_stand_in = True
-    handlers: list[Callable[[], Any]] = []
-
-    def register_stop_handler(handler: Callable[[], Any]) -> None:
-        """Adds a function which `stop` will call without arguments."""
-        handlers.append(handler)
-
-    def unregister_stop_handler(handler: Callable[[], Any]) -> None:
-        """Takes a registered function back; ValueError if it is not registered."""
-        handlers.remove(handler)
-
-    def stop() -> None:
-        """Calls every registered stop handler, the newest first."""
-        for handler in reversed(tuple(handlers)):
-            handler()
-
-    def launch(*args: Any, **kwargs: Any) -> None:
-        """Raises NotImplementedError."""
-        raise NotImplementedError(_LAUNCHPAD_MISSING.format(name="launch"))
-
-    for function in (register_stop_handler, unregister_stop_handler, stop, launch):
-        setattr(module, function.__name__, function)
-    for name in _LAUNCHPAD_CLASSES:
-        members = {"__init__": _refuse_to_build, "__module__": "launchpad"}
-        setattr(module, name, type(name, (), members))
-    return module
-
-
-def _refuse_to_build(self: Any, *args: Any, **kwargs: Any) -> None:
-    raise NotImplementedError(_LAUNCHPAD_MISSING.format(name=type(self).__name__))
-
-
 def provide_launchpad() -> None:
-    """Makes `import launchpad` work: the real one where there is one, else the stand-in."""
+    """Makes `import launchpad` work: the real one where there is one, else the one on Ray."""
     if "launchpad" in sys.modules:
         return
     spec = importlib.util.find_spec("launchpad")
     if spec is None or spec.origin is None:  # no origin: just some folder of that name
-        sys.modules["launchpad"] = make_launchpad_stand_in()
+        from acme_r2i import launchpad_ray
+
+        sys.modules["launchpad"] = launchpad_ray
 
 
 def accept_signature_timeout() -> None:

@@ -26,8 +26,8 @@ from acme_r2i.launch import options as options_lib
 from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.blueprint import describe_device, make_blueprint
 from acme_r2i.launch.metrics import TimeShares
+from acme_r2i.launch.run_environments import environment_seeds
 from acme_r2i.launch.run_loop import SPENT_ON, RunLoop
-from acme_r2i.launch.train import environment_seeds
 
 # Updates before the measurement: the first is compiled, and replay gets some sequences.
 _WARM_UP_UPDATES = 20

@@ -51,6 +51,23 @@ WRONG = {
     ("train", *TASK, "--env-workers", "fork"): (
         "--env-workers='fork' is not allowed: it must be one of inline, threads, processes"
     ),
+    ("train", *TASK, "--num-actors", "3"): (
+        "--num-actors=3 is not allowed: the actors share 8 environments evenly, so it must be one "
+        "of 1, 2, 4, 8; --num_environments changes how many there are"
+    ),
+    ("train", *TASK, "--num-actors", "0"): (
+        "--num-actors=0 is not allowed: it must be in [1, 2**32)"
+    ),
+    ("train", *TASK, "--cluster", "local"): "--cluster goes with --num-actors, which is not given",
+    ("train", *TASK, "--max-staleness", "3"): (
+        "--max-staleness goes with --num-actors, which is not given"
+    ),
+    ("train", *TASK, *R2D2, "--num-actors", "2"): (
+        "--num-actors goes with --agent r2i only; r2d2 acts and learns in one process"
+    ),
+    ("train", *TASK, "--num-actors", "2", "--cluster", "cloud"): (
+        "--cluster=cloud is not allowed: it must be local, auto, or HOST:PORT of a Ray cluster"
+    ),
     ("train", *TASK, "--env-step-timeout", "0"): (
         "--env-step-timeout=0.0 is not allowed: it must be above 0"
     ),

@@ -22,7 +22,7 @@ PACKAGE = "acme_r2i"
 
 ANYTHING = frozenset({"*"})
 # Acme and what comes with it.
-ACME_STACK = frozenset({"acme", "launchpad", "reverb", "sonnet", "tensorflow"})
+ACME_STACK = frozenset({"acme", "launchpad", "ray", "reverb", "sonnet", "tensorflow"})
 SIMULATORS = frozenset(
     {"ale_py", "bsuite", "dm_control", "gym", "gymnasium", "memory_maze", "mujoco", "popgym"}
 )
@@ -68,7 +68,15 @@ LAYERS = (
         "acme_compat",
         ("acme_r2i.acme_compat",),
         outside=frozenset({"jax"}),
+        inside=("launchpad on Ray",),
         lazily=frozenset({"reverb"}),
+    ),
+    # Runs any Acme program: it knows nothing of agents, and loads Ray when one is launched.
+    Layer(
+        "launchpad on Ray",
+        ("acme_r2i.launchpad_ray", "acme_r2i.launchpad_ray.*"),
+        outside=frozenset({"absl"}),
+        lazily=frozenset({"ray", "reverb", "tree"}),
     ),
     Layer(
         "networks",
@@ -129,6 +137,14 @@ LAYERS = (
         ("acme_r2i.policy",),
         outside=frozenset({"jax", "numpy"}),
         inside=("pure half",),
+    ),
+    # Launches programs on Ray, and is loaded when one is wanted.
+    Layer(
+        "distributed runs",
+        ("acme_r2i.launch.distributed", "acme_r2i.launch.distributed.*"),
+        outside=ANYTHING,
+        inside=ANYTHING,
+        never=(ACME_STACK - {"ray"}) | {"experiments"},
     ),
     Layer(
         "top",
@@ -268,6 +284,9 @@ def test_nothing_but_their_own_tests_imports_experiments():
         ("acme_r2i.agents.r2d2.networks", "import acme, reverb", ["reverb"]),
         ("acme_r2i.agents.r2i.replay", "import reverb, tensorflow", []),
         ("acme_r2i.agents.r2i.replay", "import acme_r2i.cli", ["cli"]),
+        ("acme_r2i.launchpad_ray.launching", "import ray", ["ray"]),
+        ("acme_r2i.launchpad_ray.launching", "def f():\n  import ray", []),
+        ("acme_r2i.launchpad_ray.nodes", "import acme_r2i.agents.r2i.replay", ["replay"]),
         ("acme_r2i.launch.sweep", "from acme_r2i.agents.r2i import builder", []),
         ("acme_r2i.launch.sweep", "import acme", ["acme"]),
         ("acme_r2i.launch.sweep", "import experiments.popgym", ["experiments"]),
@@ -343,6 +362,13 @@ ACTING = ["acme_r2i.launch.policies", "acme_r2i.agents.r2i.policy", "acme_r2i.ag
 def test_acting_takes_jax_haiku_and_numpy_alone():
     others = {"chex", "distrax", "dm_env", "matplotlib", "optax", "PIL", "rich", "rlax", "tree"}
     failed = import_each(ACTING, ACME_STACK | SIMULATORS | others)
+    assert not failed, "\n".join(failed.values())
+
+
+def test_the_launchpad_on_ray_is_imported_without_anything_heavy():
+    """The process of a node sets variables which JAX reads after it has imported this."""
+    heavy = ACME_STACK | {"haiku", "jax", "numpy", "tree"}
+    failed = import_each(["acme_r2i.launchpad_ray", "acme_r2i.launchpad_ray.process"], heavy)
     assert not failed, "\n".join(failed.values())
 
 

@@ -41,6 +41,13 @@ environments:
   episode is dropped, and so it is with a process that dies or takes longer than
   --env-step-timeout. (A thread that hangs cannot be ended, and ends the run.)
 
+many processes:
+  With --num-actors N, replay, the learner and N actors are processes of their own, on this machine
+  or on a Ray cluster (docs/distributed.md). The learner takes a GPU where there is one, each actor
+  and the learner count for a CPU. Actors wait where learning falls behind the train ratio, the
+  learner where acting does. What fails is started again: the learner and replay from the last
+  checkpoint, an actor with fresh episodes.
+
 going on:
   A run goes on from its last checkpoint that is whole, with the settings it had. With
   --allow-config-change it may have others, where what it has learned and replay still fit them:
@@ -156,6 +163,30 @@ def add(commands: argparse._SubParsersAction) -> None:
         help=with_default("updates in a row that are not finite, and skipped, which end the run"),
     )
     add(
+        "--num-actors",
+        metavar="N",
+        help="act in N processes, learn in another, on Ray; they share the num_environments of the "
+        "settings evenly, so N divides it (default: one process does all)",
+    )
+    add(
+        "--cluster",
+        metavar="local|auto|HOST:PORT",
+        help="where these processes run: on this machine alone, on the Ray cluster of RAY_ADDRESS "
+        f"or the one this machine is part of, or on another (default: {options.DEFAULT_CLUSTER})",
+    )
+    add(
+        "--max-staleness",
+        metavar="N",
+        help="learner steps by which an actor's parameters may be behind before it waits for newer "
+        f"ones (default: {options.DEFAULT_MAX_STALENESS})",
+    )
+    add(
+        "--max-restarts",
+        metavar="N",
+        help="how often each of the processes is started again when it fails, before the run is "
+        f"ended (default: {options.DEFAULT_MAX_RESTARTS})",
+    )
+    add(
         "--allow-config-change",
         action="store_true",
         help="let a run go on with other settings than it had, where they fit",
@@ -205,6 +236,10 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
         checkpoint_every=typed.checkpoint_every,
         keep_checkpoints=typed.keep_checkpoints,
         max_skipped_updates=typed.max_skipped_updates,
+        num_actors=typed.num_actors,
+        cluster=typed.cluster,
+        max_staleness=typed.max_staleness,
+        max_restarts=typed.max_restarts,
         allow_config_change=typed.allow_config_change,
         tensorboard=typed.tensorboard,
         wandb=typed.wandb,

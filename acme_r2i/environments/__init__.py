@@ -28,6 +28,7 @@ from acme_r2i.environments.workers import (
     EnvironmentFailedError,
     EnvironmentPool,
     Restart,
+    restart_seed,
 )
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "make_environment",
     "recording_options",
     "restart_options",
+    "restart_seed",
     "reward_magnitude",
     "suite_info",
     "suite_options",

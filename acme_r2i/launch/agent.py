@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -71,12 +72,12 @@ class Agent:
             raise UsageError(f"the replay server cannot be started: {error}") from None
         try:
             self._client = self._server.localhost_client()
-            _check_sizes(replay_server.item_counts(self._client), replay_sizes or {}, restore)
+            check_sizes(replay_server.item_counts(self._client), replay_sizes or {}, restore)
             self.learner = builder.make_learner(
                 learner_key, networks, builder.make_dataset_iterator(self._client), self._client
             )
             if restore is not None:
-                self._restore_learner(restore)
+                restore_learner(self.learner, restore)
             self.actor = builder.make_batched_actor(
                 actor_key,
                 builder.make_policy(networks),
@@ -101,6 +102,10 @@ class Agent:
         gc.collect()
         self._stop_server()
 
+    def take_metrics(self) -> dict[str, float]:
+        """Returns means over the updates since this was last called; {} if there was none."""
+        return self.learner.take_metrics()
+
     def save(self, folder: pathlib.Path) -> dict[str, int]:
         """Writes all that was learned and all that is in replay.
 
@@ -110,30 +115,50 @@ class Agent:
         Raises:
           OSError: if it cannot be written.
         """
-        state = self.learner.save()
-        save_parameters(folder, state.params)
-        save_arrays(folder / LEARNER, state._replace(params=None))
+        save_learner(self.learner, folder)
         return replay_server.save_tables(self._client, folder / REPLAY)
+
+    def save_parameters(self, folder: pathlib.Path) -> None:
+        """Writes what was learned; OSError if it cannot be written."""
+        save_parameters(folder, self.learner.save().params)
 
     @property
     def replay_sequences(self) -> int:
         """How many sequences replay holds."""
         return sum(replay_server.item_counts(self._client).values())
 
-    def _restore_learner(self, folder: pathlib.Path) -> None:
-        own = self.learner.save()
-        params = load_parameters(folder, own.params)
-        rest = load_arrays(folder / LEARNER, own._replace(params=None))
-        self.learner.restore(rest._replace(params=params))
-
     def _stop_server(self) -> None:
         with replay.silenced_stderr():  # a server announces that it stops
             self._server.stop()
 
 
-def _check_sizes(
+def save_learner(learner: Any, folder: pathlib.Path) -> None:
+    """Writes a learner's whole state: parameters.npz, and the rest of it in learner.npz.
+
+    Raises:
+      OSError: if it cannot be written.
+    """
+    state = learner.save()
+    save_parameters(folder, state.params)
+    save_arrays(folder / LEARNER, state._replace(params=None))
+
+
+def restore_learner(learner: Any, folder: pathlib.Path) -> None:
+    """Has a learner go on from what ``save_learner`` has written.
+
+    Raises:
+      UsageError: if the files are not of a learner with the same settings.
+    """
+    own = learner.save()
+    params = load_parameters(folder, own.params)
+    rest = load_arrays(folder / LEARNER, own._replace(params=None))
+    learner.restore(rest._replace(params=params))
+
+
+def check_sizes(
     found: Mapping[str, int], saved: Mapping[str, int], folder: pathlib.Path | None
 ) -> None:
+    """Raises UsageError if a replay table has come back with less than it was saved with."""
     for table, size in saved.items():
         if found.get(table, 0) < size:
             raise UsageError(

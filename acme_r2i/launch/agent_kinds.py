@@ -50,6 +50,7 @@ class AgentKind(abc.ABC):
       presets: functions whose docstrings describe them; "cpu" and "debug" are among them.
       core_field: where its settings have the sequence core; "" if it has none.
       has_core_option: whether `--core NAME` stands for the kind of that field.
+      can_be_distributed: whether there is a ``make_distributed_builder``.
     """
 
     name: ClassVar[str]
@@ -57,6 +58,7 @@ class AgentKind(abc.ABC):
     presets: ClassVar[Mapping[str, Callable[..., Any]]]
     core_field: ClassVar[str]
     has_core_option: ClassVar[bool] = False
+    can_be_distributed: ClassVar[bool] = False
 
     @property
     def core_names(self) -> Sequence[str]:
@@ -102,6 +104,11 @@ class AgentKind(abc.ABC):
         """
         raise NotImplementedError(f"the agent {self.name} has none of Acme's builders")
 
+    def make_distributed_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
+        """As ``make_builder``, where actors and learner run on their own: replay's limiter has
+        both wait for each other."""
+        raise NotImplementedError(f"the agent {self.name} acts and learns in one process")
+
     def make_agent(self, blueprint: Any, seed: int, **saved: Any) -> Any:
         """Starts the agent: a ``launch.agent.Agent``, or what has its parts; see there.
 
@@ -124,6 +131,7 @@ class R2I(AgentKind):
     summary = "Recall to Imagine: learns a world model, and its policy inside it"
     presets = r2i_presets.PRESETS
     core_field = "world_model.core"
+    can_be_distributed = True
 
     def compose(self, presets: Sequence[str]) -> AgentConfig:
         """See AgentKind."""
@@ -167,6 +175,12 @@ class R2I(AgentKind):
         from acme_r2i.agents.r2i.builder import R2IBuilder
 
         return R2IBuilder(config, limit_samples=False), networks
+
+    def make_distributed_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
+        """See AgentKind."""
+        from acme_r2i.agents.r2i.builder import R2IBuilder
+
+        return R2IBuilder(config, block_inserts=True), networks
 
     def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
         """See AgentKind."""

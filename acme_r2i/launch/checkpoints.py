@@ -20,9 +20,13 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from acme_r2i.launch.run_folder import write_json
+
+if TYPE_CHECKING:
+    from acme_r2i.launch.options import TrainOptions
+    from acme_r2i.launch.resuming import Start
 
 CHECKPOINTS = "checkpoints"
 CONTENTS = "contents.json"
@@ -110,6 +114,13 @@ class Checkpoints:
         shutil.rmtree(self._unfinished, ignore_errors=True)
         shutil.rmtree(self.replay_scratch, ignore_errors=True)
         self.replay_scratch.mkdir()
+
+
+def open_checkpoints(options: TrainOptions, start: Start) -> Checkpoints | None:
+    """The checkpoints of a run, from where it begins; None if it is to have none."""
+    if options.checkpoint_every_env_steps is None:
+        return None
+    return Checkpoints(options.workdir, options.keep_checkpoints, start.counts.env_steps)
 
 
 def paths(run_folder: pathlib.Path) -> list[pathlib.Path]:

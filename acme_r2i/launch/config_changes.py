@@ -24,6 +24,7 @@ COMPARED = (
     "env_steps",
     "log_every_env_steps",
     "max_skipped_in_a_row",
+    "num_actors",
     "config",
 )
 
@@ -35,6 +36,7 @@ CHANGEABLE = (
     "env_step_timeout",
     "env_max_restarts",
     "max_skipped_in_a_row",
+    "num_actors",
     # R2I
     "config.*_optimiser.learning_rate",
     "config.*_optimiser.eps",
@@ -95,7 +97,7 @@ def check_changes(changes: Sequence[Change], *, allow: bool) -> None:
       UsageError: naming the fields, with their old and new values.
     """
     changes = [each for each in changes if not _is_longer(each)]
-    never = [each for each in changes if not _is_changeable(each.field)]
+    never = [each for each in changes if not _is_possible(each)]
     if never:
         raise UsageError(
             f"--workdir holds a run with other settings, which it cannot go on with: "
@@ -110,6 +112,13 @@ def check_changes(changes: Sequence[Change], *, allow: bool) -> None:
 
 def _is_longer(change: Change) -> bool:
     return change.field == "env_steps" and isinstance(change.old, int) and change.new > change.old
+
+
+def _is_possible(change: Change) -> bool:
+    # Replay's limiter is part of what is saved, and holds actors only where they are processes.
+    if change.field == "num_actors" and _ABSENT in (change.old, change.new):
+        return False
+    return _is_changeable(change.field)
 
 
 def _is_changeable(field: str) -> bool:

@@ -54,6 +54,8 @@ def describe_options(options: TrainOptions) -> dict[str, Any]:
         "wandb_project": options.wandb_project,
         "config": dataclasses.asdict(options.config),
     }
+    if options.num_actors is not None:
+        content |= {"num_actors": options.num_actors, "max_staleness": options.max_staleness}
     return json.loads(json.dumps(content))
 
 

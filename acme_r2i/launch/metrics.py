@@ -67,9 +67,34 @@ AGENT_METRICS = {
 }
 
 
-def metric_names(agent: str) -> list[str]:
-    """Names of all the metrics that a run of an agent may report, in order."""
-    return [*RUN_METRICS, *EVALUATION_METRICS, *AGENT_METRICS[agent]]
+# With `r2i train --num-actors`.
+DISTRIBUTED_METRICS = {
+    "actors/dropped_episodes": "episodes without an end: those open in actors that failed",
+    "actors/staleness": "learner steps that the parameters of the actor furthest behind are old",
+    "learner/utilisation": "share of the time since the line before in which it had a batch",
+    "learner/lost_updates": "updates that were lost with learners that failed",
+    "nodes/restarts": "nodes that failed and were started again",
+    "replay/updates_allowed": "updates the limiter lets the learner make before it waits for rows",
+    "replay/inserts_allowed": "sequences the limiter lets actors add before they wait for updates",
+}
+# Of each actor; I is its number.
+ACTOR_METRICS = {
+    "actors/I/env_steps_per_second": "since the line before",
+    "actors/I/staleness": "learner steps that its parameters are old",
+}
+
+
+def metric_names(agent: str, num_actors: int | None = None) -> list[str]:
+    """Names of all the metrics that a run of an agent may report, in order.
+
+    Args:
+      agent: its name.
+      num_actors: of a run on many processes; None is a run in one.
+    """
+    distributed = [] if num_actors is None else [*DISTRIBUTED_METRICS]
+    for number in range(num_actors or 0):
+        distributed += [name.replace("/I/", f"/{number}/") for name in ACTOR_METRICS]
+    return [*RUN_METRICS, *EVALUATION_METRICS, *distributed, *AGENT_METRICS[agent]]
 
 
 @dataclasses.dataclass
@@ -188,15 +213,32 @@ class TimeShares:
         self._clock = clock
         self._seconds = dict.fromkeys(names, 0.0)
         self._began = clock()
+        self._current: tuple[str, float] | None = None
+
+    @property
+    def current(self) -> str | None:
+        """What it goes to now; None for something else."""
+        return self._current and self._current[0]
 
     @contextlib.contextmanager
     def spend(self, name: str) -> Iterator[None]:
         """The time within this context goes to this."""
         began = self._clock()
+        self._current = name, began
         try:
             yield
         finally:
+            self._current = None
             self._seconds[name] += self._clock() - began
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What it went to since ``take`` was last called, what it goes to now included."""
+        seconds, current = dict(self._seconds), self._current
+        if current is not None:
+            name, began = current
+            seconds[name] += self._clock() - began
+        return seconds
 
     def take(self) -> dict[str, float]:
         """Returns the shares of the time since this was last called, and starts anew."""

@@ -10,9 +10,13 @@ import pathlib
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from acme_r2i.launch.errors import UsageError
+
+if TYPE_CHECKING:
+    from acme_r2i.launch.options import TrainOptions
+    from acme_r2i.launch.run_folder import RunFolder
 
 WANDB_MODES = ("online", "offline")
 DEFAULT_WANDB_PROJECT = "acme_r2i"
@@ -157,6 +161,38 @@ class WandbLog:
         """See MetricsLog."""
         self._run.summary.update(dict(summary))
         self._run.finish(exit_code=1 if summary.get("failure") else 0)
+
+
+def open_logs(
+    options: TrainOptions, config: Mapping[str, Any], folder: RunFolder, wall_seconds: float
+) -> list[MetricsLog]:
+    """Opens the logs that were asked for, with what the run has told so far.
+
+    Args:
+      options: of the run.
+      config: what config.json says.
+      folder: of the run.
+      wall_seconds: what the run has taken so far, without the time between its processes.
+
+    Raises:
+      UsageError: if W&B cannot be reached.
+    """
+    history = folder.read_metrics() if options.tensorboard or options.wandb else []
+    logs: list[MetricsLog] = []
+    if options.tensorboard:
+        began = time.time() - wall_seconds
+        logs.append(TensorBoardLog(options.workdir, history, began=began))
+    if options.wandb:
+        log = WandbLog(
+            options.workdir,
+            history,
+            mode=options.wandb,
+            project=options.wandb_project,
+            config=config,
+        )
+        logs.append(log)
+        print(f"{'wandb':<12}{log.place}", flush=True)
+    return logs
 
 
 def check_wandb(mode: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from acme_r2i.launch import env_options, overrides, run_folder
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT, AgentConfig, AgentKind
+from acme_r2i.launch.distributed.checks import check_can_be_distributed
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.metrics_logs import DEFAULT_WANDB_PROJECT, check_wandb
 
@@ -23,6 +24,9 @@ DEFAULT_ENV_MAX_RESTARTS = 10
 DEFAULT_EVALUATE_EPISODES = 20
 DEFAULT_KEEP_CHECKPOINTS = 2
 DEFAULT_MAX_SKIPPED_IN_A_ROW = 10
+DEFAULT_CLUSTER = "local"
+DEFAULT_MAX_STALENESS = 32
+DEFAULT_MAX_RESTARTS = 5
 # Without a wish, a run has at most so many checkpoints, and none closer together than this.
 MOST_CHECKPOINTS = 50
 CLOSEST_CHECKPOINTS_ENV_STEPS = 10_000
@@ -45,6 +49,10 @@ OPTION_NAMES = (
     "checkpoint-every",
     "keep-checkpoints",
     "max-skipped-updates",
+    "num-actors",
+    "cluster",
+    "max-staleness",
+    "max-restarts",
     "allow-config-change",
     "tensorboard",
     "wandb",
@@ -78,6 +86,10 @@ class TrainOptions:
         the run ends or is ended by a signal. None makes none at all.
       keep_checkpoints: how many are kept.
       max_skipped_in_a_row: updates that are not finite, one right after the other, that end it.
+      num_actors: nodes that act, of a run on many processes; None acts and learns in this one.
+      cluster: where they run: "local", "auto" or a Ray cluster's address.
+      max_staleness: learner steps by which the parameters of an actor may be behind.
+      max_restarts: how often each node is started again when it fails.
       allow_config_change: whether a run that is resumed may have other settings than it had.
       tensorboard: whether TensorBoard's event files are written, too.
       wandb: how metrics go to Weights & Biases, one of ``metrics_logs.WANDB_MODES``; None if not.
@@ -102,6 +114,10 @@ class TrainOptions:
     checkpoint_every_env_steps: int | None = None
     keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS
     max_skipped_in_a_row: int = DEFAULT_MAX_SKIPPED_IN_A_ROW
+    num_actors: int | None = None
+    cluster: str = DEFAULT_CLUSTER
+    max_staleness: int = DEFAULT_MAX_STALENESS
+    max_restarts: int = DEFAULT_MAX_RESTARTS
     allow_config_change: bool = False
     tensorboard: bool = False
     wandb: str | None = None
@@ -126,6 +142,10 @@ def make_options(
     checkpoint_every: str | None = None,
     keep_checkpoints: str = str(DEFAULT_KEEP_CHECKPOINTS),
     max_skipped_updates: str = str(DEFAULT_MAX_SKIPPED_IN_A_ROW),
+    num_actors: str | None = None,
+    cluster: str | None = None,
+    max_staleness: str | None = None,
+    max_restarts: str | None = None,
     allow_config_change: bool = False,
     tensorboard: bool = False,
     wandb: str | None = None,
@@ -151,6 +171,10 @@ def make_options(
       checkpoint_every: a whole number, or "none"; None goes by the length of the run.
       keep_checkpoints: a whole number.
       max_skipped_updates: a whole number.
+      num_actors: a whole number; None for a run in one process.
+      cluster: "local", "auto" or an address; None takes the default.
+      max_staleness: a whole number; None takes the default.
+      max_restarts: a whole number; None takes the default.
       allow_config_change: as it is.
       tensorboard: as it is.
       wandb: a mode; None for none.
@@ -194,11 +218,25 @@ def make_options(
         checkpoint_every_env_steps=_checkpoint_every(checkpoint_every, steps),
         keep_checkpoints=whole_number("--keep-checkpoints", keep_checkpoints, 1),
         max_skipped_in_a_row=whole_number("--max-skipped-updates", max_skipped_updates, 1),
+        num_actors=None if num_actors is None else whole_number("--num-actors", num_actors, 1),
+        cluster=cluster or DEFAULT_CLUSTER,
+        max_staleness=whole_number(
+            "--max-staleness", max_staleness or str(DEFAULT_MAX_STALENESS), 0
+        ),
+        max_restarts=whole_number("--max-restarts", max_restarts or str(DEFAULT_MAX_RESTARTS), 0),
         allow_config_change=allow_config_change,
         tensorboard=tensorboard,
         wandb=wandb,
         wandb_project=wandb_project or DEFAULT_WANDB_PROJECT,
     )
+    for name, value in (
+        ("--cluster", cluster),
+        ("--max-staleness", max_staleness),
+        ("--max-restarts", max_restarts),
+    ):
+        _check_goes_with(name, value, "--num-actors", num_actors)
+    if options.num_actors is not None:
+        check_can_be_distributed(options)
     _check_goes_with("--evaluate-episodes", evaluate_episodes, "--evaluate-every", evaluate_every)
     _check_goes_with("--wandb-project", wandb_project, "--wandb", wandb)
     if wandb is not None:

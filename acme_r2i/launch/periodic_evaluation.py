@@ -38,6 +38,59 @@ from acme_r2i.policy import Policy
 SOURCE = "training"
 
 
+class Evaluator:
+    """Evaluates parameters, the same way each time."""
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        make_environment: Callable[..., Any],
+        *,
+        episodes: int,
+        seed: int = 0,
+    ):
+        """Stores the parts.
+
+        Args:
+          blueprint: of the agent.
+          make_environment: called with ``seed=...``, makes an environment.
+          episodes: of an evaluation.
+          seed: of an evaluation, the same each time.
+        """
+        self._blueprint = blueprint
+        self._make_environment = make_environment
+        self._how = HowToEvaluate(
+            episodes, greedy=True, seed=seed, num_environments=blueprint.config.num_environments
+        )
+        self._policy: Policy | None = None
+
+    def evaluate(self, params: Any, *, env_steps: int, learner_steps: int) -> Evaluation:
+        """Plays the episodes by these parameters, which the run had after so many steps."""
+        began = time.monotonic()
+        if self._policy is None:
+            self._policy = make_policy(
+                self._blueprint.kind,
+                self._blueprint.config,
+                PlainEnvironmentSpec.of(self._blueprint.spec),
+                lambda shapes: params,
+                greedy=self._how.greedy,
+                num_environments=self._how.environments,
+            )
+        self._policy.params = params
+        self._policy.reset(self._how.seed)
+        make = lambda seed: self._make_environment(seed=seed)  # noqa: E731
+        with open_environments(make, self._how) as envs:
+            played = play_episodes(self._policy, envs, self._how.episodes)
+        return summarise(
+            played,
+            self._how,
+            env_steps=env_steps,
+            learner_steps=learner_steps,
+            parameters=SOURCE,
+            wall_seconds=time.monotonic() - began,
+        )
+
+
 class PeriodicEvaluator:
     """Evaluates when another so many environment steps have been taken."""
 
@@ -67,20 +120,16 @@ class PeriodicEvaluator:
         """
         self._folder = folder
         self._blueprint = blueprint
-        self._make_environment = make_environment
+        self._evaluator = Evaluator(blueprint, make_environment, episodes=episodes, seed=seed)
         self._get_params = get_params
         self._every = every_env_steps
-        self._how = HowToEvaluate(
-            episodes, greedy=True, seed=seed, num_environments=blueprint.config.num_environments
-        )
         self._on_evaluation = on_evaluation
-        self._policy: Policy | None = None
         self._last: int | None = None
 
     def add_step(self, counts: Counts) -> None:
         """Takes how far the run is, and evaluates if that is due and all updates due are done."""
         if self._last is None:
-            self._last = _drop_lost_future(self._folder, counts.env_steps)
+            self._last = drop_lost_future(self._folder, counts.env_steps)
         if counts.env_steps // self._every > self._last // self._every and self._is_even(counts):
             self._last = counts.env_steps
             self._evaluate(counts)
@@ -90,29 +139,8 @@ class PeriodicEvaluator:
         return counts.learner_steps >= updates_due
 
     def _evaluate(self, counts: Counts) -> None:
-        began = time.monotonic()
-        params = self._get_params()
-        if self._policy is None:
-            self._policy = make_policy(
-                self._blueprint.kind,
-                self._blueprint.config,
-                PlainEnvironmentSpec.of(self._blueprint.spec),
-                lambda shapes: params,
-                greedy=self._how.greedy,
-                num_environments=self._how.environments,
-            )
-        self._policy.params = params
-        self._policy.reset(self._how.seed)
-        make = lambda seed: self._make_environment(seed=seed)  # noqa: E731
-        with open_environments(make, self._how) as envs:
-            played = play_episodes(self._policy, envs, self._how.episodes)
-        evaluation = summarise(
-            played,
-            self._how,
-            env_steps=counts.env_steps,
-            learner_steps=counts.learner_steps,
-            parameters=SOURCE,
-            wall_seconds=time.monotonic() - began,
+        evaluation = self._evaluator.evaluate(
+            self._get_params(), env_steps=counts.env_steps, learner_steps=counts.learner_steps
         )
         append_evaluation(self._folder, evaluation)
         self._on_evaluation(evaluation)
@@ -135,12 +163,10 @@ def make_evaluator(
     """
     if every_env_steps is None:
         return lambda counts: None
-    played = env_options_lib.without_recording(task, env_options)
-    make = functools.partial(environments.make_environment, task, **played)
     return PeriodicEvaluator(
         folder,
         blueprint,
-        make,
+        environment_maker(task, env_options),
         get_params,
         every_env_steps=every_env_steps,
         episodes=episodes,
@@ -148,7 +174,13 @@ def make_evaluator(
     ).add_step
 
 
-def _drop_lost_future(folder: pathlib.Path, env_steps: int) -> int:
+def environment_maker(task: str, env_options: dict[str, Any]) -> Callable[..., Any]:
+    """What makes environments of a run's task to look at its agent in."""
+    played = env_options_lib.without_recording(task, env_options)
+    return functools.partial(environments.make_environment, task, **played)
+
+
+def drop_lost_future(folder: pathlib.Path, env_steps: int) -> int:
     """Takes out evaluations along the way that lie ahead, of a run that went back to a checkpoint.
 
     Returns:

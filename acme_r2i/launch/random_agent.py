@@ -119,6 +119,14 @@ class RandomAgent:
     def __exit__(self, *exception: object) -> None:
         pass
 
+    def take_metrics(self) -> dict[str, float]:
+        """None of updates."""
+        return {}
+
+    def save_parameters(self, folder: pathlib.Path) -> None:
+        """Writes that there are no parameters."""
+        save_parameters(folder, {})
+
     def save(self, folder: pathlib.Path) -> dict[str, int]:
         """Writes that there are no parameters; there are no replay tables."""
         save_parameters(folder, {})

@@ -72,6 +72,7 @@ class Reporter:
         self._speed = Speed()
         self._new_episodes: list[Episode] = []
         self._learner_metrics: Mapping[str, float] = {}
+        self._first_update_seen = False
         self._steps_before = counts.learner_steps if counts else 0
         self._logged_env_steps = counts.env_steps if counts else 0
         # There is a line of the moment of a checkpoint, which the run may go on from.
@@ -98,7 +99,8 @@ class Reporter:
     def add_step(self, counts: Counts) -> None:
         """Takes how far the run is."""
         now = time.monotonic()
-        first_update = counts.learner_steps == self._steps_before + 1 and not self._learner_metrics
+        first_update = counts.learner_steps > self._steps_before and not self._first_update_seen
+        self._first_update_seen |= first_update
         if first_update:
             # It was compiled, and the time for that says nothing of the updates to come.
             self._speed.restart()

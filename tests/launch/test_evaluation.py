@@ -16,7 +16,7 @@ from acme_r2i.launch import evaluation, filming, run_folder, trained_run
 from acme_r2i.launch.evaluation import Evaluation, HowToEvaluate, bootstrap_interval
 from acme_r2i.launch.evaluation_listing import evaluation_lines
 from acme_r2i.launch.parameters import save_parameters
-from acme_r2i.launch.train import environment_seeds
+from acme_r2i.launch.run_environments import environment_seeds
 from tests.helpers import write_run
 
 TASK = "bsuite:catch/0"

@@ -125,3 +125,5 @@ def test_the_docs_name_every_metric():
     for agent in AGENT_METRICS:
         for name in metric_names(agent):
             assert f"| `{name}` |" in text
+    for name in metric_names("r2i", num_actors=1):
+        assert f"| `{name.replace('/0/', '/I/')}` |" in text

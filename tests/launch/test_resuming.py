@@ -144,6 +144,7 @@ def test_other_settings_are_refused_by_name_unless_they_are_wanted(tmp_path):
         ([], {"seed": "5"}, "seed was 0, is 5"),
         ([], {"env": "bsuite:catch/0"}, "env was bsuite:memory_len/2, is bsuite:catch/0"),
         ([], {"agent": "r2d2"}, "agent was r2i, is r2d2"),
+        ([], {"num_actors": "2"}, "num_actors was nothing, is 2"),
     ],
 )
 def test_what_would_not_fit_is_never_changed(tmp_path, fields, typed, named):
@@ -160,4 +161,14 @@ def test_every_pattern_of_what_may_change_names_a_field():
         known |= {f"config.{field.name}" for field in list_fields(presets["debug"]())}
     for pattern in config_changes.CHANGEABLE:
         assert any(config_changes.fnmatch.fnmatchcase(name, pattern) for name in known), pattern
-    assert set(config_changes.COMPARED) <= set(WANTED)
+    assert set(config_changes.COMPARED) <= set(describe(num_actors="2"))
+
+
+def test_a_run_on_many_processes_may_get_another_number_of_them(tmp_path):
+    make_run(tmp_path, describe(num_actors="2"), 500)
+    with pytest.raises(UsageError, match="num_actors was 2, is 1.*--allow-config-change"):
+        find(tmp_path, describe(num_actors="1"), False)
+    assert find(tmp_path, describe(num_actors="1"), True).counts.env_steps == 500
+    # Replay's limiter would hold nobody, or for ever.
+    with pytest.raises(UsageError, match="num_actors was 2, is nothing"):
+        find(tmp_path, WANTED, True)

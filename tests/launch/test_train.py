@@ -25,8 +25,8 @@ from acme_r2i import environments
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.launch import run_folder
 from acme_r2i.launch.metrics import AGENT_METRICS, RUN_METRICS
+from acme_r2i.launch.run_environments import environment_seeds
 from acme_r2i.launch.run_loop import SPENT_ON
-from acme_r2i.launch.train import environment_seeds
 from tests.processes import workers_of
 from tests.run_files import RunFiles
 

@@ -16,7 +16,7 @@ import time
 import pytest
 
 from acme_r2i.launch import run_folder
-from acme_r2i.launch.train import environment_seeds
+from acme_r2i.launch.run_environments import environment_seeds
 from tests.processes import workers_of
 
 ROOT = pathlib.Path(__file__).parents[2]

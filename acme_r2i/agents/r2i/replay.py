@@ -263,6 +263,8 @@ class TableInfo(NamedTuple):
       inserts: items inserted so far.
       samples: items sampled so far.
       samples_per_insert: the rate limiter's ratio.
+      min_diff: least inserts * ratio - samples that sampling may come to.
+      max_diff: most that inserting may come to.
       signature: tree of ``tf.TensorSpec``.
     """
 
@@ -271,7 +273,22 @@ class TableInfo(NamedTuple):
     inserts: int
     samples: int
     samples_per_insert: float
+    min_diff: float
+    max_diff: float
     signature: Any
+
+    @property
+    def samples_allowed(self) -> float:
+        """Samples that the limiter lets through before it waits for inserts; below 1 for none."""
+        if self.size < self.min_items:
+            return 0.0
+        return self.inserts * self.samples_per_insert - self.samples - self.min_diff
+
+    @property
+    def inserts_allowed(self) -> float:
+        """Inserts that the limiter lets through before it waits for samples; below 1 for none."""
+        ahead = self.inserts * self.samples_per_insert - self.samples
+        return max(self.min_items - self.size, (self.max_diff - ahead) / self.samples_per_insert)
 
     def describe(self, batch_size: int | None = None) -> str:
         """One line for whoever waits on the table."""
@@ -315,6 +332,8 @@ def table_info(client: reverb.Client, table: str, timeout_seconds: float = 60.0)
         inserts=limiter.insert_stats.completed,
         samples=limiter.sample_stats.completed,
         samples_per_insert=limiter.samples_per_insert,
+        min_diff=limiter.min_diff,
+        max_diff=limiter.max_diff,
         signature=info.signature,
     )
 

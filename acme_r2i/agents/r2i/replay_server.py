@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acme_r2i.agents.r2i import replay
 
@@ -33,15 +33,19 @@ def start_server(
       RuntimeError: if the checkpoint cannot be read.
     """
     import reverb
-    from reverb.platform.default import checkpointers
 
-    checkpointer = None
-    if checkpoints is not None:
-        checkpointer = checkpointers.DefaultCheckpointer(
-            str(checkpoints), fallback_checkpoint_path=None if restore is None else str(restore)
-        )
+    checkpointer = None if checkpoints is None else make_checkpointer(checkpoints, restore)
     with replay.silenced_stderr():
         return reverb.Server(list(tables), port=port, checkpointer=checkpointer)
+
+
+def make_checkpointer(folder: pathlib.Path, restore: pathlib.Path | None) -> Any:
+    """Makes what writes a server's checkpoints into a folder; it begins with that of another."""
+    from reverb.platform.default import checkpointers
+
+    return checkpointers.DefaultCheckpointer(
+        str(folder), fallback_checkpoint_path=None if restore is None else str(restore)
+    )
 
 
 def save_tables(client: reverb.Client, folder: pathlib.Path) -> dict[str, int]:

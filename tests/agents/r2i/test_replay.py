@@ -411,6 +411,23 @@ def test_capacity_is_in_rows_and_the_oldest_go_first(num_streams):
         assert len(rows) == max(rows) - min(rows) + 1
 
 
+def test_what_the_limiter_allows_by_hand():
+    info = replay.TableInfo(
+        size=10,
+        min_items=5,
+        inserts=10,
+        samples=20,
+        samples_per_insert=4.0,
+        min_diff=-10.0,
+        max_diff=30.0,
+        signature=None,
+    )
+    # 40 samples are due and 20 done: 20 more, and 10 ahead; 30 behind is the most, 2.5 inserts on.
+    assert (info.samples_allowed, info.inserts_allowed) == (30.0, 2.5)
+    filling = info._replace(size=2, inserts=2, samples=0)
+    assert (filling.samples_allowed, filling.inserts_allowed) == (0.0, 5.5)
+
+
 @pytest.mark.parametrize("train_ratio", [2.0, 40.0])
 def test_samples_follow_the_train_ratio_whoever_is_faster(train_ratio):
     """Actor and learner run freely, and the table alone keeps them together."""
