@@ -70,6 +70,10 @@ def test_what_launch_does_not_take_is_refused_before_ray_starts():
         lp.launch(program, xm_resources={})
     with pytest.raises(ValueError, match="local_resources names b"):
         lp.launch(program, local_resources={"b": lp.Resources()})
+    with pytest.raises(ValueError, match="max_restarts names b: the groups .* are a"):
+        lp.launch(program, max_restarts={"b": 1})
+    with pytest.raises(ValueError, match="max_restarts of a is -1: it must be 0 or more"):
+        lp.launch(program, max_restarts={"a": -1})
 
 
 @pytest.mark.parametrize(
