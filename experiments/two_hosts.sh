@@ -20,7 +20,7 @@ fail() {
 [[ $# -ge 3 && $1 =~ ^[0-9]+$ && $2 =~ ^[0-9]+$ ]] \
     || fail "usage: experiments/two_hosts.sh FIRST_CPUS SECOND_CPUS COMMAND..."
 [[ $EUID -eq 0 ]] || fail "needs root, to make namespaces"
-for program in ip unshare nsenter pgrep ray; do
+for program in ip unshare nsenter setpriv pgrep ray; do
     command -v "$program" >/dev/null || fail "there is no $program on the PATH"
 done
 unshare --net --uts --ipc --mount --pid --fork true || fail "namespaces are not permitted here"
@@ -36,16 +36,17 @@ clean_up() {
     rm -rf "$scratch"
 }
 trap clean_up EXIT
-trap 'exit 143' TERM
 
 # Starts a host that does nothing yet; its first process is in $host.
 start_host() { # NAME
-    unshare --net --uts --ipc --mount --pid --fork --kill-child --mount-proc sleep infinity &
+    setpriv --pdeathsig KILL \
+        unshare --net --uts --ipc --mount --pid --fork --kill-child --mount-proc sleep infinity &
     keepers+=($!)
     until host=$(pgrep --parent $! sleep); do sleep 0.1; done
     nsenter --all --target "$host" bash -euc "
         hostname $1
         mount --bind $scratch/hosts /etc/hosts
+        mount --bind /dev/null /etc/resolv.conf # no name server answers here
         mount -t tmpfs -o size=1g tmpfs /dev/shm
         ip link set lo up"
 }
@@ -69,7 +70,7 @@ start_ray() { # HOST NAME ADDRESS CPUS ARGUMENTS...
         || fail "ray start on $2: $(tail -n 5 "$scratch/$2.out")"
 }
 
-printf '127.0.0.1 localhost\n%s first\n%s second\n' "$FIRST" "$SECOND" >"$scratch/hosts"
+printf '127.0.0.1 localhost\n::1 localhost\n%s first\n%s second\n' "$FIRST" "$SECOND" >"$scratch/hosts"
 start_host first
 first=$host
 start_host second
@@ -82,7 +83,7 @@ connect "$second" "$SECOND"
 cat /proc/sys/kernel/random/uuid >"$scratch/token"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$scratch/token RAY_worker_niceness=0
 start_ray "$first" first "$FIRST" "$1" --head --port=$PORT --include-dashboard=false --no-monitor
-start_ray "$second" second "$SECOND" "$2" --address="first:$PORT"
+start_ray "$second" second "$SECOND" "$2" --address="$FIRST:$PORT"
 
 export RAY_ADDRESS=$FIRST:$PORT
 on "$first" "${@:3}"
