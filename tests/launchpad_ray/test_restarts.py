@@ -54,7 +54,10 @@ class Counter:
 
     def add(self):
         number = 1 + (int(self._count.read_text()) if self._count.exists() else 0)
-        self._count.write_text(str(number))
+        # At once, so that a count which is killed at that moment has happened or not.
+        new = self._count.with_suffix(".new")
+        new.write_text(str(number))
+        new.replace(self._count)
         return number
 
     def pid(self):
