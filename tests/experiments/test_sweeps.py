@@ -22,7 +22,7 @@ SIZES = {
     "bsuite_memory_len.toml": (23, 2, 5),
     "dmc_proprio.toml": (18, 2, 3),
     "dmc_vision.toml": (20, 2, 3),
-    "imagination_starts.toml": (1, 3, 2),
+    "imagination_starts.toml": (1, 4, 2),
     "imagination_starts_memory_len.toml": (1, 3, 2),
     "memory_maze.toml": (4, 2, 3),
     "model_family.toml": (1, 10, 1),
