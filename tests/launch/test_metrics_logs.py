@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import time
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -57,16 +58,22 @@ def test_tensorboard_shows_no_step_twice_when_a_run_goes_on(tmp_path):
 
 
 def wandb_records(folder):
+    """What a run has written, when it has ended: a process of wandb's own writes it."""
     from wandb.proto import wandb_internal_pb2
     from wandb.sdk.internal.datastore import DataStore
 
     (path,) = folder.glob("*.wandb")
-    store = DataStore()
-    store.open_for_scan(str(path))
-    while (data := store.scan_data()) is not None:
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        yield record
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        store, records = DataStore(), []
+        store.open_for_scan(str(path))
+        while (data := store.scan_data()) is not None:
+            records.append(wandb_internal_pb2.Record())
+            records[-1].ParseFromString(data)
+        if records and records[-1].WhichOneof("record_type") == "exit":
+            return records
+        time.sleep(0.1)
+    raise TimeoutError(f"{path} has no end: {[r.WhichOneof('record_type') for r in records]}")
 
 
 def wandb_rows(folder):
