@@ -7,7 +7,6 @@ those of arrays as they are; what Reverb's compression makes of them depends on 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import pathlib
 import statistics
@@ -190,7 +189,7 @@ def read_rates(folder: pathlib.Path) -> Rates:
     """
     path = folder / run_folder.METRICS
     try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        lines = run_folder.read_metrics(folder)
     except (OSError, ValueError) as error:
         raise UsageError(f"--run {folder}: {error}") from None
 

@@ -112,7 +112,7 @@ class RunFolder:
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics so far."""
-        return [json.loads(line) for line in (self.path / METRICS).read_text().splitlines()]
+        return read_metrics(self.path)
 
     def add_episodes(self, episodes: Iterable[Episode]) -> None:
         """Adds lines to episodes.csv."""
@@ -156,6 +156,16 @@ class RunFolder:
             yield
         except OSError as error:
             raise RunFailedError(f"{name} in {self.path} cannot be written: {error}") from None
+
+
+def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The lines of metrics in a run's folder.
+
+    Raises:
+      OSError: if they cannot be read.
+      ValueError: if one is no JSON.
+    """
+    return [json.loads(line) for line in (path / METRICS).read_text().splitlines()]
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:

@@ -89,8 +89,8 @@ def _sequential_backwards(
 ) -> tuple[Array, Array, Array, None]:
     """The same recurrence from the end: d_b_t = d_x_t + Lambda d_b_{t+1}, unless t + 1 is a first.
 
-    JAX's own gradient of the loop would keep, and read again, a Lambda for every step. Out of cache
-    a step took 1.5 times as long as in it, for memory; like this it takes the same.
+    JAX's own gradient of the loop would keep, and read again, a Lambda for every step, which costs
+    most where a sequence does not fit into the cache (docs/performance.md).
     """
     Lambda, states, initial_state, is_first = kept
 
