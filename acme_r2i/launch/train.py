@@ -25,6 +25,7 @@ from acme_r2i.launch.checkpoints import Checkpoints
 from acme_r2i.launch.compilation_cache import use_compilation_cache
 from acme_r2i.launch.description import describe_machine, describe_options
 from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.host_memory import keep_freed_memory
 from acme_r2i.launch.metrics import EPISODES_IN_MEAN, metric_names
 from acme_r2i.launch.options import TrainOptions
 from acme_r2i.launch.run_folder import RunFolder
@@ -53,6 +54,7 @@ def train(options: TrainOptions) -> int:
         if start.finished:
             print(f"done before: {options.workdir} holds this run, which has come to its end")
             return 0
+        keep_freed_memory()
         envs = stack.enter_context(_make_environments(options, start))
         from acme_r2i.launch import blueprint as blueprint_lib  # imports JAX
 
