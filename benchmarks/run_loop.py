@@ -25,6 +25,7 @@ from acme_r2i import environments
 from acme_r2i.launch import options as options_lib
 from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.blueprint import describe_device, make_blueprint
+from acme_r2i.launch.host_memory import keep_freed_memory
 from acme_r2i.launch.metrics import TimeShares
 from acme_r2i.launch.run_environments import environment_seeds
 from acme_r2i.launch.run_loop import SPENT_ON, RunLoop
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--env-steps", type=int, default=10_000, help="to measure")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments, fields = parser.parse_known_args()
+    keep_freed_memory()  # as a run does
     if arguments.train_ratio:
         fields = [*fields, "--train_ratio", arguments.train_ratio]
     figures = measure(arguments.env, arguments.preset, arguments.env_steps, fields)

@@ -25,6 +25,7 @@ from acme_r2i.agents.r2i.update import (
     make_model_update,
     make_update,
 )
+from acme_r2i.launch.host_memory import keep_freed_memory
 from benchmarks import measuring, sizes
 
 # DreamerV3's time over R2I's for a gradient step (arXiv 2403.04253, read off its figure).
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, help="imagination starts of a sequence; else all")
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     args = parser.parse_args()
+    keep_freed_memory()  # as a run does
     size = sizes.find(args.size)
     published = PUBLISHED["images" if size.images else "vectors"]
     rows = []

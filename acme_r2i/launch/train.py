@@ -18,6 +18,7 @@ from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.checkpoints import open_checkpoints
 from acme_r2i.launch.compilation_cache import use_compilation_cache
 from acme_r2i.launch.description import describe_machine, describe_options
+from acme_r2i.launch.host_memory import keep_freed_memory
 from acme_r2i.launch.metrics import metric_names
 from acme_r2i.launch.options import TrainOptions
 from acme_r2i.launch.run_environments import environment_seeds, make_pool
@@ -64,6 +65,7 @@ def _train_here(
     stack: contextlib.ExitStack,
 ) -> tuple[dict[str, Any], int]:
     """Trains in this process; returns the summary, and the exit code of a run that was ended."""
+    keep_freed_memory()
     seeds = environment_seeds(options.seed, options.config.num_environments, start.lives)
     envs = stack.enter_context(make_pool(options, seeds, remade=bool(start.lives)))
     from acme_r2i.launch import blueprint as blueprint_lib  # imports JAX

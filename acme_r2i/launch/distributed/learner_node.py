@@ -16,6 +16,7 @@ from acme_r2i.launch.compilation_cache import use_compilation_cache
 from acme_r2i.launch.distributed.plan import Plan
 from acme_r2i.launch.distributed.reports import LearnerReport, Place
 from acme_r2i.launch.distributed.working import work_until_stopped
+from acme_r2i.launch.host_memory import keep_freed_memory
 
 if TYPE_CHECKING:
     import reverb
@@ -36,7 +37,8 @@ class LearnerNode:
           plan: of the run.
           replay: where batches come from.
         """
-        from acme_r2i.launch.blueprint import describe_device
+        keep_freed_memory()
+        from acme_r2i.launch.blueprint import describe_device  # imports JAX
 
         use_compilation_cache(plan.options.workdir)
         blueprint = plan.blueprint()
