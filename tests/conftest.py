@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the tests' time would go into XLA's optimisation of programs that run for milliseconds: at
 # level 0 they compile three times faster. A value given from outside comes later, and wins.
 os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}"
+
+# A shell has what it starts in the background ignore SIGINT, and what that starts, too. Tests of
+# Ctrl-C mean the processes of a terminal.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What one process of the tests has compiled, the others need not: those that a test starts, and
 # those that pytest is spread over, which find the variable set. Programs that take less long to

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from acme_r2i import cli
-from acme_r2i.launch import running
+from acme_r2i.launch import reporting
 from acme_r2i.launch.agent import Agent
 from tests.run_files import RunFiles
 
@@ -136,21 +136,21 @@ def test_a_replay_that_comes_back_smaller_is_an_error(run, capsys, monkeypatch):
 @pytest.mark.slow
 def test_sigterm_makes_a_checkpoint_and_the_run_goes_on(tmp_path, capfd, monkeypatch):
     folder = tmp_path / "run"
-    add_step = running.Reporter.add_step
+    add_step = reporting.Reporter.add_step
 
     def terminate_in_time(self, counts):
         if counts.env_steps == 250:
             os.kill(os.getpid(), signal.SIGTERM)
         add_step(self, counts)
 
-    monkeypatch.setattr(running.Reporter, "add_step", terminate_in_time)
+    monkeypatch.setattr(reporting.Reporter, "add_step", terminate_in_time)
     assert train(folder, 100_000) == 143
     assert "SIGTERM: ending the run" in capfd.readouterr().err
     run = RunFiles(folder)
     summary = run.json("summary.json")
     assert summary["interrupted"] is True and 250 <= summary["env_steps"] < 300
     assert int(run.checkpoints[-1].name) == summary["env_steps"]
-    monkeypatch.setattr(running.Reporter, "add_step", add_step)
+    monkeypatch.setattr(reporting.Reporter, "add_step", add_step)
     assert train(folder, 340, "--allow-config-change") == 0
     assert f"resumed     at env step {summary['env_steps']}, " in capfd.readouterr().out
     run.assert_continuous()

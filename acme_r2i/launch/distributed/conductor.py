@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -156,7 +157,7 @@ class Conductor:
         counts, reporter = record.counts, record.reporter
         self._note_restarts()
         self._connect()
-        self._learner.turn(self._last_step, reporter.note)
+        self._learner.turn(self._last_step, self._surplus, reporter.note)
         counts.learner_steps = self._learner.learner_steps
         for skipped in self._learner.take_skipped():
             counts.skipped_updates += 1
@@ -177,6 +178,19 @@ class Conductor:
         now = schedule.due(counts.env_steps, counts.dropped_episodes)
         last = schedule.due(self._options.env_steps, counts.dropped_episodes)
         return min(last, now + max(_FEW_UPDATES, now // 50))
+
+    @property
+    def _surplus(self) -> int:
+        """Batches that replay gives and no update is made of.
+
+        They are those for the rows that are no steps, of which each episode has one; those for
+        the rows of episodes that were dropped; and all that come after the last update of the run.
+        """
+        counts, schedule = self._record.counts, self._blueprint.schedule
+        if counts.learner_steps >= schedule.due(self._options.env_steps, counts.dropped_episodes):
+            return sys.maxsize
+        rows = counts.env_steps + counts.episodes
+        return schedule.due(rows) - schedule.due(counts.env_steps, counts.dropped_episodes)
 
     def _is_over(self) -> bool:
         """Whether all steps are taken, and all updates made that there are rows for."""

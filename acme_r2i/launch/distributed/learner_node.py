@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from acme_r2i.launch.compilation_cache import use_compilation_cache
+from acme_r2i.launch.distributed.paced_batches import PacedBatches
 from acme_r2i.launch.distributed.plan import Plan
 from acme_r2i.launch.distributed.reports import LearnerReport, Place
 from acme_r2i.launch.distributed.working import work_until_stopped
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     import reverb
 
 
-class LearnerNode:
-    """Learns from ``begin`` on, up to the last update that it is told. What it reads beyond that
-    is not used.
+# Batches that wait for steps to be known of: a second's, where updates are fast.
+_KEPT_BATCHES = 16
 
-    Batches are read in one thread with the updates: replay's dataset has the next ones ready, and
-    JAX copies a batch to the device while it computes the update before.
+
+class LearnerNode:
+    """Learns from ``begin`` on, up to the last update that it is told.
+
+    The next batch is read and, by JAX, copied to the device while an update is computed.
     """
 
     def __init__(self, plan: Plan, replay: reverb.Client):
@@ -44,12 +47,11 @@ class LearnerNode:
         blueprint = plan.blueprint()
         builder, networks = plan.make_builder(blueprint)
         key, _ = plan.random_keys()
-        self._batches = builder.make_dataset_iterator(replay)
+        self._batches = PacedBatches(builder.make_dataset_iterator(replay), _KEPT_BATCHES)
         self._handed = _Handed()
         self._learner = builder.make_learner(key, networks, self._handed, replay)
         self._place = Place(socket.gethostname(), os.getpid(), uuid.uuid4().hex)
         self._device = describe_device()
-        self._last_step = 0
         self._began = self._waiting_since = 0.0
         self._waited_seconds = 0.0
         self._skipped: list[Any] = []
@@ -78,13 +80,13 @@ class LearnerNode:
                 for file, content in files.items():
                     (pathlib.Path(name) / file).write_bytes(content)
                 restore_learner(self._learner, pathlib.Path(name))
-        self._last_step = last_step
+        self._batches.allow(last_step, surplus=0)
         self._began = time.monotonic()
         self._begun.set()
 
-    def report(self, last_step: int) -> LearnerReport:
-        """Takes after which update there is none for now; tells how far it is."""
-        self._last_step = last_step
+    def report(self, last_step: int, surplus: int) -> LearnerReport:
+        """Takes what PacedBatches is told; tells how far it is."""
+        self._batches.allow(last_step, surplus)
         now = time.monotonic()
         since = self._waiting_since
         skipped, self._skipped = self._skipped, []
@@ -161,9 +163,6 @@ class LearnerNode:
         first = self._learner.learner_steps
         while not self._stop.is_set():
             rows = self._next_batch()
-            if self._learner.learner_steps >= self._last_step:
-                # Replay's limiter counts rows, which are more than steps. It goes by what is read.
-                continue
             with self._stepping:
                 compiles = self._learner.learner_steps == first
                 self._state = "makes its first update" if compiles else "makes an update"
@@ -174,7 +173,7 @@ class LearnerNode:
     def _next_batch(self) -> Any:
         self._state = "waits for a batch from replay/0"
         self._waiting_since = began = time.monotonic()
-        rows = next(self._batches)
+        rows = self._batches.next(self._learner.learner_steps)
         self._waited_seconds += time.monotonic() - began
         self._waiting_since = 0.0
         return rows

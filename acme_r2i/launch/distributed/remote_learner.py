@@ -48,7 +48,7 @@ class RemoteLearner:
         self._folder = run_folder
         self._poll = Poll(client.futures.report)
         self._beginning: concurrent.futures.Future | None = None
-        self._last_step = 0
+        self._last_step = self._surplus = self._surplus_before = 0
         self._known_steps = self._metrics_of = learner_steps
         self._marked = (0.0, 0.0)
         self._same_since = time.monotonic()
@@ -83,14 +83,15 @@ class RemoteLearner:
             and time.monotonic() - self._same_since >= seconds
         )
 
-    def turn(self, last_step: int, note: Callable[[str], None]) -> None:
+    def turn(self, last_step: int, surplus: int, note: Callable[[str], None]) -> None:
         """Takes the report that has come, if any, and asks for another.
 
         Args:
           last_step: the update after which there is none.
+          surplus: batches in all of the run that no update is made of.
           note: tells whoever watches.
         """
-        self._last_step = last_step
+        self._last_step, self._surplus = last_step, surplus
         if self._beginning is not None and self._beginning.done():
             beginning, self._beginning = self._beginning, None
             with contextlib.suppress(NodeAwayError):
@@ -98,7 +99,7 @@ class RemoteLearner:
         report: LearnerReport | None = self._poll.take()
         if report is not None:
             self._take(report, note)
-        self._poll.ask(last_step)
+        self._poll.ask(last_step, surplus - self._surplus_before)
 
     def _take(self, report: LearnerReport, note: Callable[[str], None]) -> None:
         before, self.report = self.report, report
@@ -117,6 +118,7 @@ class RemoteLearner:
         if newest is not None:
             files = {name: (newest.path / name).read_bytes() for name in (PARAMETERS, LEARNER)}
         self._beginning = self._client.futures.begin(report.place.made, files, self._last_step)
+        self._surplus_before = self._surplus
         self._marked = (0.0, 0.0)
         self._same_since = time.monotonic()
         if again:

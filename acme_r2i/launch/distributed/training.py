@@ -124,7 +124,7 @@ def _wait_for(learner: Any, watch: Any, should_stop: Callable[[], bool]) -> None
     while learner.report is None and not should_stop():
         if watch.ended:
             raise UsageError(f"the program cannot be run: {watch.failure}")
-        learner.turn(0, lambda text: None)
+        learner.turn(0, 0, lambda text: None)
         time.sleep(_TURN_SECONDS)
 
 
