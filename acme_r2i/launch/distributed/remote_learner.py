@@ -88,7 +88,7 @@ class RemoteLearner:
 
         Args:
           last_step: the update after which there is none.
-          surplus: batches in all of the run that no update is made of.
+          surplus: batches since the run went on that no update is made of.
           note: tells whoever watches.
         """
         self._last_step, self._surplus = last_step, surplus
