@@ -7,7 +7,6 @@ so there are no more than it takes: R2D2 has one actor, R2I's learner and replay
 
 import functools
 import json
-import os
 import time
 
 import acme_r2i.acme_compat  # noqa: F401
@@ -25,11 +24,11 @@ from acme_r2i import launchpad_ray as lp
 from acme_r2i.agents.r2i.builder import R2IBuilder
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.environments import make_environment
+from tests import ray_clusters
 
 pytestmark = pytest.mark.slow
 
 TASK = "bsuite:memory_len/3"
-OBJECT_STORE_BYTES = 100 * 2**20
 PATIENCE_SECONDS = 900
 ON_FIRST = lp.Resources(num_cpus=0, custom={"first": 0.1})
 ON_SECOND = lp.Resources(num_cpus=0, custom={"second": 0.1})
@@ -37,23 +36,9 @@ ON_SECOND = lp.Resources(num_cpus=0, custom={"second": 0.1})
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    ray = pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_worker_niceness"] = "0"  # beside other tests, 15 is to starve
-    node = {
-        "num_cpus": 1,
-        "object_store_memory": OBJECT_STORE_BYTES,
-        "include_log_monitor": False,
-    }
-    head = {**node, "resources": {"first": 1}, "include_dashboard": False, "no_monitor": True}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    cluster.add_node(**node, resources={"second": 1})
-    ray.init(address=cluster.address)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    first, second = ({"num_cpus": 1, "resources": {name: 1}} for name in ("first", "second"))
+    with ray_clusters.joined_cluster_of(first, second) as cluster:
+        yield cluster
 
 
 def make_task(seed):

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from acme_r2i import launchpad_ray as lp
+from tests import ray_clusters
 
 pytestmark = pytest.mark.slow
 
-OBJECT_STORE_BYTES = 100 * 2**20
 PATIENCE_SECONDS = 120
 ON_HEAD = lp.Resources(num_cpus=0, custom={"head": 0.01})
 ON_SPARE = lp.Resources(num_cpus=0, custom={"spare": 0.01})
@@ -24,24 +24,9 @@ ON_SPARE = lp.Resources(num_cpus=0, custom={"spare": 0.01})
 
 @pytest.fixture(scope="module")
 def cluster():
-    ray = pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_worker_niceness"] = "0"  # beside other tests, 15 is to starve
-    node = {
-        "num_cpus": 1,
-        "object_store_memory": OBJECT_STORE_BYTES,
-        "include_log_monitor": False,
-    }
-    head = {**node, "resources": {"head": 1}, "include_dashboard": False, "no_monitor": True}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    for _ in range(2):
-        cluster.add_node(**node, resources={"spare": 1})
-    ray.init(address=cluster.address)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    head, spare = ({"num_cpus": 1, "resources": {name: 1}} for name in ("head", "spare"))
+    with ray_clusters.joined_cluster_of(head, spare, spare) as cluster:
+        yield cluster
 
 
 class Counter:

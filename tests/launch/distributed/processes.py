@@ -15,33 +15,24 @@ import time
 import psutil
 
 from acme_r2i.launch.distributed.conductor import NODES
+from tests import ray_clusters
 from tests.run_files import RunFiles
 
 ROOT = pathlib.Path(__file__).parents[3]
 TASK = "bsuite:memory_len/3"
 PATIENCE_SECONDS = 300.0
 
-_NODE = {"object_store_memory": 100 * 2**20, "include_log_monitor": False}
-
 
 @contextlib.contextmanager
 def cluster_of_two():
     """The cluster: its first node has a CPU, the second two. Yields it, and the second node."""
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_worker_niceness"] = "0"  # beside other tests, 15 is to starve
-    head = {**_NODE, "num_cpus": 1, "include_dashboard": False, "no_monitor": True}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        yield cluster, cluster.add_node(**_NODE, num_cpus=2)
-    finally:
-        cluster.shutdown()
+    with ray_clusters.cluster_of({"num_cpus": 1}, {"num_cpus": 2}) as cluster:
+        yield cluster, next(iter(cluster.worker_nodes))
 
 
 def add_node(cluster):
     """A third node."""
-    return cluster.add_node(**_NODE, num_cpus=3)
+    return ray_clusters.add_node(cluster, num_cpus=3)
 
 
 def raylet_of(node):
