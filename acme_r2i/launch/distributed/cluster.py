@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.options import TrainOptions
+
+# How long a cluster's first machine may take to accept a connection.
+_ANSWER_SECONDS = 10.0
 
 
 def cpus_needed(options: TrainOptions) -> int:
@@ -45,6 +49,8 @@ def joined(options: TrainOptions) -> Iterator[Any]:
             ray.init("local", num_cpus=cpus, include_dashboard=False, **_COMMON)
         else:
             _join(ray, options.cluster)
+    except UsageError:
+        raise
     except (ConnectionError, RuntimeError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise UsageError(f"--cluster {options.cluster}: {first_line}") from None
@@ -62,18 +68,33 @@ _COMMON: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 def _join(ray: Any, cluster: str) -> None:
     address = os.environ.get("RAY_ADDRESS") or "auto" if cluster == "auto" else cluster
     try:
+        if address != "auto" and "/" not in address:
+            _check_answers(address)
         ray.init(address, **_COMMON)
     except ConnectionError:
-        if cluster != "auto":
+        if address != "auto":
+            named = f" (of RAY_ADDRESS={address})" if cluster == "auto" else ""
             raise UsageError(
-                f"--cluster {cluster}: no Ray cluster answers there; `ray start --head` on that "
-                "machine begins one"
+                f"--cluster {cluster}{named}: no Ray cluster answers there; `ray start --head` on "
+                "that machine begins one"
             ) from None
-        where = f"RAY_ADDRESS={address}" if address != "auto" else "RAY_ADDRESS is not set, and"
         raise UsageError(
-            f"--cluster auto finds no Ray cluster: {where} none runs on this machine; begin one "
-            "with `ray start --head`, or use --cluster local"
+            "--cluster auto finds no Ray cluster: RAY_ADDRESS is not set, and none runs on this "
+            "machine; begin one with `ray start --head`, or use --cluster local"
         ) from None
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself takes two minutes to tell that nothing is there.
+
+    Raises:
+      ConnectionError: if nobody listens at HOST:PORT.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ConnectionError(str(error)) from None
 
 
 def _check_size(ray: Any, options: TrainOptions) -> None:
