@@ -40,6 +40,16 @@ def raylet_of(node):
     return node.all_processes["raylet"][0].process.pid
 
 
+def node_processes(cluster):
+    """Processes on the cluster that nodes of programs are in."""
+    workers = [
+        worker
+        for node in cluster.list_all_nodes()
+        for worker in psutil.Process(raylet_of(node)).children()
+    ]
+    return [worker.pid for worker in workers if "NodeProcess" in " ".join(worker.cmdline())]
+
+
 @dataclasses.dataclass(frozen=True)
 class Run(RunFiles):
     """A run on a cluster, which may be under way."""

@@ -31,8 +31,10 @@ def run(cluster, tmp_path_factory):
     typed = ("--log-every", "100", "--checkpoint-every", "400")
     evaluations = ("--evaluate-every", "400", "--evaluate-episodes", "3")
     run = processes.train(cluster, folder, "--env-steps", str(ENV_STEPS), *typed, *evaluations)
-    run.wait_until(lambda: run.nodes.get("replay/0"), "replay")
-    pids = run.pids()
+    # Replay, learner, two actors, and the evaluator.
+    pids, _ = run.wait_until(
+        lambda: len(found := processes.node_processes(cluster)) == 5 and found, "all processes"
+    )
     assert run.process.wait(processes.PATIENCE_SECONDS) == 0, run.output
     assert wait_until_gone(pids) == []
     return run
