@@ -31,6 +31,7 @@ RUN_METRICS = {
     "timing/policy": "that choosing actions took, and waiting for what they are chosen by",
     "timing/replay": "that writing to replay took",
     "timing/learner": "that updates took, and waiting for their batches",
+    "timing/cores": "cores that the process kept busy in that time",
 }
 
 # With `r2i train --evaluate-every`, in the line after an evaluation.
@@ -247,6 +248,35 @@ class TimeShares:
         shares = {name: spent / passed for name, spent in self._seconds.items()} if passed else {}
         self._seconds = dict.fromkeys(self._seconds, 0.0)
         return shares
+
+
+class CoresBusy:
+    """How many cores this process keeps busy: its processor time per time that passes.
+
+    Of a run that has one core to itself, the integral over time is what the run would have taken on
+    an idle machine, however busy the machine is.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        processor: Callable[[], float] = time.process_time,
+    ):
+        """Starts now.
+
+        Args:
+          clock: in seconds.
+          processor: processor time of all the process's threads, in seconds.
+        """
+        self._clock = clock
+        self._processor = processor
+        self._began = clock(), processor()
+
+    def take(self) -> float | None:
+        """Returns the mean since this was last called, and starts anew; None if no time passed."""
+        (clock, processor), self._began = self._began, (self._clock(), self._processor())
+        passed = self._began[0] - clock
+        return (self._began[1] - processor) / passed if passed else None
 
 
 def _mean(values: list[float]) -> float | None:

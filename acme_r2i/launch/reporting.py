@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from acme_r2i import environments
 from acme_r2i.launch import progress as progress_lib
-from acme_r2i.launch.metrics import EPISODES_IN_MEAN, Counts, Episode, RecentEpisodes, Speed
+from acme_r2i.launch.metrics import (
+    EPISODES_IN_MEAN,
+    CoresBusy,
+    Counts,
+    Episode,
+    RecentEpisodes,
+    Speed,
+)
 from acme_r2i.launch.metrics_logs import MetricsLog
 from acme_r2i.launch.options import TrainOptions
 from acme_r2i.launch.run_folder import RunFolder
@@ -78,6 +85,7 @@ class Reporter:
         # There is a line of the moment of a checkpoint, which the run may go on from.
         self._logged = (counts.env_steps, counts.learner_steps) if counts else None
         self._logged_at = self._marked_at = time.monotonic()
+        self._cores_busy = CoresBusy()
 
     def add_episode(self, episode: Episode) -> None:
         """Takes an episode that has ended."""
@@ -202,6 +210,7 @@ class Reporter:
             "environment/restarts": counts.restarts,
             "learner/skipped_updates": counts.skipped_updates,
             **self._measure(),
+            "timing/cores": self._cores_busy.take(),
             **self._evaluated,
             **metrics,
         }
