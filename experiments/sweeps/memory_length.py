@@ -1,15 +1,15 @@
-"""Study 1: how long does each agent remember? bsuite's memory_len, on two CPU cores.
+"""How long does each agent remember? bsuite's memory_len, on two CPU cores.
 
-One setting for every memory length. docs/studies/memory_length.md has what came of it.
+One setting for every memory length; docs/studies/memory_length.md has what came of it.
 """
 
-# Settings of memory_len: their numbers, by memory length.
+# Numbers of memory_len's settings, by memory length.
 LENGTHS = {10: 9, 30: 15, 60: 18}
 
-_BATCHES = {"batch_size": 8, "sequence_length": 128, "train_ratio": 64}
 _DREAMING = {
-    "preset": "cpu",
-    **_BATCHES,
+    "batch_size": 8,
+    "sequence_length": 128,
+    "train_ratio": 64,
     "behaviour.imagination_starts": 8,
     "world_model.loss_scales.reward": 30,
 }
@@ -19,17 +19,20 @@ _ACTING = {"agent": "r2d2", "batch_size": 8, "trace_length": 128, "train_ratio":
 SWEEP = {
     "envs": [f"bsuite:memory_len/{number}" for number in LENGTHS.values()],
     "seeds": [0, 1, 2],
-    "options": {"env-steps": 48_000},
+    "options": {"env-steps": 60_000},
     "variants": {
         "r2i_s5": {
+            "preset": "cpu,mini",
             **_DREAMING,
             "world_model.core": {"kind": "s5", "state_size": 128, "n_blocks": 4, **_STEPS},
         },
         "r2i_s4d": {
+            "preset": "cpu,mini",
             **_DREAMING,
-            "world_model.core": {"kind": "s4d", "width": 32, "state_size": 16, **_STEPS},
+            "world_model.core": {"kind": "s4d", "state_size": 16, **_STEPS},
         },
-        "dreamerv3": {**_DREAMING, "preset": "cpu,dreamerv3"},
+        # Its state, which is all of its memory, is twice as large as R2I's h.
+        "dreamerv3": {"preset": "cpu,mini,dreamerv3", **_DREAMING, "world_model.deter": 128},
         "r2d2_lstm": {**_ACTING, "core": "lstm"},
         "r2d2_s5": {**_ACTING, "core": "s5"},
     },

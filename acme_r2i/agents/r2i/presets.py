@@ -255,6 +255,11 @@ def dreamerv3(config: R2IConfig) -> R2IConfig:
 # Sizes.
 
 
+def mini(config: R2IConfig) -> R2IConfig:
+    """Size: h of 64, networks of 2 x 64."""
+    return _resized(config, deter=64, units=64, layers=2, depth=8, width=64, state_size=64)
+
+
 def tiny(config: R2IConfig) -> R2IConfig:
     """Size: h of 200, networks of 2 x 200."""
     return _resized(config, deter=200, units=200, layers=2, depth=32, width=200, state_size=64)
@@ -325,6 +330,7 @@ WHOLE: dict[str, Whole] = {
 }
 CHANGES: dict[str, Change] = {
     "dreamerv3": dreamerv3,
+    "mini": mini,
     "tiny": tiny,
     "small": small,
     "medium": medium,

@@ -19,7 +19,7 @@ from acme_r2i.agents.r2i.presets import CHANGES, WHOLE, compose
 from acme_r2i.agents.r2i.types import Row
 from acme_r2i.agents.r2i.update import init_training_state, make_update
 
-SIZES = ("tiny", "small", "medium", "large", "xlarge")
+SIZES = ("mini", "tiny", "small", "medium", "large", "xlarge")
 
 VECTOR = specs.Array((5,), np.float32)
 IMAGE = specs.BoundedArray((64, 64, 3), np.uint8, 0, 255)
@@ -137,6 +137,7 @@ def test_the_dreamerv3_twin_differs_in_what_makes_it_dreamerv3_and_in_nothing_el
 @pytest.mark.parametrize(
     ("size", "deter", "units", "layers", "depth"),
     [
+        ("mini", 64, 64, 2, 8),
         ("tiny", 200, 200, 2, 32),
         ("small", 512, 512, 2, 32),
         ("medium", 1024, 640, 3, 48),
