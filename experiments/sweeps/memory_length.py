@@ -26,10 +26,11 @@ SWEEP = {
             **_DREAMING,
             "world_model.core": {"kind": "s5", "state_size": 128, "n_blocks": 4, **_STEPS},
         },
+        # Half as wide, which makes as many complex states as S5 has.
         "r2i_s4d": {
             "preset": "cpu,mini",
             **_DREAMING,
-            "world_model.core": {"kind": "s4d", "state_size": 16, **_STEPS},
+            "world_model.core": {"kind": "s4d", "width": 32, "state_size": 8, **_STEPS},
         },
         # Its state, which is all of its memory, is twice as large as R2I's h.
         "dreamerv3": {"preset": "cpu,mini,dreamerv3", **_DREAMING, "world_model.deter": 128},

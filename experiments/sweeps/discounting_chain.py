@@ -1,0 +1,36 @@
+"""Which of five rewards is the larger one, each paid after its own delay: bsuite's discounting_chain.
+
+Setting k is the one in which the k-th delay (1, 3, 10, 30, 100) pays more. On two CPU cores;
+docs/studies/discounting_chain.md has what came of it.
+"""
+
+_DREAMING = {
+    "batch_size": 8,
+    "sequence_length": 128,
+    "train_ratio": 64,
+    "behaviour.imagination_starts": 8,
+}
+_STEPS = {"dt_min": 0.01, "dt_max": 0.2, "input_scaling": "unit_variance"}
+_ACTING = {"agent": "r2d2", "batch_size": 8, "trace_length": 128, "train_ratio": 128}
+
+SWEEP = {
+    "envs": [f"bsuite:discounting_chain/{setting}" for setting in range(5)],
+    "seeds": [0, 1, 2],
+    "options": {"env-steps": 30_000},
+    "variants": {
+        "r2i_s5": {
+            "preset": "cpu,mini",
+            **_DREAMING,
+            "world_model.core": {"kind": "s5", "state_size": 128, "n_blocks": 4, **_STEPS},
+        },
+        # Half as wide, which makes as many complex states as S5 has.
+        "r2i_s4d": {
+            "preset": "cpu,mini",
+            **_DREAMING,
+            "world_model.core": {"kind": "s4d", "width": 32, "state_size": 8, **_STEPS},
+        },
+        "dreamerv3": {"preset": "cpu,mini,dreamerv3", **_DREAMING, "world_model.deter": 128},
+        "r2d2_lstm": {**_ACTING, "core": "lstm"},
+        "r2d2_s5": {**_ACTING, "core": "s5"},
+    },
+}

@@ -1,0 +1,34 @@
+"""Four memory tasks of POPGym at their easy level, with one setting for all, on two CPU cores.
+
+docs/studies/popgym.md has what came of it.
+"""
+
+_DREAMING = {
+    "batch_size": 8,
+    "sequence_length": 128,
+    "train_ratio": 32,
+    "behaviour.imagination_starts": 8,
+}
+_CORE = {"kind": "s5", "state_size": 128, "n_blocks": 4, "dt_min": 0.01, "dt_max": 0.3}
+
+SWEEP = {
+    "envs": [
+        "popgym:RepeatPreviousEasy",
+        "popgym:RepeatFirstEasy",
+        "popgym:ConcentrationEasy",
+        "popgym:AutoencodeEasy",
+    ],
+    "seeds": [0, 1, 2],
+    "options": {"env-steps": 100_000},
+    "variants": {
+        "r2i_s5": {"preset": "cpu,mini", **_DREAMING, "world_model.core": _CORE},
+        "dreamerv3": {"preset": "cpu,mini,dreamerv3", **_DREAMING, "world_model.deter": 128},
+        "r2d2_lstm": {
+            "agent": "r2d2",
+            "core": "lstm",
+            "batch_size": 8,
+            "trace_length": 128,
+            "train_ratio": 64,
+        },
+    },
+}
