@@ -108,6 +108,13 @@ class UpdateSchedule:
         ratio = self.updates_per_env_step
         return counted * ratio.numerator // ratio.denominator
 
+    def surplus(self, env_steps: int, episodes: int, dropped_episodes: int = 0) -> int:
+        """Batches that replay's limiter gives beyond the updates that are due.
+
+        It counts rows, of which each episode has one that is no step, and those of dropped ones.
+        """
+        return self.due(env_steps + episodes) - self.due(env_steps, dropped_episodes)
+
 
 @dataclasses.dataclass
 class _Running:

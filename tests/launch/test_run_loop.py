@@ -117,6 +117,16 @@ def test_updates_due_keep_the_train_ratio_for_ever():
     assert [tenths.due(n) for n in (2 * 10**10 - 1, 2 * 10**10)] == [10**9 - 1, 10**9]
 
 
+def test_the_limiter_gives_more_than_is_due():
+    # An update every 8 steps, from step 1024 on: 100 episodes have 100 rows more than steps.
+    schedule = make_schedule(first=1024, train_ratio=64, batch_size=16, sequence_length=32)
+    assert schedule.surplus(1024 + 800, 0) == 0
+    assert schedule.surplus(1024 + 800, 100) == 12
+    # A dropped episode has 64 steps that do not count.
+    assert schedule.surplus(1024 + 800, 100, dropped_episodes=2) == 12 + 16
+    assert schedule.surplus(500, 100) == 0
+
+
 def test_the_order_of_turns():
     """Both environments step, the next actions are chosen, the updates due are handed over and the
     actor has their parameters, then the environments take those actions."""

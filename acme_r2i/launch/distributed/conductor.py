@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -106,7 +105,6 @@ class Conductor:
           Whether the run has come to where it was to end, and what failed, if anything did.
         """
         self._record = record
-        self._surplus_before = self._batches_beyond_updates()
         reporter = record.reporter
         clients = [handle.dereference() for handle in self._nodes.actors]
         self._actors = ActorGroup(self._plan, clients, record.counts, reporter)
@@ -181,24 +179,12 @@ class Conductor:
         return min(last, now + max(_FEW_UPDATES, now // 50))
 
     @property
-    def _surplus(self) -> int:
-        """Batches that replay gives, since the run went on, and no update is made of.
-
-        They are those for the rows that are no steps, and all after the last update of the run.
-        """
+    def _surplus(self) -> int | None:
+        """Batches in all that no update is made of; None after the last update of the run."""
         counts, schedule = self._record.counts, self._blueprint.schedule
         if counts.learner_steps >= schedule.due(self._options.env_steps, counts.dropped_episodes):
-            return sys.maxsize
-        return self._batches_beyond_updates() - self._surplus_before
-
-    def _batches_beyond_updates(self) -> int:
-        """Batches in all that replay gives for rows that are no steps.
-
-        Of those, each episode has one; and what was dropped counts as no steps.
-        """
-        counts, schedule = self._record.counts, self._blueprint.schedule
-        rows = counts.env_steps + counts.episodes
-        return schedule.due(rows) - schedule.due(counts.env_steps, counts.dropped_episodes)
+            return None
+        return schedule.surplus(counts.env_steps, counts.episodes, counts.dropped_episodes)
 
     def _is_over(self) -> bool:
         """Whether all steps are taken, and all updates made that there are rows for."""

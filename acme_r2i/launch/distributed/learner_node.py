@@ -22,7 +22,6 @@ from acme_r2i.launch.host_memory import keep_freed_memory
 if TYPE_CHECKING:
     import reverb
 
-
 # Batches that wait for steps to be known of: a second's, where updates are fast.
 _KEPT_BATCHES = 16
 
@@ -84,7 +83,7 @@ class LearnerNode:
         self._began = time.monotonic()
         self._begun.set()
 
-    def report(self, last_step: int, surplus: int) -> LearnerReport:
+    def report(self, last_step: int, surplus: int | None) -> LearnerReport:
         """Takes what PacedBatches is told; tells how far it is."""
         self._batches.allow(last_step, surplus)
         now = time.monotonic()

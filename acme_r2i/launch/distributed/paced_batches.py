@@ -28,16 +28,17 @@ class PacedBatches(Generic[T]):
         self._kept = kept
         self._ready: collections.deque[T] = collections.deque()
         self._changed = threading.Condition()
-        self._step = self._last_step = self._surplus = self._left_out = 0
+        self._step = self._last_step = self._left_out = 0
+        self._surplus: int | None = 0
         self._error: BaseException | None = None
         self._reader: threading.Thread | None = None
 
-    def allow(self, last_step: int, surplus: int) -> None:
+    def allow(self, last_step: int, surplus: int | None) -> None:
         """Tells what is known of the steps that were taken.
 
         Args:
           last_step: the last update that may be made.
-          surplus: batches in all that have no update.
+          surplus: batches in all that have no update; None for any number.
         """
         with self._changed:
             self._last_step, self._surplus = last_step, surplus
@@ -84,4 +85,6 @@ class PacedBatches(Generic[T]):
     def _has_room(self) -> bool:
         if self._step < self._last_step:
             return not self._ready
-        return len(self._ready) < self._kept or self._left_out < self._surplus
+        if len(self._ready) < self._kept or self._surplus is None:
+            return True
+        return self._left_out < self._surplus

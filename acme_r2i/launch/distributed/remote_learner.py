@@ -83,15 +83,18 @@ class RemoteLearner:
             and time.monotonic() - self._same_since >= seconds
         )
 
-    def turn(self, last_step: int, surplus: int, note: Callable[[str], None]) -> None:
+    def turn(self, last_step: int, surplus: int | None, note: Callable[[str], None]) -> None:
         """Takes the report that has come, if any, and asks for another.
 
         Args:
           last_step: the update after which there is none.
-          surplus: batches since the run went on that no update is made of.
+          surplus: batches in all of the run that no update is made of; None for any number. A
+            learner is told of those since it began.
           note: tells whoever watches.
         """
-        self._last_step, self._surplus = last_step, surplus
+        self._last_step = last_step
+        if surplus is not None:
+            self._surplus = surplus
         if self._beginning is not None and self._beginning.done():
             beginning, self._beginning = self._beginning, None
             with contextlib.suppress(NodeAwayError):
@@ -99,7 +102,8 @@ class RemoteLearner:
         report: LearnerReport | None = self._poll.take()
         if report is not None:
             self._take(report, note)
-        self._poll.ask(last_step, surplus - self._surplus_before)
+        since = None if surplus is None else surplus - self._surplus_before
+        self._poll.ask(last_step, since)
 
     def _take(self, report: LearnerReport, note: Callable[[str], None]) -> None:
         before, self.report = self.report, report

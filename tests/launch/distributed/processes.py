@@ -15,6 +15,7 @@ import time
 import psutil
 
 from acme_r2i.launch.distributed.conductor import NODES
+from acme_r2i.launch.options import make_options
 from tests import ray_clusters
 from tests.run_files import RunFiles
 
@@ -33,6 +34,12 @@ def cluster_of_two():
 def add_node(cluster):
     """A third node."""
     return ray_clusters.add_node(cluster, num_cpus=3)
+
+
+def options_of(folder, **typed):
+    """The checked options of a run with two actors."""
+    given = {"env_steps": "100", "workdir": str(folder), "num_actors": "2"}
+    return make_options(env=TASK, preset="debug", **{**given, **typed})
 
 
 def raylet_of(node):

@@ -10,7 +10,7 @@ from acme_r2i.launch.distributed.plan import Plan
 from acme_r2i.launch.distributed.reports import ActorReport, Place
 from acme_r2i.launch.errors import RunFailedError
 from acme_r2i.launch.metrics import Counts, Episode
-from acme_r2i.launch.options import make_options
+from tests.launch.distributed.processes import options_of
 
 pytest.importorskip("ray")
 
@@ -49,13 +49,7 @@ def report(made, env_steps=0, limit=0, episodes=(), **others):
 
 @pytest.fixture
 def group(tmp_path: pathlib.Path):
-    options = make_options(
-        env="bsuite:memory_len/3",
-        preset="debug",
-        env_steps="100",
-        workdir=str(tmp_path / "run"),
-        num_actors="2",
-    )
+    options = options_of(tmp_path / "run")
     clients, counts, notes = [Client(), Client()], Counts(), Notes()
     return ActorGroup(Plan(options, None, 0), clients, counts, notes), clients, counts, notes
 

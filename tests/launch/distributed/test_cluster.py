@@ -8,7 +8,7 @@ import pytest
 
 from acme_r2i.launch.distributed import cluster
 from acme_r2i.launch.errors import UsageError
-from acme_r2i.launch.options import make_options
+from tests.launch.distributed.processes import options_of
 
 
 @pytest.fixture
@@ -20,17 +20,7 @@ def nobody():
 
 
 def join(tmp_path, address):
-    options = make_options(
-        env="bsuite:memory_len/3",
-        preset="debug",
-        env_steps="100",
-        seed="0",
-        workdir=str(tmp_path / "run"),
-        num_actors="2",
-        cluster=address,
-        fields=[],
-    )
-    with cluster.joined(options):
+    with cluster.joined(options_of(tmp_path / "run", cluster=address)):
         pass
 
 

@@ -91,6 +91,15 @@ def test_as_many_are_left_out_as_have_no_update(source):
     assert [taken.get(timeout=PATIENCE_SECONDS) for _ in range(5)] == [3, 4, 5, 6, 7]
 
 
+def test_any_number_is_left_out_after_the_last_update(source):
+    batches = PacedBatches(source, kept=4)
+    taken = begin(source, batches)
+    batches.allow(0, surplus=None)
+    source.give(20)
+    batches.allow(1, surplus=None)
+    assert taken.get(timeout=PATIENCE_SECONDS) == 16
+
+
 def test_one_is_read_ahead_of_an_update_that_may_be_made(source):
     batches = PacedBatches(source, kept=4)
     batches.allow(10, surplus=0)

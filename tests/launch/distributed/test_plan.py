@@ -4,21 +4,13 @@ import jax
 import pytest
 
 from acme_r2i.launch.distributed.plan import Plan
-from acme_r2i.launch.options import make_options
 from acme_r2i.launch.run_environments import environment_seeds
+from tests.launch.distributed.processes import options_of
 
 
 @pytest.fixture
 def plan(tmp_path):
-    options = make_options(
-        env="bsuite:memory_len/3",
-        preset="debug",
-        env_steps="100",
-        seed="5",
-        workdir=str(tmp_path / "run"),
-        num_actors="2",
-        fields=["--num_environments", "6"],
-    )
+    options = options_of(tmp_path / "run", seed="5", fields=["--num_environments", "6"])
     return Plan(options, None, lives=0)
 
 
