@@ -192,7 +192,7 @@ class Conductor:
             return False
         if self._learner.has_begun and self._learner.learner_steps >= self._last_step:
             return True
-        if not self._learner.stands_still_for(_STARVED_SECONDS):
+        if self._learner.waiting_seconds < _STARVED_SECONDS:
             return False
         # What a learner that failed had read is not given again.
         info = self._agent.table_info()

@@ -87,14 +87,15 @@ class LearnerNode:
         """Takes what PacedBatches is told; tells how far it is."""
         self._batches.allow(last_step, surplus)
         now = time.monotonic()
-        since = self._waiting_since
+        waiting_seconds = now - (self._waiting_since or now)
         skipped, self._skipped = self._skipped, []
         return LearnerReport(
             place=self._place,
             device=self._device,
             learner_steps=self._learner.learner_steps,
             seconds=now - self._began if self._begun.is_set() else 0.0,
-            waited_seconds=self._waited_seconds + (now - since if since else 0.0),
+            waited_seconds=self._waited_seconds + waiting_seconds,
+            waiting_seconds=waiting_seconds,
             skipped=skipped,
             doing=self._state,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import pathlib
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +50,6 @@ class RemoteLearner:
         self._last_step = self._surplus = self._surplus_before = 0
         self._known_steps = self._metrics_of = learner_steps
         self._marked = (0.0, 0.0)
-        self._same_since = time.monotonic()
         self.report: LearnerReport | None = None
         self.restarts = self.lost_updates = 0
         self._skipped: list[Any] = []
@@ -75,13 +73,10 @@ class RemoteLearner:
     def _is_silent(self) -> bool:
         return self._poll.silent_seconds > 5
 
-    def stands_still_for(self, seconds: float) -> bool:
-        """Whether it has made no update for so long, waiting for a batch."""
-        return (
-            self.has_begun
-            and self.report.doing.startswith("waits for a batch")
-            and time.monotonic() - self._same_since >= seconds
-        )
+    @property
+    def waiting_seconds(self) -> float:
+        """For how long it has been waiting for a batch, by its own clock; 0 if it is not known."""
+        return self.report.waiting_seconds if self.has_begun else 0.0
 
     def turn(self, last_step: int, surplus: int | None, note: Callable[[str], None]) -> None:
         """Takes the report that has come, if any, and asks for another.
@@ -110,8 +105,6 @@ class RemoteLearner:
         self._skipped += report.skipped
         if before is None or before.place.made != report.place.made:
             self._begin(report, note, again=before is not None)
-        elif report.learner_steps != before.learner_steps:
-            self._same_since = time.monotonic()
         if report.seconds:  # it has begun
             self.lost_updates += max(0, self._known_steps - report.learner_steps)
             self._known_steps = report.learner_steps
@@ -124,7 +117,6 @@ class RemoteLearner:
         self._beginning = self._client.futures.begin(report.place.made, files, self._last_step)
         self._surplus_before = self._surplus
         self._marked = (0.0, 0.0)
-        self._same_since = time.monotonic()
         if again:
             self.restarts += 1
             if newest is None:

@@ -64,6 +64,7 @@ class LearnerReport:
       learner_steps: updates done, those before a restored checkpoint included.
       seconds: since it began in this process.
       waited_seconds: of these, in which it waited for a batch.
+      waiting_seconds: for which it has been waiting for one; 0 while it has one.
       skipped: updates that were not made, since its last report.
       doing: what it does now, in a few words.
     """
@@ -73,5 +74,6 @@ class LearnerReport:
     learner_steps: int = 0
     seconds: float = 0.0
     waited_seconds: float = 0.0
+    waiting_seconds: float = 0.0
     skipped: Sequence[Any] = ()
     doing: str = ""
