@@ -36,7 +36,7 @@ _FEW_UPDATES = 16
 # How long gRPC may take to find a server that has come back.
 _RECONNECT_SECONDS = 150.0
 # A learner that has waited so long for a batch which the limiter does not give it has all it gets.
-_STARVED_SECONDS = 2.0
+_STARVED_SECONDS = 5.0
 
 
 class ProgramWatch:
