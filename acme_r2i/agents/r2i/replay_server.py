@@ -58,10 +58,10 @@ def save_tables(client: reverb.Client, folder: pathlib.Path) -> dict[str, int]:
       How many items each table had at least.
 
     Raises:
-      OSError: if it cannot be written.
+      OSError: if it cannot be written, or the server does not answer any more.
     """
-    sizes = item_counts(client)
     try:
+        sizes = item_counts(client)
         with replay.silenced_stderr():  # a server announces what it has stored
             path = client.checkpoint()
     except RuntimeError as error:
