@@ -1,4 +1,4 @@
-"""Which of five rewards is the larger one, each paid after its own delay: bsuite's discounting_chain.
+"""bsuite's discounting_chain: which of five rewards is larger, each paid after its own delay?
 
 Setting k is the one in which the k-th delay (1, 3, 10, 30, 100) pays more. On two CPU cores;
 docs/studies/discounting_chain.md has what came of it.

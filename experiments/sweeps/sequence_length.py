@@ -1,8 +1,8 @@
 """Sequences of 64 to 8192 rows in training, the rows of a batch and of a step being the same.
 
-bsuite's memory_len at memory length 30: several episodes in a sequence, on two CPU cores. Up to 1024
-rows, a batch has 1024; beyond, it is one sequence. docs/studies/sequence_length.md has what came of
-it.
+bsuite's memory_len at memory length 30: several episodes in a sequence, on two CPU cores. Up to
+1024 rows, a batch has 1024; beyond, it is one sequence. docs/studies/sequence_length.md has what
+came of it.
 """
 
 ROWS = 1024

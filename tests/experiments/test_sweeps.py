@@ -16,18 +16,24 @@ from tests.reports.folders import write_run
 FOLDER = pathlib.Path(__file__).parents[2] / "experiments" / "sweeps"
 # Tasks, variants and seeds; those of the paper's benchmarks are the paper's.
 SIZES = {
+    "ablations.toml": (1, 7, 3),
     "atari100k.py": (26, 2, 3),
     "bsuite_discounting_chain.toml": (20, 2, 5),
     "bsuite_every_experiment.py": (46, 2, 1),
     "bsuite_memory_len.toml": (23, 2, 5),
+    "discounting_chain.py": (5, 5, 3),
     "dmc_proprio.toml": (18, 2, 3),
     "dmc_vision.toml": (20, 2, 3),
     "imagination_starts.toml": (1, 4, 2),
     "imagination_starts_memory_len.toml": (1, 3, 2),
+    "memory_length.py": (3, 5, 3),
     "memory_maze.toml": (4, 2, 3),
     "model_family.toml": (1, 10, 1),
+    "plateau.toml": (1, 5, 5),
     "popgym.toml": (9, 2, 3),
+    "popgym_easy.py": (4, 3, 3),
     "repeat_previous_easy.toml": (1, 1, 5),
+    "sequence_length.py": (1, 8, 3),
 }
 
 

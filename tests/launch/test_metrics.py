@@ -2,7 +2,7 @@
 
 import pytest
 
-from acme_r2i.launch.metrics import Counts, Episode, RecentEpisodes, Speed
+from acme_r2i.launch.metrics import CoresBusy, Counts, Episode, RecentEpisodes, Speed
 
 
 def test_recent_episodes_are_the_last_hundred():
@@ -49,3 +49,13 @@ def test_speed_of_steps_that_are_slower_than_the_window():
         speed.mark(Counts(env_steps=steps))
         clock.now += 50.0
     assert speed.env_steps_per_second == pytest.approx(1 / 50)
+
+
+def test_cores_busy_is_processor_time_per_time_since_the_line_before():
+    clock, processor = Clock(), Clock()
+    cores = CoresBusy(clock, processor)
+    assert cores.take() is None  # no time has passed
+    clock.now, processor.now = 104.0, 106.0
+    assert cores.take() == pytest.approx(1.5)
+    clock.now, processor.now = 114.0, 107.0
+    assert cores.take() == pytest.approx(0.1)

@@ -1,0 +1,127 @@
+"""What each study compares, and how its results are shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One study; its sweep, its page and its files have its name.
+
+    Attributes:
+      name: of all its files.
+      tasks: short names of the tasks, by their full ones, in the order they are shown.
+      variants: what the sweep's variants are called, in the order they are shown.
+      scale: scores are shown as ``scale[0] + scale[1] * mean return``.
+      score: what the scaled return is called.
+      reached: the score, as it is shown, whose first time is told.
+      parameter: what tells the tasks apart, where it is a number: their short names are numbers
+        then, and the scores are drawn over them.
+      published: scores of others as they are shown, by who and the parameter.
+    """
+
+    name: str
+    tasks: Mapping[str, str]
+    variants: Mapping[str, str]
+    scale: tuple[float, float] = (0.0, 1.0)
+    score: str = "return"
+    reached: float = 0.9
+    parameter: str | None = None
+    published: Mapping[str, Mapping[float, float]] = dataclasses.field(default_factory=dict)
+
+    def shown(self, returns: np.ndarray | float) -> np.ndarray | float:
+        """Mean returns as they are shown."""
+        return self.scale[0] + self.scale[1] * returns
+
+
+AGENTS = {
+    "r2i_s5": "R2I, S5",
+    "r2i_s4d": "R2I, S4D",
+    "dreamerv3": "DreamerV3 twin",
+    "r2d2_lstm": "R2D2, LSTM",
+    "r2d2_s5": "R2D2, S5",
+}
+
+STUDIES = {
+    study.name: study
+    for study in (
+        Study(
+            "memory_length",
+            {
+                "bsuite:memory_len/9": "10",
+                "bsuite:memory_len/15": "30",
+                "bsuite:memory_len/18": "60",
+            },
+            AGENTS,
+            scale=(0.5, 0.5),
+            score="success rate",
+            parameter="memory length",
+            # Read off the paper's figure, arXiv 2403.04253; approximate.
+            published={
+                "R2I (paper)": {31: 0.98, 41: 0.95, 51: 0.93, 61: 0.85, 81: 0.78, 91: 0.75},
+                "DreamerV3 (paper)": {18: 0.98, 21: 0.0, 61: 0.0},
+            },
+        ),
+        Study(
+            "discounting_chain",
+            {f"bsuite:discounting_chain/{i}": str(d) for i, d in enumerate((1, 3, 10, 30, 100))},
+            AGENTS,
+            # Four delays pay 1, and the one in question 1.1.
+            scale=(-10.0, 10.0),
+            score="share of the larger reward",
+            parameter="delay",
+            published={
+                "R2I (paper)": {1: 0.99, 3: 0.99, 10: 0.98, 30: 0.66, 100: 0.0},
+                "DreamerV3 (paper)": {1: 0.99, 3: 0.99, 10: 0.99, 30: 0.0, 100: 0.0},
+            },
+        ),
+        Study(
+            "popgym_easy",
+            {
+                "popgym:RepeatPreviousEasy": "RepeatPreviousEasy",
+                "popgym:RepeatFirstEasy": "RepeatFirstEasy",
+                "popgym:ConcentrationEasy": "ConcentrationEasy",
+                "popgym:AutoencodeEasy": "AutoencodeEasy",
+            },
+            {name: AGENTS[name] for name in ("r2i_s5", "dreamerv3", "r2d2_lstm")},
+        ),
+        Study(
+            "ablations",
+            {"popgym:RepeatPreviousEasy": "RepeatPreviousEasy"},
+            {
+                "r2i": "R2I: S5, non-recurrent, policy sees x",
+                "recurrent": "recurrent representation",
+                "output_state": "policy sees z, h",
+                "full_state": "policy sees z, h, x",
+                "s4d": "S4D (SISO)",
+                "s4": "S4 (SISO, DPLR)",
+                "gru": "GRU in its place",
+            },
+        ),
+        Study(
+            "plateau",
+            {"popgym:RepeatPreviousEasy": "RepeatPreviousEasy"},
+            {
+                "cpu": "preset cpu",
+                "paper_steps": "the paper's steps and input scaling",
+                "paper_latent": "the paper's z",
+                "paper_weights": "the paper's loss weights",
+                "paper": "all three of the paper's",
+            },
+        ),
+        Study(
+            "sequence_length",
+            {"bsuite:memory_len/15": "memory length 30"},
+            {
+                f"rows_{rows}": f"{rows} rows"
+                for rows in (64, 128, 256, 512, 1024, 2048, 4096, 8192)
+            },
+            scale=(0.5, 0.5),
+            score="success rate",
+        ),
+    )
+}

@@ -1,0 +1,145 @@
+"""The figures of a study: learning curves of each task, and scores over what tells tasks apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from acme_r2i.reports.figures import COLOURS, style
+from experiments.studies.catalogue import Study
+from experiments.studies.results import Result
+from experiments.studies.tables import equal_env_steps, equal_seconds, groups
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_PANEL_INCHES = (2.9, 2.1)
+_GRID_POINTS = 100
+_MOST_COLUMNS = 3
+_PUBLISHED = {"color": "#777777", "linewidth": 1, "fillstyle": "none", "markersize": 4}
+
+
+def draw_curves(study: Study, results: Sequence[Result]) -> Figure:
+    """A column of panels for each task: over environment steps above, over minutes below.
+
+    Lines are means over the runs of a variant, as far as all of them are; bands reach from the
+    lowest to the highest.
+    """
+    from matplotlib.figure import Figure
+
+    by_task = groups(study, results)
+    with style():
+        blocks = -(-len(by_task) // _MOST_COLUMNS)
+        columns = min(len(by_task), _MOST_COLUMNS)
+        width, height = _PANEL_INCHES
+        size = (width * columns, height * 2 * blocks + 0.5)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(2 * blocks, columns, sharey=True, squeeze=False)
+        for axes in panels.flat:
+            axes.set_visible(False)
+        for index, (task, variants) in enumerate(by_task.items()):
+            block, column = divmod(index, _MOST_COLUMNS)
+            for row, x_of, unit in (
+                (0, lambda run: run.env_steps / 1000, "thousand environment steps"),
+                (1, lambda run: run.seconds / 60, "minutes on one core"),
+            ):
+                axes = panels[2 * block + row, column]
+                axes.set_visible(True)
+                for variant, found in variants.items():
+                    curves = [(x_of(run), study.shown(run.scores)) for run in found]
+                    _draw_band(axes, curves, _colour(study, variant), study.variants[variant])
+                axes.set_xlabel(unit)
+                if column == 0:
+                    axes.set_ylabel(study.score)
+                if row == 0:
+                    name = study.tasks[task]
+                    axes.set_title(f"{study.parameter} {name}" if study.parameter else name)
+        _add_legend(figure, study, results)
+    return figure
+
+
+def draw_scores(study: Study, results: Sequence[Result]) -> Figure:
+    """The score over the number that tells tasks apart: at equal steps, and at equal time.
+
+    Each dot is a run; lines join the means.
+    """
+    from matplotlib.figure import Figure
+
+    by_task = groups(study, results)
+    with style():
+        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, title in zip(
+            panels, ("at equal environment steps", "at equal time on one core"), strict=True
+        ):
+            for number, variant in enumerate(study.variants):
+                means: dict[float, float] = {}
+                for task, variants in by_task.items():
+                    of_task = [each for found in variants.values() for each in found]
+                    steps, seconds = equal_env_steps(of_task), equal_seconds(of_task)
+                    values = [
+                        study.shown(
+                            run.at_env_steps(steps)
+                            if axes is panels[0]
+                            else run.at_seconds(seconds)
+                        )
+                        for run in variants.get(variant, ())
+                    ]
+                    if values:
+                        x = float(study.tasks[task])
+                        means[x] = float(np.mean(values))
+                        beside = 0.012 * (number - (len(study.variants) - 1) / 2)
+                        axes.plot(
+                            [x * (1 + beside)] * len(values),
+                            values,
+                            ".",
+                            color=_colour(study, variant),
+                            alpha=0.5,
+                            markersize=5,
+                        )
+                axes.plot(
+                    list(means),
+                    list(means.values()),
+                    color=_colour(study, variant),
+                    label=study.variants[variant],
+                )
+            _draw_published(axes, study.published)
+            axes.set_title(title)
+            axes.set_xlabel(study.parameter)
+        panels[0].set_ylabel(study.score)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _draw_published(axes: Axes, published: Mapping[str, Mapping[float, float]]) -> None:
+    for (who, points), marker in zip(published.items(), "os^D", strict=False):
+        axes.plot(*zip(*points.items(), strict=True), f"{marker}:", label=who, **_PUBLISHED)
+
+
+def _draw_band(
+    axes: Axes, curves: Sequence[tuple[np.ndarray, np.ndarray]], colour: str, label: str
+) -> None:
+    begin, end = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
+    grid = np.linspace(begin, max(begin, end), _GRID_POINTS)
+    values = np.array([np.interp(grid, x, y) for x, y in curves])
+    axes.plot(grid, values.mean(axis=0), color=colour, linewidth=1.5, label=label)
+    if len(curves) > 1:
+        low, high = values.min(axis=0), values.max(axis=0)
+        axes.fill_between(grid, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _colour(study: Study, variant: str) -> str:
+    return COLOURS[list(study.variants).index(variant) % len(COLOURS)]
+
+
+def _add_legend(figure: Figure, study: Study, results: Sequence[Result]) -> None:
+    from matplotlib.lines import Line2D
+
+    shown = [name for name in study.variants if any(each.variant == name for each in results)]
+    lines = [Line2D([], [], color=_colour(study, name)) for name in shown]
+    labels = [study.variants[name] for name in shown]
+    figure.legend(lines, labels, loc="outside lower center", ncols=min(len(shown), 5))

@@ -1,0 +1,164 @@
+"""Results of a study as two small CSV files: its runs, and their learning curves.
+
+The seconds of a run are those of its processor. Runs are pinned to a core each, so these are what
+it would have taken on that core with nothing else on it, however busy the machine was; wall time
+includes what other programs took.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from acme_r2i.reports.runs import Run, is_run, read_run
+
+POINTS = 40
+
+_RUN_COLUMNS = (
+    "task", "variant", "seed", "env_steps", "updates", "seconds", "score", "date", "commit",
+)  # fmt: skip
+_CURVE_COLUMNS = ("task", "variant", "seed", "env_steps", "seconds", "score")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One run of a study.
+
+    Attributes:
+      task: its full name.
+      variant: what the sweep calls its settings.
+      seed: its seed.
+      updates: that it made.
+      date: of its beginning.
+      commit: what it ran.
+      env_steps: rising, [N].
+      seconds: of the processor until then, [N].
+      scores: mean return of the last 100 episodes, [N].
+    """
+
+    task: str
+    variant: str
+    seed: int
+    updates: int
+    date: str
+    commit: str
+    env_steps: np.ndarray
+    seconds: np.ndarray
+    scores: np.ndarray
+
+    def at_env_steps(self, env_steps: float) -> float:
+        """The score by then: of the last point up to there, or the first."""
+        return float(self.scores[_last_up_to(self.env_steps, env_steps)])
+
+    def at_seconds(self, seconds: float) -> float:
+        """The score by then: of the last point up to there, or the first."""
+        return float(self.scores[_last_up_to(self.seconds, seconds)])
+
+    def reaches(self, score: float) -> int | None:
+        """The first point of at least this score; None if there is none."""
+        reached = np.flatnonzero(self.scores >= score)
+        return int(reached[0]) if reached.size else None
+
+
+def collect(folder: pathlib.Path) -> list[Result]:
+    """The runs in a sweep's folder that have come to their end.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    runs = [read_run(each) for each in sorted(folder.glob("*")) if is_run(each)]
+    results = [_result(run) for run in runs if run.state == "done" and run.curve.full.any()]
+    if not results:
+        raise ValueError(f"{folder} holds no run that has come to its end and has 100 episodes")
+    return results
+
+
+def processor_seconds(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Environment steps of a run's lines, and the processor's seconds until each."""
+    wall = np.array([line["wall_seconds"] for line in run.metrics], float)
+    cores = np.array([line.get("timing/cores") or 0.0 for line in run.metrics], float)
+    passed = np.diff(wall, prepend=0.0)
+    steps = np.array([line["env_steps"] for line in run.metrics], float)
+    return steps, np.cumsum(passed * cores)
+
+
+def write(results: Sequence[Result], runs: pathlib.Path, curves: pathlib.Path) -> None:
+    """Writes both files."""
+    ordered = sorted(results, key=lambda each: (each.task, each.variant, each.seed))
+    _write(
+        runs,
+        _RUN_COLUMNS,
+        (
+            (
+                *(each.task, each.variant, each.seed, int(each.env_steps[-1]), each.updates),
+                *(f"{each.seconds[-1]:.0f}", f"{each.scores[-1]:.3f}", each.date, each.commit),
+            )
+            for each in ordered
+        ),
+    )
+    _write(
+        curves,
+        _CURVE_COLUMNS,
+        (
+            (each.task, each.variant, each.seed, int(steps), f"{seconds:.1f}", f"{score:.3f}")
+            for each in ordered
+            for steps, seconds, score in zip(each.env_steps, each.seconds, each.scores, strict=True)
+        ),
+    )
+
+
+def read(runs: pathlib.Path, curves: pathlib.Path) -> list[Result]:
+    """Reads both files."""
+    points: dict[tuple[str, str, str], list[tuple[float, ...]]] = {}
+    for row in _read(curves):
+        key = row["task"], row["variant"], row["seed"]
+        points.setdefault(key, []).append(
+            (float(row["env_steps"]), float(row["seconds"]), float(row["score"]))
+        )
+    results = []
+    for row in _read(runs):
+        columns = np.array(points[row["task"], row["variant"], row["seed"]]).T
+        about = (row["task"], row["variant"], int(row["seed"]), int(row["updates"]))
+        results.append(Result(*about, row["date"], row["commit"], *columns))
+    return results
+
+
+def _result(run: Run) -> Result:
+    """A run at ``POINTS`` even places: before 100 episodes have ended, of all of them."""
+    curve = run.curve
+    steps = np.linspace(0, run.env_steps, POINTS + 1)[1:].astype(int)
+    steps = steps[steps >= curve.env_steps[0]]
+    scores = curve.returns[[_last_up_to(curve.env_steps, each) for each in steps]]
+    known, seconds = processor_seconds(run)
+    return Result(
+        task=run.task,
+        variant=run.variant,
+        seed=run.seed or 0,
+        updates=run.metrics[-1]["learner_steps"],
+        date=run.config["started"][:10],
+        commit=run.config["source"]["commit"][:7],
+        env_steps=steps,
+        seconds=np.interp(steps, [0.0, *known], [0.0, *seconds]),
+        scores=scores,
+    )
+
+
+def _last_up_to(values: np.ndarray, value: float) -> int:
+    return max(int(np.searchsorted(values, value, side="right")) - 1, 0)
+
+
+def _write(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _read(path: pathlib.Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,109 @@
+"""The scores of a study in tables: at equal environment steps, and at equal time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from acme_r2i.reports import statistics
+from acme_r2i.reports.content import Cell, Table
+from experiments.studies.catalogue import Study
+from experiments.studies.results import Result
+
+
+def groups(study: Study, results: Sequence[Result]) -> dict[str, dict[str, list[Result]]]:
+    """The results by task and variant, in the study's order; those it does not show are absent."""
+    return {
+        task: {
+            variant: found
+            for variant in study.variants
+            if (found := [r for r in results if (r.task, r.variant) == (task, variant)])
+        }
+        for task in study.tasks
+        if any(r.task == task and r.variant in study.variants for r in results)
+    }
+
+
+def equal_env_steps(results: Sequence[Result]) -> float:
+    """As many as all runs have taken."""
+    return min(each.env_steps[-1] for each in results)
+
+
+def equal_seconds(results: Sequence[Result]) -> float:
+    """As many as all runs have taken: what the fastest was done in."""
+    return min(each.seconds[-1] for each in results)
+
+
+def scores(study: Study, results: Sequence[Result], by: Callable[[Result], float]) -> np.ndarray:
+    """The score of each run, as the study shows it, [R]."""
+    return np.array([study.shown(by(each)) for each in results])
+
+
+def make_table(study: Study, results: Sequence[Result]) -> Table:
+    """A line for each task and variant.
+
+    The interval is that of a bootstrap over the runs; of three runs, it is hardly more than the
+    lowest and the highest say.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    for task, variants in groups(study, results).items():
+        of_task = [each for found in variants.values() for each in found]
+        steps, seconds = equal_env_steps(of_task), equal_seconds(of_task)
+        for variant, found in variants.items():
+            by_steps = scores(study, found, lambda run, steps=steps: run.at_env_steps(steps))
+            by_time = scores(study, found, lambda run, seconds=seconds: run.at_seconds(seconds))
+            estimate = statistics.estimate(statistics.mean, [by_steps])
+            rows.append(
+                (
+                    study.tasks[task],
+                    study.variants[variant],
+                    len(found),
+                    f"{estimate.value:.2f} by {steps:,.0f}",
+                    "-" if estimate.low is None else f"{estimate.low:.2f} to {estimate.high:.2f}",
+                    _range(by_steps, "{:.2f}"),
+                    f"{by_time.mean():.2f} in {seconds / 60:.1f}",
+                    _range(by_time, "{:.2f}"),
+                    *_reached(study, found),
+                    f"{np.mean([each.seconds[-1] for each in found]) / 60:.1f}",
+                    f"{np.mean([each.updates for each in found]):,.0f}",
+                )
+            )
+    header = (
+        study.parameter or "task",
+        "agent",
+        "seeds",
+        f"{study.score} by env steps",
+        "95% interval",
+        "lowest to highest",
+        f"{study.score} in minutes",
+        "lowest to highest",
+        f"env steps to {study.reached:g}",
+        f"minutes to {study.reached:g}",
+        "minutes in all",
+        "updates",
+    )
+    return Table(study.name, study.name, header, rows)
+
+
+def markdown(table: Table) -> str:
+    """The table as a document has it."""
+    lines = [table.header, ["---"] * len(table.header), *table.rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def _reached(study: Study, results: Sequence[Result]) -> tuple[str, str]:
+    """Environment steps and minutes until the score is reached, and by how many of the runs."""
+    low, high = study.scale
+    places = [(each, each.reaches((study.reached - low) / high)) for each in results]
+    reached = [(each, place) for each, place in places if place is not None]
+    if not reached:
+        return "none", "none"
+    steps = [each.env_steps[place] for each, place in reached]
+    minutes = [each.seconds[place] / 60 for each, place in reached]
+    some = "" if len(reached) == len(results) else f" ({len(reached)} of {len(results)})"
+    return f"{np.mean(steps):,.0f}{some}", f"{np.mean(minutes):.1f}{some}"
+
+
+def _range(values: np.ndarray, form: str) -> str:
+    return f"{form.format(values.min())} to {form.format(values.max())}"

@@ -1,0 +1,127 @@
+"""Studies: the CSV files hold what the runs hold, and tables and figures say what the files say."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from acme_r2i.launch.sweep import read_sweep
+from experiments.studies import __main__ as command
+from experiments.studies import results, tables
+from experiments.studies.catalogue import STUDIES, Study
+from tests.reports.folders import write_run
+
+SWEEPS = pathlib.Path(__file__).parents[2] / "experiments" / "sweeps"
+TASK = "bsuite:memory_len/9"
+LENGTH, EPISODES = 10, 200
+
+
+def add_run(folder, variant, seed, returns, *, cores=0.5, interrupted=False):
+    """A run of 10 steps and 1 s an episode, of which the processor has a share."""
+    name = f"{variant}-seed{seed}"
+    run = write_run(
+        folder / name, returns, env=TASK, seed=seed, length=LENGTH, interrupted=interrupted
+    )
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.dumps({**line, "timing/cores": cores}) for line in lines]
+    (run / "metrics.jsonl").write_text("\n".join(lines))
+    index = folder / "sweep.json"
+    known = json.loads(index.read_text())["runs"] if index.exists() else {}
+    index.write_text(json.dumps({"runs": {**known, name: {"variant": variant}}}))
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """One agent that succeeds from its 101st episode on; one that never does, in half the time."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    step = np.where(np.arange(EPISODES) < 100, -1.0, 1.0)
+    for seed in (0, 1):
+        add_run(folder, "r2i_s5", seed, step)
+        add_run(folder, "dreamerv3", seed, -np.ones(EPISODES), cores=0.25)
+    add_run(folder, "r2d2_lstm", 0, step[:150], interrupted=True)
+    return folder
+
+
+def test_runs_that_came_to_their_end_are_collected(runs):
+    found = results.collect(runs)
+    names = [(each.variant, each.seed) for each in found]
+    assert names == [("dreamerv3", 0), ("dreamerv3", 1), ("r2i_s5", 0), ("r2i_s5", 1)]
+    run = found[2]
+    assert (run.task, run.updates, len(run.commit)) == (TASK, 2 * (EPISODES - 1), 7)
+    # 2000 steps in 40 places: a point each 50 steps, or 5 episodes, or 2.5 s of the processor.
+    np.testing.assert_array_equal(run.env_steps, np.arange(50, 2001, 50))
+    np.testing.assert_allclose(run.seconds, 2.5 * np.arange(1, 41))
+    # 150 episodes: 50 of the last hundred had +1, the others -1.
+    assert run.at_env_steps(1500) == pytest.approx(0.0)
+    assert run.at_env_steps(1549) == pytest.approx(0.0)
+    assert run.at_seconds(75.0) == pytest.approx(0.0)
+    assert run.at_seconds(1e9) == pytest.approx(1.0)
+    assert run.env_steps[run.reaches(0.0)] == 1500
+    assert found[0].reaches(0.0) is None
+
+
+def test_files_hold_what_was_collected(runs, tmp_path):
+    found = results.collect(runs)
+    files = tmp_path / "data" / "runs.csv", tmp_path / "data" / "curves.csv"
+    results.write(found, *files)
+    read = results.read(*files)
+    assert len(read) == len(found)
+    for before, after in zip(found, read, strict=True):
+        for field in ("task", "variant", "seed", "updates", "date", "commit"):
+            assert getattr(before, field) == getattr(after, field)
+        for field in ("env_steps", "seconds", "scores"):
+            np.testing.assert_allclose(getattr(after, field), getattr(before, field), atol=0.06)
+
+
+def test_the_table_compares_at_equal_steps_and_equal_time(runs):
+    study = STUDIES["memory_length"]
+    table = tables.make_table(study, results.collect(runs))
+    r2i, twin = (dict(zip(table.header, row, strict=True)) for row in table.rows)
+    assert (r2i["agent"], twin["agent"]) == ("R2I, S5", "DreamerV3 twin")
+    assert (r2i["memory length"], r2i["seeds"]) == ("10", 2)
+    assert r2i["success rate by env steps"] == "1.00 by 2,000"
+    assert r2i["95% interval"] == "1.00 to 1.00"
+    assert twin["success rate by env steps"] == "0.00 by 2,000"
+    # The twin is done in 50 s, when R2I has had 100 episodes.
+    assert r2i["success rate in minutes"] == "0.00 in 0.8"
+    # 0.9 of 100 episodes: 190 of them, 95 s.
+    assert (r2i["env steps to 0.9"], r2i["minutes to 0.9"]) == ("1,900", "1.6")
+    assert (twin["env steps to 0.9"], twin["minutes in all"]) == ("none", "0.8")
+    assert len(tables.markdown(table).splitlines()) == 4
+
+
+def test_the_commands_go_from_runs_to_figures(runs, tmp_path, capsys):
+    folder = tmp_path / "page"
+    command.main(["collect", "memory_length", str(runs), "--folder", str(folder)])
+    command.main(["draw", "memory_length", "--folder", str(folder)])
+    assert "| 10 | R2I, S5 | 2 | 1.00 by 2,000 |" in capsys.readouterr().out
+    for name in ("curves", "scores"):
+        picture = (folder / "figures" / f"memory_length-{name}.png").read_bytes()
+        assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["draw", "memory_length", "--folder", "{}"], "collect memory_length first"),
+        (["collect", "memory_length", "{}"], "holds no run that has come to its end"),
+        (["draw", "nothing"], "invalid choice: 'nothing'"),
+    ],
+)
+def test_wrong_inputs_are_told(arguments, words, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command.main([text.format(tmp_path) for text in arguments])
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
+def test_a_study_shows_all_that_its_sweep_runs(study: Study):
+    [sweep] = SWEEPS.glob(f"{study.name}.*")
+    planned = read_sweep(sweep)
+    assert {run.env for run in planned} == set(study.tasks)
+    assert {run.variant for run in planned} == set(study.variants)
+    assert study.parameter is None or [float(name) for name in study.tasks.values()]
