@@ -119,15 +119,19 @@ class Trial:
         )
         return jax.lax.scan(self._env_step, loop, jnp.arange(self._warm_up_steps))[0]
 
+    def rows_written(self, updates: int) -> int:
+        """Rows in each environment after so many updates."""
+        return self._warm_up_steps + updates * self._steps_per_update
+
     def advance(self, loop: Loop, first_update: Array, updates: int) -> tuple[Loop, Progress]:
         """So many updates, each after the environment steps that the train ratio gives it."""
 
         def iteration(loop: Loop, update: Array) -> tuple[Loop, tuple]:
-            written = self._warm_up_steps + update * self._steps_per_update
+            written = self.rows_written(update)
             steps = written + jnp.arange(self._steps_per_update)
             loop, finished = jax.lax.scan(self._env_step, loop, steps)
             key, sample_key = jax.random.split(loop.key)
-            rows = self._sample(loop.replay, sample_key, written + self._steps_per_update)
+            rows = self.sample(loop.replay, sample_key, written + self._steps_per_update)
             training, metrics = self._update(loop.training, rows)
             return loop._replace(training=training, key=key), (finished, metrics)
 
@@ -167,8 +171,14 @@ class Trial:
             return jax.random.randint(key, first.shape, 0, self._task.num_actions), loop.actor
         return self._networks.policy(loop.training.params, key, observation, first, loop.actor)
 
-    def _sample(self, replay: Row, key: Array, rows_written: Array) -> Row:
-        """Sequences [batch_size, sequence_length] that start anywhere in replay."""
+    def sample(self, replay: Row, key: Array, rows_written: Array) -> Row:
+        """Sequences [batch_size, sequence_length] that start anywhere in replay.
+
+        Args:
+          replay: rows [environments, capacity].
+          key: what draws them.
+          rows_written: in each environment.
+        """
         size, length = self._config.batch_size, self._config.sequence_length
         env_key, start_key = jax.random.split(key)
         env = jax.random.randint(env_key, (size,), 0, self._config.num_environments)

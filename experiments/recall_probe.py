@@ -1,0 +1,295 @@
+"""What a world model can still tell of the past, if its data came bit by bit or all at once.
+
+An R2I agent learns a task online: replay begins empty, and its policy and its z change what comes
+next. Then a second world model learns from nothing, for as many updates, on the very rows that the
+first one ended with. Both see the same fresh episodes, and a linear probe (ridge regression) reads
+from x_t and from h_t what was observed some rows before. What differs between the two is only when
+the data came: the non-stationarity that the paper names as a limitation.
+
+    python -m experiments.recall_probe --task repeat_previous:4:1 --updates 2000 --seeds 3 \\
+        --out docs/studies/data/recall.csv --figure docs/studies/figures/recall.png
+    python -m experiments.recall_probe --read docs/studies/data/recall.csv --figure recall.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import pathlib
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from acme_r2i.agents.r2i import presets
+from acme_r2i.agents.r2i.config import R2IConfig
+from acme_r2i.agents.r2i.networks import make_networks
+from acme_r2i.agents.r2i.types import Row
+from acme_r2i.agents.r2i.update import init_training_state, make_model_update
+from experiments.jax_tasks import RepeatPrevious, Task, make_task
+from experiments.settings_search import Trial
+
+_RIDGE = 1e-2
+_COLUMNS = ("data", "seed", "read_from", "delay", "accuracy")
+
+
+class Recall(NamedTuple):
+    """How often the suit of some rows before is read rightly.
+
+    Attributes:
+      data: "online", "fixed", or "none" for a model as it is initialised.
+      seed: of the agent and its data.
+      read_from: "x" or "h".
+      delay: rows; 0 is the observation of the state's own row.
+      accuracy: over fresh episodes, in [0, 1].
+    """
+
+    data: str
+    seed: int
+    read_from: str
+    delay: int
+    accuracy: float
+
+
+def train_online(trial: Trial, key: Array, updates: int) -> tuple[Any, Row, Any]:
+    """Returns what the agent learned, its replay, and metrics of its last tenth of updates."""
+    start = jax.jit(trial.start)(key)
+    last = max(1, updates // 10)
+    advance = jax.jit(trial.advance, static_argnums=2, donate_argnums=0)
+    loop, _ = advance(start, 0, updates - last)
+    loop, progress = advance(loop, updates - last, last)
+    return loop.training.params, loop.replay, progress
+
+
+def train_on(
+    trial: Trial, config: R2IConfig, networks: Any, replay: Row, key: Array, updates: int
+) -> Any:
+    """A world model from nothing, trained on rows that are all there from the beginning."""
+    update = make_model_update(networks, config)
+    written = trial.rows_written(updates)
+
+    def step(training: Any, key: Array) -> tuple[Any, None]:
+        training, _ = update(training, trial.sample(replay, key, written))
+        return training, None
+
+    init_key, key = jax.random.split(key)
+    training = init_training_state(init_key, networks, config)
+    keys = jax.random.split(key, updates)
+    return jax.jit(lambda training: jax.lax.scan(step, training, keys)[0])(training).params
+
+
+def play(task: Task, networks: Any, params: Any, key: Array, episodes: int) -> tuple[Array, Array]:
+    """Fresh episodes under a policy: observations [E, T, F] and actions [E, T]."""
+    draw_key, key = jax.random.split(key)
+    hidden = jax.vmap(task.draw)(jax.random.split(draw_key, episodes))
+
+    def step(actor: Any, element: tuple[Array, Array]) -> tuple[Any, tuple[Array, Array]]:
+        time, key = element
+        observation = jax.vmap(task.observe, in_axes=(0, None))(hidden, time)
+        first = jnp.full(episodes, time == 0)
+        action, actor = networks.policy(params, key, observation, first, actor)
+        return actor, (observation, action)
+
+    times = jnp.arange(task.length + 1)
+    start = networks.initial_actor_state(episodes)
+    _, rows = jax.lax.scan(step, start, (times, jax.random.split(key, len(times))))
+    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows)
+
+
+def features(networks: Any, params: Any, key: Array, rows: tuple[Array, Array]) -> dict[str, Array]:
+    """x_t and h_t of a world model that sees the episodes, [E, T, ...]."""
+    observation, action = rows
+    first = jnp.zeros(action.shape, bool).at[:, 0].set(True)
+    model = networks.model
+    state = model.initial_state(params, len(action))
+    latent = model.observe(params, key, observation, action, first, state).latent
+    return {"x": latent.flat_hidden, "h": latent.deter}
+
+
+def probe(inputs: np.ndarray, targets: np.ndarray, delay: int) -> float:
+    """How often a linear probe names what was observed ``delay`` rows before.
+
+    It is fitted to the first half of the episodes and asked about the others.
+
+    Args:
+      inputs: [E, T, F].
+      targets: one-hot, [E, T, C].
+      delay: rows.
+    """
+    rows = inputs.shape[1] - delay
+    inputs, targets = inputs[:, delay:], targets[:, :rows]
+    inputs = np.concatenate([inputs, np.ones_like(inputs[..., :1])], axis=-1).astype(np.float64)
+    half = len(inputs) // 2
+    x, y = (each[:half].reshape(-1, each.shape[-1]) for each in (inputs, targets))
+    scale = np.sqrt(np.mean(x**2, axis=0)) + 1e-8
+    x = x / scale
+    weights = np.linalg.solve(x.T @ x + _RIDGE * len(x) * np.eye(x.shape[1]), x.T @ y)
+    said = np.argmax(inputs[half:] / scale @ weights, axis=-1)
+    return float(np.mean(said == np.argmax(targets[half:], axis=-1)))
+
+
+def measure(
+    task: RepeatPrevious,
+    config: R2IConfig,
+    *,
+    updates: int,
+    seed: int,
+    episodes: int,
+    delays: Sequence[int],
+) -> Iterable[Recall]:
+    """Trains both models of a seed, and yields what can be read from each, and from none."""
+    import dm_env.specs
+
+    online_key, fixed_key, play_key, see_key = jax.random.split(jax.random.key(seed), 4)
+    trial = Trial(task, config, _capacity(task, config, updates))
+    networks = make_networks(
+        config,
+        dm_env.specs.Array((task.observation_size,), np.float32),
+        dm_env.specs.DiscreteArray(task.num_actions),
+    )
+    params, replay, progress = train_online(trial, online_key, updates)
+    score = float(progress.score / jnp.maximum(progress.episodes, 1))
+    print(f"seed {seed}: online, mean return of its last tenth {score:.2f}", flush=True)
+    models = {
+        "online": params.world_model,
+        "fixed": train_on(trial, config, networks, replay, fixed_key, updates).world_model,
+        "none": networks.init(fixed_key).world_model,
+    }
+    rows = jax.jit(lambda key: play(task, networks, params, key, episodes))(play_key)
+    targets = np.asarray(rows[0])
+    for data, model in models.items():
+        seen = jax.jit(lambda model: features(networks, model, see_key, rows))(model)
+        for read_from, inputs in seen.items():
+            inputs = np.asarray(inputs)
+            for delay in delays:
+                yield Recall(data, seed, read_from, delay, probe(inputs, targets, delay))
+
+
+def write(found: Iterable[Recall], path: pathlib.Path) -> None:
+    """Writes a CSV file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows((*each[:-1], f"{each.accuracy:.4f}") for each in found)
+
+
+def read(path: pathlib.Path) -> list[Recall]:
+    """Reads a CSV file."""
+    with path.open(newline="") as file:
+        return [
+            Recall(
+                row["data"],
+                int(row["seed"]),
+                row["read_from"],
+                int(row["delay"]),
+                float(row["accuracy"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def table(found: Sequence[Recall], delays: Sequence[int]) -> str:
+    """Means over seeds, lowest to highest in brackets, as a Markdown table."""
+    lines = [
+        f"| data | read from | {' | '.join(f'{delay} rows' for delay in delays)} |",
+        "|---" * (2 + len(delays)) + "|",
+    ]
+    for data, read_from in dict.fromkeys((each.data, each.read_from) for each in found):
+        cells = []
+        for delay in delays:
+            values = _values(found, data, read_from, delay)
+            cells.append(f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})")
+        lines.append(f"| {data} | {read_from} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(found: Sequence[Recall], path: pathlib.Path) -> None:
+    """Accuracy over delay, a panel for x and one for h: means over seeds, lowest to highest."""
+    from matplotlib.figure import Figure
+
+    from acme_r2i.reports.figures import COLOURS, style
+
+    delays = sorted({each.delay for each in found})
+    with style():
+        figure = Figure(figsize=(7.2, 2.8), layout="constrained")
+        for axes, read_from in zip(figure.subplots(1, 2, sharey=True), ("x", "h"), strict=True):
+            for colour, data in zip(COLOURS, ("online", "fixed", "none"), strict=False):
+                values = [_values(found, data, read_from, delay) for delay in delays]
+                axes.plot(delays, [np.mean(v) for v in values], color=colour, label=data)
+                low, high = [min(v) for v in values], [max(v) for v in values]
+                axes.fill_between(delays, low, high, color=colour, alpha=0.18, linewidth=0)
+            axes.axhline(0.25, color="#777777", linestyle=":", linewidth=1)
+            axes.set_title(f"read from {read_from}_t")
+            axes.set_xlabel("delay in rows")
+        figure.axes[0].set_ylabel("accuracy")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        names = {
+            "online": "learned online",
+            "fixed": "learned on the same rows, all at once",
+            "none": "not trained",
+        }
+        figure.legend(handles, [names[x] for x in labels], loc="outside lower center", ncols=3)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=130)
+
+
+def _capacity(task: Task, config: R2IConfig, updates: int) -> int:
+    """Rows of an environment in all, so that none is lost."""
+    return Trial(task, config, 1).rows_written(updates)
+
+
+def _values(found: Sequence[Recall], data: str, read_from: str, delay: int) -> list[float]:
+    wanted = (data, read_from, delay)
+    return [x.accuracy for x in found if (x.data, x.read_from, x.delay) == wanted]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measures, or reads what was measured; prints the table, and draws the figure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--task", default="repeat_previous:4:1", help="repeat_previous:ROWS:DECKS")
+    add("--preset", default="cpu,mini", help="names, with commas")
+    add("--updates", type=int, default=2000, help="of each world model")
+    add("--seeds", type=int, default=3)
+    add("--episodes", type=int, default=200, help="that the probe is fitted to and asked about")
+    add("--delays", type=int, nargs="+", default=[0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24])
+    add("--out", type=pathlib.Path, help="CSV to write")
+    add("--read", type=pathlib.Path, help="CSV to read, in place of measuring")
+    add("--figure", type=pathlib.Path, help="picture to write")
+    args = parser.parse_args(argv)
+    if args.read:
+        found = read(args.read)
+    else:
+        task = make_task(args.task)
+        if not isinstance(task, RepeatPrevious):
+            parser.error(f"--task {args.task} is not allowed: repeat_previous:ROWS:DECKS is")
+        if max(args.delays) >= task.length:
+            parser.error(f"--delays must be below {task.length}, the length of an episode")
+        config = presets.compose(args.preset.split(","))
+        found, began = [], time.monotonic()
+        for seed in range(args.seeds):
+            found += measure(
+                task,
+                config,
+                updates=args.updates,
+                seed=seed,
+                episodes=args.episodes,
+                delays=args.delays,
+            )
+            print(f"seed {seed}: {time.monotonic() - began:.0f} s", flush=True)
+            if args.out:
+                write(found, args.out)
+    print(table(found, sorted({each.delay for each in found})))
+    if args.figure:
+        draw(found, args.figure)
+
+
+if __name__ == "__main__":
+    main()
