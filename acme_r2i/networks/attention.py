@@ -12,6 +12,7 @@ from __future__ import annotations
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from acme_r2i.networks.precision import Linear, batch_product
@@ -128,11 +129,12 @@ class WindowedAttention(hk.Module):
         scores = batch_product(rows, seen_keys.mT) * self._head_size**-0.5
         scores = scores.reshape(batch, number, chunk, self._heads, -1)
 
-        ages = self._memory + jnp.arange(chunk)[:, None] - jnp.arange(scores.shape[-1])
-        seen = (ages >= 0) & (ages <= self._memory)
-        seen &= own_episodes[..., :, None] == seen_episodes[..., None, :]
+        ages = self._memory + np.arange(chunk)[:, None] - np.arange(scores.shape[-1])
+        seen = (own_episodes[..., :, None] == seen_episodes[..., None, :]) & (
+            (ages >= 0) & (ages <= self._memory)
+        )
         bias = hk.get_parameter("age_bias", [self._heads, self._memory + 1], init=jnp.zeros)
-        scores += jnp.swapaxes(bias[:, jnp.clip(ages, 0, self._memory)], 0, 1)
+        scores += jnp.swapaxes(bias[:, np.clip(ages, 0, self._memory)], 0, 1)
         weights = jax.nn.softmax(jnp.where(seen[..., None, :], scores, -jnp.inf))
 
         weights = weights.reshape(batch, number, chunk * self._heads, -1)
@@ -154,7 +156,7 @@ class WindowedAttention(hk.Module):
         """The state after each step, leading axes [B, T]."""
         steps = keys.shape[1] - self._memory
         # After the step t: the entries t + 1 to t + W - 1.
-        index = 1 + jnp.arange(steps)[:, None] + jnp.arange(self._memory)
+        index = 1 + np.arange(steps)[:, None] + np.arange(self._memory)
         there = episodes[:, index] == episodes[:, self._memory :, None]
         keys, values = (jnp.where(there[..., None], x[:, index], 0.0) for x in (keys, values))
         return keys, values, there.astype(jnp.float32)
