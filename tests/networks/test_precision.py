@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from acme_r2i.networks import precision
+from acme_r2i.networks.hybrid import HybridStack
 from acme_r2i.networks.mlp import MLP
 from acme_r2i.networks.precision import Linear, product, products_in, with_products_in
 from acme_r2i.networks.recurrent import GRU
@@ -162,6 +163,11 @@ def gru(inputs, is_first):
     return core.unroll(inputs, core.initial_state(2), is_first)
 
 
+def hybrid(inputs, is_first):
+    core = HybridStack(6, width=8, num_layers=1, state_size=4, n_blocks=1, window=2)
+    return core.unroll(inputs, core.initial_state(2), is_first)
+
+
 class Traced:
     """A module's equations, values and gradients by parameters and inputs together."""
 
@@ -196,9 +202,10 @@ class Traced:
 IN_FLOAT32 = ("float32", "float32", "float32")
 IN_BFLOAT16 = ("bfloat16", "bfloat16", "float32")
 # Linear layers of each. S5 has input, output, and B, C and a gate in each of its two blocks; a GRU
-# the input layer and the gates; S4D's B and C act on each feature alone, and are no products.
-LAYERS = {"mlp": 3, "s5": 8, "s4d": 4, "gru": 2}
-MODULES = pytest.mark.parametrize("build", [mlp, s5, s4d, gru], ids=lambda f: f.__name__)
+# the input layer and the gates; S4D's B and C act on each feature alone, and are no products. A
+# hybrid's attention has a gate too, projection and output, queries by keys and weights by values.
+LAYERS = {"mlp": 3, "s5": 8, "s4d": 4, "gru": 2, "hybrid": 10}
+MODULES = pytest.mark.parametrize("build", [mlp, s5, s4d, gru, hybrid], ids=lambda f: f.__name__)
 
 
 @MODULES
@@ -234,7 +241,7 @@ def test_nothing_but_products_is_done_in_bfloat16(build, all_equations):
     calls = {"pjit", "scan", "custom_vjp_call", "custom_vjp_call_jaxpr", "closed_call"}
     assert {"convert_element_type", "dot_general"} <= touching <= moving | calls
     dtypes = {leaf.dtype for leaf in jax.tree.leaves(traced.shapes)}
-    states = {np.dtype(np.complex64)} if build in (s5, s4d) else set()
+    states = {np.dtype(np.complex64)} if build in (s5, s4d, hybrid) else set()
     assert dtypes == {np.dtype(np.float32)} | states
 
 
