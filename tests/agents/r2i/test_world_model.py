@@ -47,7 +47,7 @@ def make_core(**options) -> CoreConfig:
 def make_hybrid() -> CoreConfig:
     """Its window is shorter than a sequence."""
     sizes = dict(layers=1, width=6, state_size=STATE_SIZE, n_blocks=1)
-    return HybridConfig(**sizes, window=3, heads=2, head_size=2)
+    return HybridConfig(**sizes, window=4, heads=2, head_size=2)
 
 
 S5_CORES = {
