@@ -105,9 +105,13 @@ def _backward(dtype: Any, residuals: tuple[Array, Array], gradient: Array) -> tu
     # thirds of the work of training.
     inputs, weights = residuals
     gradient = gradient.astype(dtype)
-    to_inputs = jnp.matmul(gradient, weights.mT, preferred_element_type=jnp.float32)
-    to_weights = jnp.matmul(inputs.mT, gradient, preferred_element_type=jnp.float32)
+    to_inputs = jnp.matmul(gradient, _transposed(weights), preferred_element_type=jnp.float32)
+    to_weights = jnp.matmul(_transposed(inputs), gradient, preferred_element_type=jnp.float32)
     return to_inputs, to_weights
+
+
+def _transposed(x: Array) -> Array:
+    return jnp.swapaxes(x, -1, -2)
 
 
 _rounded_product.defvjp(_forward, _backward)

@@ -13,7 +13,13 @@ import pytest
 from acme_r2i.networks import precision
 from acme_r2i.networks.hybrid import HybridStack
 from acme_r2i.networks.mlp import MLP
-from acme_r2i.networks.precision import Linear, product, products_in, with_products_in
+from acme_r2i.networks.precision import (
+    Linear,
+    batch_product,
+    product,
+    products_in,
+    with_products_in,
+)
 from acme_r2i.networks.recurrent import GRU
 from acme_r2i.networks.ssm import SSMStack
 from tests.helpers import random_like
@@ -67,6 +73,27 @@ def test_leading_axes_and_vmap_are_the_same(leading):
         gradient = jax.grad(lambda w: jnp.sum(product(inputs, w) ** 2))(WEIGHTS)
     assert outputs.shape == (*leading, 4) and gradient.shape == (5, 4)
     np.testing.assert_array_equal(stacked, np.stack([outputs, -outputs]))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_product_of_batches_is_the_products_of_their_parts(precision):
+    """Forward, and both gradients."""
+    left, right = (RANDOM.normal(size=(2, 3, *x)).astype(np.float32) for x in ((4, 5), (5, 6)))
+
+    def objective(function):
+        def squared(left, right):
+            outputs = function(left, right)
+            return jnp.sum(outputs**2), outputs
+
+        return jax.value_and_grad(squared, argnums=(0, 1), has_aux=True)
+
+    with products_in(precision):
+        (_, outputs), gradients = objective(batch_product)(left, right)
+        for index in np.ndindex(2, 3):
+            (_, part), by_part = objective(product)(left[index], right[index])
+            np.testing.assert_allclose(outputs[index], part, rtol=1e-6, atol=1e-6)
+            for whole, own in zip(gradients, by_part, strict=True):
+                np.testing.assert_allclose(whole[index], own, rtol=1e-5, atol=1e-5)
 
 
 # The context.

@@ -53,11 +53,17 @@ REFUSED = [
             ("dropout", -0.1, "[0, 1)"),
         )
     ],
-    (S5Config, "state_size", 100, "multiple of n_blocks=8"),
-    (S5Config, "n_blocks", 0, "above 0"),
-    (S5Config, "discretisation", "euler", "bilinear, zoh"),
-    (S5Config, "C_init", "zeros", "lecun_normal, truncated_normal, complex_normal"),
-    (S5Config, "input_scaling", "half", "none, unit_variance"),
+    *[
+        (kind, field, value, allowed)
+        for kind in (S5Config, HybridConfig)
+        for field, value, allowed in (
+            ("state_size", 100, "multiple of n_blocks=8"),
+            ("n_blocks", 0, "above 0"),
+            ("discretisation", "euler", "bilinear, zoh"),
+            ("C_init", "zeros", "lecun_normal, truncated_normal, complex_normal"),
+            ("input_scaling", "half", "none, unit_variance"),
+        )
+    ],
     (S4DConfig, "state_size", 7, "even, with conj_sym"),
     (S4DConfig, "spectrum", "random", "legs, lin, inv"),
     (S4DConfig, "discretisation", "euler", "bilinear, zoh"),
