@@ -113,7 +113,9 @@ WRONG = {
         "--world_model.core.kind"
     ),
     ("train", *TASK, *R2D2, "--core", "lstn"): "unknown core 'lstn'; did you mean lstm?",
-    ("train", *TASK, *R2D2, "--core", "x"): "unknown core 'x'; cores: s5, s4d, s4, gru, lstm",
+    ("train", *TASK, *R2D2, "--core", "x"): (
+        f"unknown core 'x'; cores: {', '.join(CoreConfig.family)}"
+    ),
     ("train", *TASK, *R2D2, "--preset", "popgym"): "unknown preset 'popgym'; presets: cpu, debug",
     ("train", *TASK, *R2D2, "--preset", "cpu,debug"): "one preset is needed; presets: cpu, debug",
     ("train", *TASK, *R2D2, "--trace_lenght", "3"): (

@@ -63,6 +63,14 @@ def product(inputs: Inputs, weights: Array) -> Array:
     return sum(outputs[1:], outputs[0])
 
 
+def batch_product(left: Array, right: Array) -> Array:
+    """left [..., M, K] times right [..., K, N] with the same axes in front, float32 [..., M, N]."""
+    dtype = _dtype.get()
+    if dtype == jnp.float32:
+        return jnp.matmul(left, right)
+    return _rounded_product(left, right, dtype)
+
+
 def _product_of_part(part: Array | OneHots, weights: Array) -> Array:
     dtype = _dtype.get()
     if isinstance(part, OneHots):
@@ -97,13 +105,13 @@ def _backward(dtype: Any, residuals: tuple[Array, Array], gradient: Array) -> tu
     # thirds of the work of training.
     inputs, weights = residuals
     gradient = gradient.astype(dtype)
-    to_inputs = jnp.matmul(gradient, weights.T, preferred_element_type=jnp.float32)
-    to_weights = jnp.matmul(
-        inputs.reshape(-1, inputs.shape[-1]).T,
-        gradient.reshape(-1, gradient.shape[-1]),
-        preferred_element_type=jnp.float32,
-    )
+    to_inputs = jnp.matmul(gradient, _transposed(weights), preferred_element_type=jnp.float32)
+    to_weights = jnp.matmul(_transposed(inputs), gradient, preferred_element_type=jnp.float32)
     return to_inputs, to_weights
+
+
+def _transposed(x: Array) -> Array:
+    return jnp.swapaxes(x, -1, -2)
 
 
 _rounded_product.defvjp(_forward, _backward)

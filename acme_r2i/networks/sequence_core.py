@@ -1,4 +1,4 @@
-"""The interface that every sequence core offers: SSM stacks, GRU, LSTM and those to come."""
+"""The interface that every sequence core offers: SSM stacks, GRU, LSTM and what comes of them."""
 
 from __future__ import annotations
 

@@ -127,6 +127,15 @@ def test_the_command_plans_what_would_be_trained(capsys):
     assert "3 updates/s take 24 env steps/s" in run(typed, capsys)
 
 
+def test_a_window_of_attention_counts_in_every_row_of_r2d2(capsys):
+    """Keys, values and which there are of the 4 inputs before the current one."""
+    typed = (*TASK, "--agent", "r2d2", "--json")
+    sizes = ("--core.kind", "hybrid", "--core.window", "5", "--core.head_size", "3")
+    s5, hybrid = (json.loads(run((*typed, *core), capsys))["load"] for core in ((), sizes))
+    assert hybrid["row_bytes"] - s5["row_bytes"] == 4 * 4 * (3 + 3 + 1)
+    assert hybrid["policy_bytes"] > s5["policy_bytes"]
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A run with three lines of metrics, the first before there was any speed."""

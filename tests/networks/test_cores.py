@@ -30,6 +30,8 @@ CORES = {
     "s4, sequential": dict(core="s4", **STACK, scan_form="sequential"),
     "gru": dict(core="gru", width=5),
     "lstm": dict(core="lstm"),
+    "hybrid": dict(core="hybrid", **STACK, n_blocks=1, window=3, heads=2, head_size=2),
+    "hybrid, wide": dict(core="hybrid", **STACK, n_blocks=1, window=9, norm="pre", dropout=0.5),
 }
 # Times of the first steps, in each of the two sequences.
 RESETS = {
@@ -45,6 +47,7 @@ class Core:
     """A core with random parameters, so that its learned initial state is not zero.
 
     Attributes:
+      options: of ``make_core``.
       params: parameters.
       shapes: of the parameters, as initialised.
       state: a random state [B, ...].
@@ -55,6 +58,8 @@ class Core:
     """
 
     def __init__(self, options):
+        self.options = options
+
         def build():
             core = make_core(output_size=OUTPUT, name="core", **options)
             assert isinstance(core, SequenceCore) and isinstance(core, hk.RNNCore)
@@ -122,6 +127,11 @@ def at(tree, time):
     return jax.tree.map(lambda x: x[:, time], tree)
 
 
+def learned_leaves(options, state):
+    """The leaves of a state that the initial one is learned for: a window begins empty."""
+    return jax.tree.leaves(state[:-1] if options["core"] == "hybrid" else state)
+
+
 def with_batch_axis(tree):
     return jax.tree.map(lambda x: np.broadcast_to(x, (BATCH, *x.shape)), tree)
 
@@ -160,7 +170,7 @@ def test_initial_state_has_a_batch_axis_only_when_asked(core):
     one = core.initial_state(core.params, None)
     many = core.initial_state(core.params, BATCH)
     jax.tree.map(np.testing.assert_array_equal, many, with_batch_axis(one))
-    assert all(np.all(leaf != 0) for leaf in jax.tree.leaves(one))
+    assert all(np.all(leaf != 0) for leaf in learned_leaves(core.options, one))
 
 
 def test_vmap_over_parameters_states_and_inputs(core):
@@ -251,6 +261,7 @@ def test_fault_2_a_reset_starts_from_the_learned_initial_state_once(core, time):
     by_state = core.unroll(core.params, inputs, core.state, flags([0], []))[0][1]
     for gradient in jax.tree.leaves(by_state):
         np.testing.assert_array_equal(gradient[0], 0)
+    for gradient in learned_leaves(core.options, by_state):
         assert np.all(gradient[1] != 0)
 
 
@@ -299,7 +310,7 @@ def test_fault_5_inputs_and_outputs_meet_the_state_in_real_products(name, all_eq
 @pytest.mark.parametrize(
     ("core", "options", "message"),
     [
-        ("rnn", {}, "core='rnn' is not one of 's5', 's4d', 's4', 'gru', 'lstm'"),
+        ("rnn", {}, "core='rnn' is not one of 's5', 's4d', 's4', 'gru', 'lstm', 'hybrid'"),
         ("gru", dict(num_layers=2), "core='gru' has no option 'num_layers'; it has width"),
         ("lstm", dict(width=4), "core='lstm' has no option 'width'; it has initial_state"),
         (
@@ -315,6 +326,11 @@ def test_fault_5_inputs_and_outputs_meet_the_state_in_real_products(name, all_eq
             dict(**STACK, spectrum="fourier"),
             "spectrum='fourier' is not one of 'legs', 'lin'",
         ),
+        ("hybrid", dict(state_size=4), "core='hybrid' needs width, num_layers"),
+        ("hybrid", dict(width=4, num_layers=1), "core='hybrid' needs state_size"),
+        ("hybrid", dict(**STACK, ssm="s4"), "core='hybrid' has no option 'ssm'; it has state_size"),
+        ("hybrid", dict(**STACK, n_blocks=1, window=1), "window=1 is not allowed: it must be at"),
+        ("hybrid", dict(**STACK, n_blocks=1, heads=0), "heads=0 is not allowed: it must be at"),
     ],
 )
 def test_what_a_core_does_not_have_is_refused(core, options, message):

@@ -11,8 +11,15 @@ import numpy as np
 import pytest
 
 from acme_r2i.networks import precision
+from acme_r2i.networks.hybrid import HybridStack
 from acme_r2i.networks.mlp import MLP
-from acme_r2i.networks.precision import Linear, product, products_in, with_products_in
+from acme_r2i.networks.precision import (
+    Linear,
+    batch_product,
+    product,
+    products_in,
+    with_products_in,
+)
 from acme_r2i.networks.recurrent import GRU
 from acme_r2i.networks.ssm import SSMStack
 from tests.helpers import random_like
@@ -66,6 +73,27 @@ def test_leading_axes_and_vmap_are_the_same(leading):
         gradient = jax.grad(lambda w: jnp.sum(product(inputs, w) ** 2))(WEIGHTS)
     assert outputs.shape == (*leading, 4) and gradient.shape == (5, 4)
     np.testing.assert_array_equal(stacked, np.stack([outputs, -outputs]))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_product_of_batches_is_the_products_of_their_parts(precision):
+    """Forward, and both gradients."""
+    left, right = (RANDOM.normal(size=(2, 3, *x)).astype(np.float32) for x in ((4, 5), (5, 6)))
+
+    def objective(function):
+        def squared(left, right):
+            outputs = function(left, right)
+            return jnp.sum(outputs**2), outputs
+
+        return jax.value_and_grad(squared, argnums=(0, 1), has_aux=True)
+
+    with products_in(precision):
+        (_, outputs), gradients = objective(batch_product)(left, right)
+        for index in np.ndindex(2, 3):
+            (_, part), by_part = objective(product)(left[index], right[index])
+            np.testing.assert_allclose(outputs[index], part, rtol=1e-6, atol=1e-6)
+            for whole, own in zip(gradients, by_part, strict=True):
+                np.testing.assert_allclose(whole[index], own, rtol=1e-5, atol=1e-5)
 
 
 # The context.
@@ -162,6 +190,11 @@ def gru(inputs, is_first):
     return core.unroll(inputs, core.initial_state(2), is_first)
 
 
+def hybrid(inputs, is_first):
+    core = HybridStack(6, width=8, num_layers=1, state_size=4, n_blocks=1, window=2)
+    return core.unroll(inputs, core.initial_state(2), is_first)
+
+
 class Traced:
     """A module's equations, values and gradients by parameters and inputs together."""
 
@@ -196,9 +229,10 @@ class Traced:
 IN_FLOAT32 = ("float32", "float32", "float32")
 IN_BFLOAT16 = ("bfloat16", "bfloat16", "float32")
 # Linear layers of each. S5 has input, output, and B, C and a gate in each of its two blocks; a GRU
-# the input layer and the gates; S4D's B and C act on each feature alone, and are no products.
-LAYERS = {"mlp": 3, "s5": 8, "s4d": 4, "gru": 2}
-MODULES = pytest.mark.parametrize("build", [mlp, s5, s4d, gru], ids=lambda f: f.__name__)
+# the input layer and the gates; S4D's B and C act on each feature alone, and are no products. A
+# hybrid's attention has a gate too, projection and output, queries by keys and weights by values.
+LAYERS = {"mlp": 3, "s5": 8, "s4d": 4, "gru": 2, "hybrid": 10}
+MODULES = pytest.mark.parametrize("build", [mlp, s5, s4d, gru, hybrid], ids=lambda f: f.__name__)
 
 
 @MODULES
@@ -234,7 +268,7 @@ def test_nothing_but_products_is_done_in_bfloat16(build, all_equations):
     calls = {"pjit", "scan", "custom_vjp_call", "custom_vjp_call_jaxpr", "closed_call"}
     assert {"convert_element_type", "dot_general"} <= touching <= moving | calls
     dtypes = {leaf.dtype for leaf in jax.tree.leaves(traced.shapes)}
-    states = {np.dtype(np.complex64)} if build in (s5, s4d) else set()
+    states = {np.dtype(np.complex64)} if build in (s5, s4d, hybrid) else set()
     assert dtypes == {np.dtype(np.float32)} | states
 
 

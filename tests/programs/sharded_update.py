@@ -41,19 +41,21 @@ ACTIONS = {
     "continuous": specs.BoundedArray((2,), np.float32, -1, 1),
 }
 CASES = {
-    "vector": ("vector", "discrete", "debug"),
-    "image": ("image", "discrete", "debug"),
-    "continuous": ("vector", "continuous", "debug"),
-    "gru": ("vector", "discrete", "debug,dreamerv3"),
+    "vector": ("vector", "discrete", "debug", "s5"),
+    "image": ("image", "discrete", "debug", "s5"),
+    "continuous": ("vector", "continuous", "debug", "s5"),
+    "gru": ("vector", "discrete", "debug,dreamerv3", "gru"),
+    "hybrid": ("vector", "discrete", "debug", "hybrid"),
 }
 
 
-def make_config(preset):
+def make_config(preset, core):
     """All axes of different sizes, so that none can be taken for another."""
     config = presets.compose(preset.split(","))
-    core = config.world_model.core
-    if hasattr(core, "layers"):  # one is quicker to compile
-        core = dataclasses.replace(core, layers=1)
+    core = config.world_model.core.as_kind(core)
+    sizes = {"layers": 1, "window": 4}  # of what has any; one layer is quicker to compile
+    sizes = {name: size for name, size in sizes.items() if hasattr(core, name)}
+    core = dataclasses.replace(core, **sizes)
     return dataclasses.replace(
         config,
         batch_size=6,
@@ -107,9 +109,9 @@ def assert_agree(what, tree, other, tolerance=TOLERANCE):
 
 
 def check(case):
-    observation, action, preset = CASES[case]
+    observation, action, *settings = CASES[case]
     observation, action = OBSERVATIONS[observation], ACTIONS[action]
-    config = make_config(preset)
+    config = make_config(*settings)
     networks = make_networks(config, observation, action)
     batches = list(itertools.islice(make_batches(config, observation, action), UPDATES + 2))
     one, two = (

@@ -46,7 +46,7 @@ class CNNConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CoreConfig(Kind):
-    """The sequence core, of one of these kinds: s5, s4d, s4, gru, lstm."""
+    """The sequence core, of one of these kinds: s5, s4d, s4, gru, lstm, hybrid."""
 
     dropout = 0.0  # of cores without any; those with it have a field
 
@@ -209,6 +209,31 @@ class LSTMConfig(CoreConfig):
 
     def __post_init__(self):
         require_choice(self, "initial_state", "learned", "zeros")
+
+
+@dataclasses.dataclass(frozen=True)
+class HybridConfig(S5Config):
+    """S5 blocks, and behind them one of windowed attention (``networks.hybrid.HybridStack``).
+
+    Its state holds (window - 1) (2 head_size + 1) numbers beside those of S5. Policies on the
+    hidden or the full state see them all, and imagination carries them.
+
+    Attributes:
+      kind: "hybrid".
+      window: inputs that are attended to, the current one among them.
+      heads: attention heads; they share keys and values.
+      head_size: size of queries, keys and values.
+    """
+
+    kind: str = kind_field("hybrid")
+    window: int = 32
+    heads: int = 4
+    head_size: int = 32
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self, "window", "it must be at least 2", self.window >= 2)
+        require_positive(self, "heads", "head_size")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -49,7 +49,7 @@ class LatentState(NamedTuple):
       stoch: z: float32, one-hot categoricals [..., S, C] or numbers [..., S].
       deter: h, output of the sequence core, float32 [..., deter].
       hidden: x, the sequence core's own state: a tree whose leaves have the same leading axes
-        (for S5 one complex64 [..., P] per layer).
+        (for S5 one complex64 [..., P] per layer; a window of attention is float32).
     """
 
     stoch: Array

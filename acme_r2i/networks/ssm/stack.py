@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import haiku as hk
 import jax
@@ -14,7 +14,7 @@ from acme_r2i.networks.layer_norm import LayerNorm
 from acme_r2i.networks.options import check_choice, check_options
 from acme_r2i.networks.parts import Inputs
 from acme_r2i.networks.precision import Linear
-from acme_r2i.networks.sequence_core import SequenceCore
+from acme_r2i.networks.sequence_core import SequenceCore, State
 from acme_r2i.networks.ssm.dplr import S4
 from acme_r2i.networks.ssm.layer import SSMLayer
 from acme_r2i.networks.ssm.s4d import S4D
@@ -26,16 +26,34 @@ SSM_LAYERS: dict[str, type[SSMLayer]] = {"s5": S5, "s4d": S4D, "s4": S4}
 """The layers that a stack can be made of, by name."""
 
 
+class SequenceLayer(Protocol):
+    """What a block needs of the layer inside: :class:`SSMLayer` is the model of it."""
+
+    def initial_state(self, batch_size: int | None) -> State:
+        """Leading axis [B]; no batch axis for None."""
+
+    def __call__(
+        self, inputs: Array, prev_state: State, is_first: Array | None = None
+    ) -> tuple[Array, State]:
+        """One step: inputs [B, H], is_first bool [B] -> y [B, H], the next state."""
+
+    def unroll(
+        self, inputs: Array, state: State, is_first: Array | None = None
+    ) -> tuple[Array, State]:
+        """All steps: inputs [B, T, H], is_first bool [B, T] -> y, states, each [B, T, ...]."""
+
+
 class SSMBlock(hk.Module):
     """u -> SSM -> GELU -> GLU -> + u -> LayerNorm (post-norm; pre-norm moves the norm in front).
 
     Source: arXiv 2403.04253, section 3.2 and appendix; arXiv 2208.04933, appendix on the
-    activation. The GLU is Dense(v) * sigmoid(Dense(v)).
+    activation. The GLU is Dense(v) * sigmoid(Dense(v)). In place of the SSM there can be another
+    layer with its interface.
     """
 
     def __init__(
         self,
-        ssm: SSMLayer,
+        ssm: SequenceLayer,
         width: int,
         norm: Norm = "post",
         glu: bool = True,
@@ -50,32 +68,32 @@ class SSMBlock(hk.Module):
         self._layer_norm = LayerNorm(name="norm")
         self._gate = Linear(2 * width, name="glu") if glu else None
 
-    def initial_state(self, batch_size: int | None) -> Array:
-        """State of the SSM inside."""
+    def initial_state(self, batch_size: int | None) -> State:
+        """State of the layer inside."""
         return self._ssm.initial_state(batch_size)
 
     def __call__(
-        self, inputs: Array, prev_state: Array, is_first: Array | None = None
-    ) -> tuple[Array, Array]:
-        """One step, shapes as :class:`SSMLayer`."""
+        self, inputs: Array, prev_state: State, is_first: Array | None = None
+    ) -> tuple[Array, State]:
+        """One step, shapes as :class:`SequenceLayer`."""
         return self._around(lambda u: self._ssm(u, prev_state, is_first), inputs, None)
 
     def unroll(
         self,
         inputs: Array,
-        state: Array,
+        state: State,
         is_first: Array | None = None,
         dropout_key: Array | None = None,
-    ) -> tuple[Array, Array]:
-        """All steps, shapes as :class:`SSMLayer`. Dropout acts only where a key is given."""
+    ) -> tuple[Array, State]:
+        """All steps, shapes as :class:`SequenceLayer`. Dropout acts only where a key is given."""
         return self._around(lambda u: self._ssm.unroll(u, state, is_first), inputs, dropout_key)
 
     def _around(
         self,
-        ssm: Callable[[Array], tuple[Array, Array]],
+        ssm: Callable[[Array], tuple[Array, State]],
         inputs: Array,
         dropout_key: Array | None,
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Array, State]:
         outputs, state = ssm(self._layer_norm(inputs) if self._norm == "pre" else inputs)
         outputs = self._drop(jax.nn.gelu(outputs), dropout_key, 0)
         if self._gate is not None:
@@ -149,13 +167,13 @@ class SSMStack(SequenceCore):
         self._final_norm = LayerNorm(name="norm") if norm == "pre" else None
         self._output = Linear(output_size, name="output") if read_out else None
 
-    def initial_state(self, batch_size: int | None) -> tuple[Array, ...]:
-        """One complex64 [B, ...] a block."""
+    def initial_state(self, batch_size: int | None) -> tuple[State, ...]:
+        """The states of the blocks, in order, leading axis [B]."""
         return tuple(block.initial_state(batch_size) for block in self._blocks)
 
     def __call__(
-        self, inputs: Inputs, prev_state: tuple[Array, ...], is_first: Array | None = None
-    ) -> tuple[Array, tuple[Array, ...]]:
+        self, inputs: Inputs, prev_state: tuple[State, ...], is_first: Array | None = None
+    ) -> tuple[Array, tuple[State, ...]]:
         """One step: [B, F] -> [B, output_size]."""
         outputs, states = self._input(inputs), []
         for block, state in zip(self._blocks, prev_state, strict=True):
@@ -166,10 +184,10 @@ class SSMStack(SequenceCore):
     def unroll(
         self,
         inputs: Inputs,
-        state: tuple[Array, ...],
+        state: tuple[State, ...],
         is_first: Array | None = None,
         dropout_key: Array | None = None,
-    ) -> tuple[Array, tuple[Array, ...]]:
+    ) -> tuple[Array, tuple[State, ...]]:
         """All steps: [B, T, F] -> [B, T, output_size], states [B, T, ...] a block."""
         outputs, states = self._input(inputs), []
         for index, (block, initial) in enumerate(zip(self._blocks, state, strict=True)):

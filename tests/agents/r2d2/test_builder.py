@@ -81,7 +81,7 @@ def serve(builder, spec):
             server.stop()
 
 
-@pytest.mark.parametrize("core", ["s5", "lstm"])
+@pytest.mark.parametrize("core", ["s5", "lstm", "hybrid"])
 def test_what_replay_gives_back_is_what_the_actor_had(core):
     """The stored state is the one before its row, and the learner's unroll from it, over what came
     back, has the values that the actor's steps had."""

@@ -22,6 +22,7 @@ from acme_r2i.agents.r2i.model_config import (
     CoreConfig,
     GaussianConfig,
     GRUConfig,
+    HybridConfig,
     LossScales,
     LSTMConfig,
     MLPConfig,
@@ -37,7 +38,7 @@ REFUSED = [
     (CNNConfig, "depth", 0, "above 0"),
     *[
         (kind, field, value, allowed)
-        for kind in (S5Config, S4DConfig, S4Config)
+        for kind in (S5Config, S4DConfig, S4Config, HybridConfig)
         for field, value, allowed in (
             ("layers", 0, "above 0"),
             ("width", -8, "above 0"),
@@ -52,17 +53,26 @@ REFUSED = [
             ("dropout", -0.1, "[0, 1)"),
         )
     ],
-    (S5Config, "state_size", 100, "multiple of n_blocks=8"),
-    (S5Config, "n_blocks", 0, "above 0"),
-    (S5Config, "discretisation", "euler", "bilinear, zoh"),
-    (S5Config, "C_init", "zeros", "lecun_normal, truncated_normal, complex_normal"),
-    (S5Config, "input_scaling", "half", "none, unit_variance"),
+    *[
+        (kind, field, value, allowed)
+        for kind in (S5Config, HybridConfig)
+        for field, value, allowed in (
+            ("state_size", 100, "multiple of n_blocks=8"),
+            ("n_blocks", 0, "above 0"),
+            ("discretisation", "euler", "bilinear, zoh"),
+            ("C_init", "zeros", "lecun_normal, truncated_normal, complex_normal"),
+            ("input_scaling", "half", "none, unit_variance"),
+        )
+    ],
     (S4DConfig, "state_size", 7, "even, with conj_sym"),
     (S4DConfig, "spectrum", "random", "legs, lin, inv"),
     (S4DConfig, "discretisation", "euler", "bilinear, zoh"),
     (S4DConfig, "input_scaling", "half", "none, unit_variance"),
     (GRUConfig, "width", 0, "above 0"),
     (GRUConfig, "initial_state", "ones", "learned, zeros"),
+    (HybridConfig, "window", 1, "at least 2"),
+    (HybridConfig, "heads", 0, "above 0"),
+    (HybridConfig, "head_size", -1, "above 0"),
     (LSTMConfig, "initial_state", "ones", "learned, zeros"),
     (CategoricalConfig, "stoch", 0, "above 0"),
     (CategoricalConfig, "classes", 1, "at least 2"),
@@ -184,6 +194,8 @@ def test_a_kind_keeps_what_both_kinds_have():
     )
     assert core.as_kind("gru") == GRUConfig(width=24)
     assert core.as_kind("s5") is core
+    hybrid = core.as_kind("hybrid")
+    assert isinstance(hybrid, HybridConfig) and hybrid.as_kind("s5") == core
     assert GaussianConfig(stoch=7).as_kind("categorical") == CategoricalConfig(stoch=7)
 
 

@@ -14,6 +14,7 @@ from acme_r2i.agents.r2i.features import model_features
 from acme_r2i.agents.r2i.model_config import (
     GaussianConfig,
     GRUConfig,
+    HybridConfig,
     MLPConfig,
     S4DConfig,
     S5Config,
@@ -66,6 +67,7 @@ KINDS = {
     "s5": {},
     "s4d": dict(core=S4DConfig(layers=1, width=8, state_size=4)),
     "pre-norm": dict(core=S5Config(layers=1, width=8, state_size=8, n_blocks=1, norm="pre")),
+    "hybrid": dict(core=HybridConfig(layers=1, width=8, state_size=8, n_blocks=1, window=4)),
     "heads without layers": dict(
         prior=MLPConfig(0, 8), reward=MLPConfig(0, 8), continue_prob=MLPConfig(0, 8)
     ),
@@ -84,7 +86,8 @@ def test_a_folded_step_is_a_step(kind):
     assert expected_latent.deter.shape == (ROWS, 32)
     np.testing.assert_array_equal(latent.deter[:, -1], 1)
     np.testing.assert_allclose(latent.stoch, expected_latent.stoch, rtol=1e-4, atol=1e-4)
-    for own, other in zip(latent.hidden, expected_latent.hidden, strict=True):
+    hidden = latent.hidden, expected_latent.hidden
+    for own, other in zip(*map(jax.tree.leaves, hidden), strict=True):
         np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(
         predicted.continue_prob, expected.continue_prob, rtol=1e-4, atol=1e-4

@@ -145,11 +145,15 @@ def test_the_dreamerv3_twin_differs_in_what_makes_it_dreamerv3_and_in_nothing_el
         ("xlarge", 4096, 1024, 5, 96),
     ],
 )
-@pytest.mark.parametrize("kind", ["s5", "gru"])
+@pytest.mark.parametrize("kind", ["s5", "hybrid", "gru"])
 def test_a_size_sets_the_sizes_of_all_networks_and_nothing_else(
     size, deter, units, layers, depth, kind
 ):
     before = compose(["memory_maze", "dreamerv3"] if kind == "gru" else ["memory_maze"])
+    core = before.world_model.core.as_kind(kind)
+    before = dataclasses.replace(
+        before, world_model=dataclasses.replace(before.world_model, core=core)
+    )
     after = CHANGES[size](before)
     model, mlp = after.world_model, MLPConfig(layers, units)
     assert (model.deter, model.cnn, model.core.kind) == (deter, CNNConfig(depth), kind)
@@ -158,7 +162,7 @@ def test_a_size_sets_the_sizes_of_all_networks_and_nothing_else(
     assert model.prior.units == model.posterior.units == model.core.width == units
     sizes = ("deter", "width", "state_size", "depth", "units", "layers")
     assert {path.rsplit(".", 1)[1] for path in changed(before, after)} <= set(sizes)
-    for field in ("layers", "n_blocks", "initial_state"):
+    for field in ("layers", "n_blocks", "initial_state", "window", "heads", "head_size"):
         if hasattr(model.core, field):
             assert getattr(model.core, field) == getattr(before.world_model.core, field)
 

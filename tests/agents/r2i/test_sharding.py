@@ -30,7 +30,7 @@ def test_two_devices_do_what_one_does():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["image", "continuous", "gru"])
+@pytest.mark.parametrize("case", ["image", "continuous", "gru", "hybrid"])
 def test_two_devices_do_what_one_does_with_other_parts(case):
     run(case)
 

@@ -18,6 +18,7 @@ from acme_r2i.agents.r2i.model_config import (
     CNNConfig,
     GaussianConfig,
     GRUConfig,
+    HybridConfig,
     MLPConfig,
     S5Config,
 )
@@ -46,6 +47,12 @@ def make_config(model=None, behaviour=None) -> R2IConfig:
         world_model=dataclasses.replace(debug.world_model, **{**sizes, **(model or {})}),
         behaviour=dataclasses.replace(debug.behaviour, critic_bins=21, **(behaviour or {})),
     )
+
+
+def make_hybrid() -> HybridConfig:
+    """Its window is shorter than a sequence."""
+    sizes = dict(layers=1, width=16, state_size=8, n_blocks=2)
+    return HybridConfig(**sizes, window=3, heads=2, head_size=4)
 
 
 def make_rows(seed: int, observation_spec, action_spec) -> Row:
@@ -83,13 +90,18 @@ WITH_IMAGE = {"eye": IMAGE, "touch": VECTOR}
 VARIANTS = {
     "recurrent": (dict(representation="recurrent"), VECTOR, CHOICE),
     "gru": (dict(representation="recurrent", core=GRUConfig(width=16)), VECTOR, CHOICE),
+    "hybrid": (dict(core=make_hybrid()), VECTOR, CHOICE),
     "gaussian": (dict(latent=GaussianConfig(stoch=8)), VECTOR, CHOICE),
     "image": (dict(cnn=CNNConfig(4)), WITH_IMAGE, CHOICE),
     "box": ({}, VECTOR, BOX),
 }
 
 
-SLOW = {"recurrent", "box"}  # compile like the others, and have tests of their own above and below
+SLOW = {
+    "recurrent",
+    "hybrid",
+    "box",
+}  # compile like the others, and have tests of their own above and below
 
 
 @pytest.mark.parametrize(
@@ -136,6 +148,24 @@ def test_the_world_model_overfits_one_batch(name):
 
     run(state, make_rows(1, *of_environment))
     assert len(traces) == 1
+
+
+@pytest.mark.parametrize(
+    "policy_inputs", ["hidden_state", pytest.param("full_state", marks=pytest.mark.slow)]
+)
+def test_an_update_with_attention(policy_inputs):
+    """Policies see the window, folded imagination begins with it, and all parts of it learn."""
+    config = make_config(dict(core=make_hybrid()), dict(policy_inputs=policy_inputs))
+    networks = make_networks(config, VECTOR, CHOICE)
+    state = jax.jit(lambda key: init_training_state(key, networks, config))(jax.random.PRNGKey(0))
+    z, x, h = 4 * 4, 2 * 8 + 2 * (2 * 4 + 1), 16
+    seen = z + x + (h if policy_inputs == "full_state" else 0)
+    assert next(iter(state.params.actor.values()))["w"].shape == (seen, 16)
+    following, metrics = jax.jit(make_update(networks, config))(state, make_rows(0, VECTOR, CHOICE))
+    assert all(np.isfinite(value).all() for value in metrics.values())
+    moved = jax.tree.map(lambda a, b: np.any(a != b), state.params, following.params).world_model
+    attention = {name: each for name, each in moved.items() if "attention" in name}
+    assert len(attention) == 5 and all(all(each.values()) for each in attention.values())
 
 
 # Continuous actions.
