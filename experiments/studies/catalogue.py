@@ -41,10 +41,12 @@ class Study:
 AGENTS = {
     "r2i_s5": "R2I, S5",
     "r2i_s4d": "R2I, S4D",
+    "hybrid": "R2I, S5 and attention",
     "dreamerv3": "DreamerV3 twin",
     "r2d2_lstm": "R2D2, LSTM",
     "r2d2_s5": "R2D2, S5",
 }
+_TWINS = {"r2i": "R2I", "dreamerv3": "DreamerV3 twin"}
 
 STUDIES = {
     study.name: study
@@ -69,7 +71,7 @@ STUDIES = {
         Study(
             "discounting_chain",
             {f"bsuite:discounting_chain/{i}": str(d) for i, d in enumerate((1, 3, 10, 30, 100))},
-            AGENTS,
+            {name: text for name, text in AGENTS.items() if name != "hybrid"},
             # Four delays pay 1, and the one in question 1.1.
             scale=(-10.0, 10.0),
             score="share of the larger reward",
@@ -87,7 +89,26 @@ STUDIES = {
                 "popgym:ConcentrationEasy": "ConcentrationEasy",
                 "popgym:AutoencodeEasy": "AutoencodeEasy",
             },
-            {name: AGENTS[name] for name in ("r2i_s5", "dreamerv3", "r2d2_lstm")},
+            {name: AGENTS[name] for name in ("r2i_s5", "hybrid", "dreamerv3", "r2d2_lstm")},
+        ),
+        Study(
+            "control_vectors",
+            {
+                "bsuite:catch/0": "catch",
+                "bsuite:cartpole/0": "cartpole (bsuite)",
+                "dmc:cartpole_swingup": "cartpole swing-up",
+                "dmc:reacher_easy": "reacher, easy",
+            },
+            _TWINS,
+        ),
+        Study(
+            "control_images",
+            {
+                "dmc_vision:cartpole_balance": "cartpole balance",
+                "atari:boxing": "Boxing",
+                "atari:krull": "Krull",
+            },
+            _TWINS,
         ),
         Study(
             "ablations",

@@ -37,7 +37,9 @@ def draw_curves(study: Study, results: Sequence[Result]) -> Figure:
         width, height = _PANEL_INCHES
         size = (width * columns, height * 2 * blocks + 0.5)
         figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(2 * blocks, columns, sharey=True, squeeze=False)
+        panels = figure.subplots(
+            2 * blocks, columns, sharey=study.parameter is not None, squeeze=False
+        )
         for axes in panels.flat:
             axes.set_visible(False)
         for index, (task, variants) in enumerate(by_task.items()):

@@ -14,6 +14,7 @@ _DREAMING = {
     "world_model.loss_scales.reward": 30,
 }
 _STEPS = {"dt_min": 0.01, "dt_max": 0.2, "input_scaling": "unit_variance"}
+_WINDOW = {"window": 16, "head_size": 16}
 _ACTING = {"agent": "r2d2", "batch_size": 8, "trace_length": 128, "train_ratio": 128}
 
 SWEEP = {
@@ -31,6 +32,18 @@ SWEEP = {
             "preset": "cpu,mini",
             **_DREAMING,
             "world_model.core": {"kind": "s4d", "width": 32, "state_size": 8, **_STEPS},
+        },
+        # The last 16 inputs beside what S5 remembers: fewer than are asked for but at length 10.
+        "hybrid": {
+            "preset": "cpu,mini",
+            **_DREAMING,
+            "world_model.core": {
+                "kind": "hybrid",
+                "state_size": 128,
+                "n_blocks": 4,
+                **_STEPS,
+                **_WINDOW,
+            },
         },
         # Its state, which is all of its memory, is twice as large as R2I's h.
         "dreamerv3": {"preset": "cpu,mini,dreamerv3", **_DREAMING, "world_model.deter": 128},

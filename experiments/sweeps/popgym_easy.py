@@ -22,6 +22,11 @@ SWEEP = {
     "options": {"env-steps": 100_000},
     "variants": {
         "r2i_s5": {"preset": "cpu,mini", **_DREAMING, "world_model.core": _CORE},
+        "hybrid": {
+            "preset": "cpu,mini",
+            **_DREAMING,
+            "world_model.core": {**_CORE, "kind": "hybrid", "window": 16, "head_size": 16},
+        },
         "dreamerv3": {"preset": "cpu,mini,dreamerv3", **_DREAMING, "world_model.deter": 128},
         "r2d2_lstm": {
             "agent": "r2d2",
