@@ -10,7 +10,7 @@ import numpy as np
 from acme_r2i.reports.figures import COLOURS, style
 from experiments.studies.catalogue import Study
 from experiments.studies.results import Result
-from experiments.studies.tables import equal_env_steps, equal_seconds, groups
+from experiments.studies.tables import groups, scores_at_equal_env_steps, scores_at_equal_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,44 +70,26 @@ def draw_scores(study: Study, results: Sequence[Result]) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    by_task = groups(study, results)
     with style():
         figure = Figure(figsize=(7.2, 3.4), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
-        for axes, title in zip(
-            panels, ("at equal environment steps", "at equal time on one core"), strict=True
+        for axes, title, scores_of in (
+            (panels[0], "at equal environment steps", scores_at_equal_env_steps),
+            (panels[1], "at equal time on one core", scores_at_equal_time),
         ):
-            for number, variant in enumerate(study.variants):
-                means: dict[float, float] = {}
-                for task, variants in by_task.items():
-                    of_task = [each for found in variants.values() for each in found]
-                    steps, seconds = equal_env_steps(of_task), equal_seconds(of_task)
-                    values = [
-                        study.shown(
-                            run.at_env_steps(steps)
-                            if axes is panels[0]
-                            else run.at_seconds(seconds)
-                        )
-                        for run in variants.get(variant, ())
-                    ]
-                    if values:
-                        x = float(study.tasks[task])
-                        means[x] = float(np.mean(values))
-                        beside = 0.012 * (number - (len(study.variants) - 1) / 2)
-                        axes.plot(
-                            [x * (1 + beside)] * len(values),
-                            values,
-                            ".",
-                            color=_colour(study, variant),
-                            alpha=0.5,
-                            markersize=5,
-                        )
-                axes.plot(
-                    list(means),
-                    list(means.values()),
-                    color=_colour(study, variant),
-                    label=study.variants[variant],
-                )
+            for number, (variant, label) in enumerate(study.variants.items()):
+                by_place = {
+                    float(study.tasks[task]): scores_of(study, variants)[variant]
+                    for task, variants in groups(study, results).items()
+                    if variant in variants
+                }
+                colour = _colour(study, variant)
+                # Beside each other, so that dots of equal scores can all be seen.
+                shift = 1 + 0.012 * (number - (len(study.variants) - 1) / 2)
+                for x, values in by_place.items():
+                    axes.plot([x * shift] * len(values), values, ".", color=colour, alpha=0.5)
+                means = [np.mean(values) for values in by_place.values()]
+                axes.plot(list(by_place), means, color=colour, label=label)
             _draw_published(axes, study.published)
             axes.set_title(title)
             axes.set_xlabel(study.parameter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -35,9 +35,20 @@ def equal_seconds(results: Sequence[Result]) -> float:
     return min(each.seconds[-1] for each in results)
 
 
-def scores(study: Study, results: Sequence[Result], by: Callable[[Result], float]) -> np.ndarray:
-    """The score of each run, as the study shows it, [R]."""
-    return np.array([study.shown(by(each)) for each in results])
+def scores_at_equal_env_steps(
+    study: Study, variants: Mapping[str, Sequence[Result]]
+) -> dict[str, np.ndarray]:
+    """The scores of a task's runs, as the study shows them, [R] for each variant."""
+    steps = equal_env_steps([each for found in variants.values() for each in found])
+    return _scores(study, variants, lambda run: run.at_env_steps(steps))
+
+
+def scores_at_equal_time(
+    study: Study, variants: Mapping[str, Sequence[Result]]
+) -> dict[str, np.ndarray]:
+    """The scores of a task's runs, as the study shows them, [R] for each variant."""
+    seconds = equal_seconds([each for found in variants.values() for each in found])
+    return _scores(study, variants, lambda run: run.at_seconds(seconds))
 
 
 def make_table(study: Study, results: Sequence[Result]) -> Table:
@@ -50,10 +61,10 @@ def make_table(study: Study, results: Sequence[Result]) -> Table:
     for task, variants in groups(study, results).items():
         of_task = [each for found in variants.values() for each in found]
         steps, seconds = equal_env_steps(of_task), equal_seconds(of_task)
+        by_steps = scores_at_equal_env_steps(study, variants)
+        by_time = scores_at_equal_time(study, variants)
         for variant, found in variants.items():
-            by_steps = scores(study, found, lambda run, steps=steps: run.at_env_steps(steps))
-            by_time = scores(study, found, lambda run, seconds=seconds: run.at_seconds(seconds))
-            estimate = statistics.estimate(statistics.mean, [by_steps])
+            estimate = statistics.estimate(statistics.mean, [by_steps[variant]])
             rows.append(
                 (
                     study.tasks[task],
@@ -61,9 +72,9 @@ def make_table(study: Study, results: Sequence[Result]) -> Table:
                     len(found),
                     f"{estimate.value:.2f} by {steps:,.0f}",
                     "-" if estimate.low is None else f"{estimate.low:.2f} to {estimate.high:.2f}",
-                    _range(by_steps, "{:.2f}"),
-                    f"{by_time.mean():.2f} in {seconds / 60:.1f}",
-                    _range(by_time, "{:.2f}"),
+                    _range(by_steps[variant]),
+                    f"{by_time[variant].mean():.2f} in {seconds / 60:.1f}",
+                    _range(by_time[variant]),
                     *_reached(study, found),
                     f"{np.mean([each.seconds[-1] for each in found]) / 60:.1f}",
                     f"{np.mean([each.updates for each in found]):,.0f}",
@@ -105,5 +116,14 @@ def _reached(study: Study, results: Sequence[Result]) -> tuple[str, str]:
     return f"{np.mean(steps):,.0f}{some}", f"{np.mean(minutes):.1f}{some}"
 
 
-def _range(values: np.ndarray, form: str) -> str:
-    return f"{form.format(values.min())} to {form.format(values.max())}"
+def _scores(
+    study: Study, variants: Mapping[str, Sequence[Result]], score_of: Callable[[Result], float]
+) -> dict[str, np.ndarray]:
+    return {
+        variant: study.shown(np.array([score_of(run) for run in found]))
+        for variant, found in variants.items()
+    }
+
+
+def _range(values: np.ndarray) -> str:
+    return f"{values.min():.2f} to {values.max():.2f}"
