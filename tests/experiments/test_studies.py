@@ -83,13 +83,13 @@ def test_the_table_compares_at_equal_steps_and_equal_time(runs):
     r2i, twin = (dict(zip(table.header, row, strict=True)) for row in table.rows)
     assert (r2i["agent"], twin["agent"]) == ("R2I, S5", "DreamerV3 twin")
     assert (r2i["memory length"], r2i["seeds"]) == ("10", 2)
-    assert r2i["success rate by env steps"] == "1.00 by 2,000"
+    assert r2i["return by env steps"] == "1.00 by 2,000"
     assert r2i["95% interval"] == "1.00 to 1.00"
-    assert twin["success rate by env steps"] == "0.00 by 2,000"
+    assert twin["return by env steps"] == "-1.00 by 2,000"
     # The twin is done in 50 s, when R2I has had 100 episodes.
-    assert r2i["success rate in minutes"] == "0.00 in 0.8"
-    # 0.9 of 100 episodes: 190 of them, 95 s.
-    assert (r2i["env steps to 0.9"], r2i["minutes to 0.9"]) == ("1,900", "1.6")
+    assert r2i["return in minutes"] == "-1.00 in 0.8"
+    # 95 of the last hundred: 195 episodes, 97.5 s.
+    assert (r2i["env steps to 0.9"], r2i["minutes to 0.9"]) == ("1,950", "1.6")
     assert (twin["env steps to 0.9"], twin["minutes in all"]) == ("none", "0.8")
     assert len(tables.markdown(table).splitlines()) == 4
 
