@@ -91,6 +91,12 @@ STUDIES = {
             {name: AGENTS[name] for name in ("r2i_s5", "hybrid", "dreamerv3", "r2d2_lstm")},
         ),
         Study(
+            "popgym_medium",
+            {"popgym:RepeatPreviousMedium": "RepeatPreviousMedium"},
+            {name: AGENTS[name] for name in ("r2i_s5", "dreamerv3")},
+            reached=0.7,
+        ),
+        Study(
             "control_vectors",
             {
                 "bsuite:catch/0": "catch",

@@ -34,6 +34,7 @@ SIZES = {
     "plateau.toml": (1, 5, 5),
     "popgym.toml": (9, 2, 3),
     "popgym_easy.py": (4, 4, 3),
+    "popgym_medium.py": (1, 2, 3),
     "repeat_previous_easy.toml": (1, 1, 5),
     "sequence_length.py": (1, 8, 3),
 }
