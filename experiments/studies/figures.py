@@ -23,42 +23,39 @@ _PUBLISHED = {"color": "#777777", "linewidth": 1, "fillstyle": "none", "markersi
 
 
 def draw_curves(study: Study, results: Sequence[Result]) -> Figure:
-    """A column of panels for each task: over environment steps above, over minutes below.
+    """Two panels for each task: over environment steps, and over minutes.
 
-    Lines are means over the runs of a variant, as far as all of them are; bands reach from the
-    lowest to the highest.
+    They stand above one another, and side by side where there is one task. Lines are means over the
+    runs of a variant, as far as all of them are; bands reach from the lowest to the highest.
     """
     from matplotlib.figure import Figure
 
     by_task = groups(study, results)
+    columns = min(len(by_task), _MOST_COLUMNS)
+    shape = (1, 2) if len(by_task) == 1 else (2 * -(-len(by_task) // columns), columns)
+    width, height = _PANEL_INCHES
     with style():
-        blocks = -(-len(by_task) // _MOST_COLUMNS)
-        columns = min(len(by_task), _MOST_COLUMNS)
-        width, height = _PANEL_INCHES
-        size = (width * columns, height * 2 * blocks + 0.5)
+        size = (width * shape[1], height * shape[0] + 0.5)
         figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(
-            2 * blocks, columns, sharey=study.parameter is not None, squeeze=False
-        )
-        for axes in panels.flat:
+        same_scale = study.parameter is not None or len(by_task) == 1
+        panels = figure.subplots(*shape, sharey=same_scale, squeeze=False)
+        # [task, 2]: those of a task in a column of two rows, or in the only row.
+        pairs = panels.reshape(-1, 2, columns).swapaxes(1, 2).reshape(-1, 2)
+        for axes in pairs[len(by_task) :].flat:
             axes.set_visible(False)
-        for index, (task, variants) in enumerate(by_task.items()):
-            block, column = divmod(index, _MOST_COLUMNS)
-            for row, x_of, unit in (
-                (0, lambda run: run.env_steps / 1000, "thousand environment steps"),
-                (1, lambda run: run.seconds / 60, "minutes on one core"),
+        for pair, (task, variants) in zip(pairs, by_task.items(), strict=False):
+            name = study.tasks[task]
+            pair[0].set_title(f"{study.parameter} {name}" if study.parameter else name)
+            for axes, x_of, unit in (
+                (pair[0], lambda run: run.env_steps / 1000, "thousand environment steps"),
+                (pair[1], lambda run: run.seconds / 60, "minutes on one core"),
             ):
-                axes = panels[2 * block + row, column]
-                axes.set_visible(True)
                 for variant, found in variants.items():
                     curves = [(x_of(run), study.shown(run.scores)) for run in found]
                     _draw_band(axes, curves, _colour(study, variant), study.variants[variant])
                 axes.set_xlabel(unit)
-                if column == 0:
-                    axes.set_ylabel(study.score)
-                if row == 0:
-                    name = study.tasks[task]
-                    axes.set_title(f"{study.parameter} {name}" if study.parameter else name)
+        for axes in panels[:, 0]:
+            axes.set_ylabel(study.score)
         _add_legend(figure, study, results)
     return figure
 

@@ -10,7 +10,7 @@ import pytest
 
 from acme_r2i.launch.sweep import read_sweep
 from experiments.studies import __main__ as command
-from experiments.studies import results, tables
+from experiments.studies import figures, results, tables
 from experiments.studies.catalogue import STUDIES, Study
 from tests.reports.folders import write_run
 
@@ -102,6 +102,25 @@ def test_the_commands_go_from_runs_to_figures(runs, tmp_path, capsys):
     for name in ("curves", "scores"):
         picture = (folder / "figures" / f"memory_length-{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+
+
+@pytest.mark.parametrize("name", ["popgym_medium", "memory_length", "popgym_easy"])
+def test_every_task_has_its_curves_by_steps_and_by_time(name):
+    study = STUDIES[name]
+    points = np.array([100.0, 200.0])
+    found = [
+        results.Result(task, variant, 0, 1, "", "", 10 * points, 60 * points, 0 * points)
+        for task in study.tasks
+        for variant in study.variants
+    ]
+    figure = figures.draw_curves(study, found)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert all(len(axes.lines) == len(study.variants) for axes in shown)
+    ends = [(axes.get_xlabel(), axes.lines[0].get_xdata()[-1]) for axes in shown]
+    by_steps, by_time = ("thousand environment steps", 2.0), ("minutes on one core", 200.0)
+    assert sorted(ends) == [by_time] * len(study.tasks) + [by_steps] * len(study.tasks)
+    titles = [axes.get_title() for axes in shown]
+    assert all(any(name in title for title in titles) for name in study.tasks.values())
 
 
 @pytest.mark.parametrize(
