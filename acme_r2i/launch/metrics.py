@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +33,7 @@ RUN_METRICS = {
     "timing/replay": "that writing to replay took",
     "timing/learner": "that updates took, and waiting for their batches",
     "timing/cores": "cores that the process kept busy in that time",
+    "memory/peak_mib": "most of the machine's memory that the process has held so far, in MiB",
 }
 
 # With `r2i train --evaluate-every`, in the line after an evaluation.
@@ -277,6 +279,11 @@ class CoresBusy:
         (clock, processor), self._began = self._began, (self._clock(), self._processor())
         passed = self._began[0] - clock
         return (self._began[1] - processor) / passed if passed else None
+
+
+def peak_memory() -> float:
+    """The most memory of the machine that this process has held so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts in KiB.
 
 
 def _mean(values: list[float]) -> float | None:

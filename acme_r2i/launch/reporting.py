@@ -15,6 +15,7 @@ from acme_r2i.launch.metrics import (
     Episode,
     RecentEpisodes,
     Speed,
+    peak_memory,
 )
 from acme_r2i.launch.metrics_logs import MetricsLog
 from acme_r2i.launch.options import TrainOptions
@@ -211,6 +212,7 @@ class Reporter:
             "learner/skipped_updates": counts.skipped_updates,
             **self._measure(),
             "timing/cores": self._cores_busy.take(),
+            "memory/peak_mib": peak_memory(),
             **self._evaluated,
             **metrics,
         }

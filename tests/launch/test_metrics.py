@@ -1,8 +1,16 @@
 """The numbers a run reports of itself."""
 
+import numpy as np
 import pytest
 
-from acme_r2i.launch.metrics import CoresBusy, Counts, Episode, RecentEpisodes, Speed
+from acme_r2i.launch.metrics import (
+    CoresBusy,
+    Counts,
+    Episode,
+    RecentEpisodes,
+    Speed,
+    peak_memory,
+)
 
 
 def test_recent_episodes_are_the_last_hundred():
@@ -59,3 +67,12 @@ def test_cores_busy_is_processor_time_per_time_since_the_line_before():
     assert cores.take() == pytest.approx(1.5)
     clock.now, processor.now = 114.0, 107.0
     assert cores.take() == pytest.approx(0.1)
+
+
+def test_peak_memory_is_in_mebibytes_and_stays():
+    # More than the process can have freed before: what it holds now, and 64 MiB.
+    held = np.ones(int((peak_memory() + 64) * 2**20), np.uint8)
+    peak = peak_memory()
+    assert held.nbytes / 2**20 <= peak <= 3 * held.nbytes / 2**20
+    del held
+    assert peak_memory() >= peak
