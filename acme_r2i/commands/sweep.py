@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import json
 import pathlib
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from acme_r2i.commands import train
 from acme_r2i.commands.parsing import with_default
 from acme_r2i.launch import env_options, options, overrides, run_folder
 from acme_r2i.launch.agent_kinds import DEFAULT_AGENT
@@ -19,7 +22,8 @@ _DESCRIPTION = """\
 Trains every environment of a sweep's file with every variant and every seed, some runs at a time.
 Each run has a folder of its own, and its output beside it in a file .log. A run that fails is
 reported, and the others go on. The same command again does what is missing: runs that are done stay
-as they are, interrupted ones go on from their checkpoints.
+as they are, interrupted ones go on from their checkpoints, and those that are done with other
+settings are left alone.
 """
 
 _EPILOG = """\
@@ -87,7 +91,8 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     from acme_r2i.launch.stopping import StopSignals
     from acme_r2i.launch.sweep_overview import Overview
 
-    runner = Runner(arguments, out, parallel=parallel, pin=typed.pin)
+    wanted = _wanted(arguments)
+    runner = Runner(arguments, out, parallel=parallel, pin=typed.pin, wanted=wanted)
     _write_index(out, path, runs, arguments)
     with StopSignals() as stop, Overview(runner.jobs) as overview:
         runner.run(overview.changed, overview.poll, lambda: stop.received is not None)
@@ -121,6 +126,18 @@ def _check(planned: PlannedRun) -> None:
         env_options.read(planned.env, suite_options)
     except UsageError as error:
         raise UsageError(f"run {planned.name}: {error}") from None
+
+
+def _wanted(arguments: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """What the runs are to be, as in config.json; without those that cannot start like this."""
+    from acme_r2i.launch.description import describe_options
+
+    found = {}
+    for name, each in arguments.items():
+        # What is wrong with an option is for the run itself to say: the others go on.
+        with contextlib.suppress(UsageError):
+            found[name] = describe_options(train.read(each))
+    return found
 
 
 def _write_index(

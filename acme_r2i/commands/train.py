@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from collections.abc import Sequence
 
 from acme_r2i.commands import presets
-from acme_r2i.commands.parsing import with_default
+from acme_r2i.commands.parsing import Parser, with_default
 from acme_r2i.launch import config_changes, env_options, metrics_logs, options
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
 
@@ -219,7 +220,26 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
         )
         presets.print_fields(config)
         return 0
-    checked = options.make_options(
+    checked = _read(typed, fields)
+    from acme_r2i.launch.train import train
+
+    return train(checked)
+
+
+def read(arguments: Sequence[str]) -> options.TrainOptions:
+    """What the arguments of `r2i train` ask for.
+
+    Raises:
+      UsageError: if they cannot be used.
+    """
+    parser = Parser()
+    add(parser.add_subparsers())
+    typed, fields = parser.parse_known_args(["train", *arguments])
+    return _read(typed, fields)
+
+
+def _read(typed: argparse.Namespace, fields: list[str]) -> options.TrainOptions:
+    return options.make_options(
         env=typed.env,
         agent=typed.agent,
         core=typed.core,
@@ -246,9 +266,6 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
         wandb_project=typed.wandb_project,
         fields=fields,
     )
-    from acme_r2i.launch.train import train
-
-    return train(checked)
 
 
 def _changeable() -> str:

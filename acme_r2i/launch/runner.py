@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.resuming import find_start
 from acme_r2i.launch.run_states import Left, what_is_left
 
 POLL_SECONDS = 0.5
@@ -56,8 +58,9 @@ class Job:
 class Runner:
     """Keeps some runs going until all have ended.
 
-    What is done is not run again. What was interrupted and has a checkpoint is started with its own
-    command, and goes on from there; without a checkpoint it is left alone, and said so.
+    What is done is not run again, unless more environment steps are asked for. What was interrupted
+    and has a checkpoint is started with its own command, and goes on from there; without a
+    checkpoint it is left alone, and said so. So is what was done with other settings.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Runner:
         *,
         parallel: int = 1,
         pin: bool = False,
+        wanted: Mapping[str, Mapping[str, Any]] | None = None,
     ):
         """Prepares the runs; nothing is started or written yet.
 
@@ -75,6 +79,8 @@ class Runner:
           out: the folder that holds the runs' folders and, beside each, its log.
           parallel: runs at a time.
           pin: whether a run keeps to one core, which no other of these has at the same time.
+          wanted: what runs are to be, as in config.json, by name: what is done already is compared
+            with it. Those that are not among them are taken to be what they should be.
 
         Raises:
           UsageError: if more runs are to be pinned at a time than there are cores.
@@ -87,7 +93,8 @@ class Runner:
         self._cores = cores if pin else None
         self._processes: dict[str, tuple[subprocess.Popen, int | None]] = {}
         self.jobs = {
-            name: _make_job(name, out / name, arguments) for name, arguments in runs.items()
+            name: _make_job(name, out / name, arguments, (wanted or {}).get(name))
+            for name, arguments in runs.items()
         }
 
     @property
@@ -174,11 +181,21 @@ class Runner:
             process.send_signal(signal.SIGTERM)
 
 
-def _make_job(name: str, folder: pathlib.Path, arguments: Sequence[str]) -> Job:
+def _make_job(
+    name: str, folder: pathlib.Path, arguments: Sequence[str], wanted: Mapping[str, Any] | None
+) -> Job:
     job = Job(name, folder, [*arguments, "--workdir", str(folder)])
     left = what_is_left(folder)
     if left is Left.DONE:
-        job.state, job.note = State.DONE, "already done"
+        try:
+            finished = wanted is None or find_start(folder, wanted, allow_changes=False).finished
+        except UsageError as error:
+            job.state, job.note = State.LEFT_ALONE, str(error)
+        else:
+            if finished:
+                job.state, job.note = State.DONE, "already done"
+            else:  # More environment steps are asked for than it has.
+                job.note = "goes on from its checkpoint"
     elif left is Left.RESUMABLE:
         job.note = "goes on from its checkpoint"
     elif left is Left.CUT_SHORT:

@@ -29,8 +29,9 @@ class Curve:
 
     Attributes:
       env_steps: environment steps, rising, [N].
-      returns: mean return up to there, of the last 100 episodes where they are known, [N].
-      full: whether 100 episodes are behind it, [N].
+      returns: mean return up to there, of the last 100 episodes where they are known (or as many
+        as were asked for), [N].
+      full: whether so many episodes are behind it, [N].
     """
 
     env_steps: np.ndarray
@@ -138,18 +139,21 @@ def throughput(run: Run) -> Throughput | None:
     return Throughput((last["env_steps"] - first["env_steps"]) / seconds, updates / seconds)
 
 
-def window_curve(env_steps: np.ndarray, returns: np.ndarray) -> Curve:
-    """The curve of the mean return of the last 100 episodes, or of all if there are fewer.
+def window_curve(
+    env_steps: np.ndarray, returns: np.ndarray, episodes: int = EPISODES_IN_MEAN
+) -> Curve:
+    """The curve of the mean return of the last episodes, or of all if there are fewer.
 
     Args:
       env_steps: environment steps at the end of each episode, [E].
       returns: their returns, [E].
+      episodes: in a mean.
     """
     sums = np.cumsum(np.concatenate([[0.0], returns]))
     ends = np.arange(1, len(returns) + 1)
-    begins = np.maximum(0, ends - EPISODES_IN_MEAN)
+    begins = np.maximum(0, ends - episodes)
     means = (sums[ends] - sums[begins]) / (ends - begins)
-    return Curve(np.asarray(env_steps), means, ends >= EPISODES_IN_MEAN)
+    return Curve(np.asarray(env_steps), means, ends >= episodes)
 
 
 def is_run(folder: pathlib.Path) -> bool:

@@ -54,6 +54,30 @@ def test_a_failed_run_does_not_stop_the_others(tmp_path, capsys):
     assert run_states.standing(run.folder) == Standing(120, 120, pytest.approx(run.final))
 
 
+def test_what_was_done_with_other_settings_is_not_taken_for_done(tmp_path, capsys):
+    file, out = tmp_path / "one.toml", tmp_path / "out"
+    file.write_text('envs = ["popgym:RepeatPreviousEasy"]\n[options]\npreset = "debug"\n')
+    name = "popgym_RepeatPreviousEasy-seed0"
+    arguments = ["sweep", str(file), "--out", str(out), "--env-steps"]
+    assert cli.main([*arguments, "120"]) == 0
+    config = (out / name / "config.json").read_bytes()
+    capsys.readouterr()
+
+    assert cli.main([*arguments, "120", "--batch_size", "3"]) == 1
+    lines = capsys.readouterr().out
+    assert f"{name}: left alone (--workdir holds a run with other settings, " in lines
+    assert "batch_size was 4, is 3" in lines
+    assert (out / name / "config.json").read_bytes() == config
+
+    # More steps are the same run, which goes on; fewer were taken with them.
+    assert cli.main([*arguments, "160"]) == 0
+    assert "goes on from its checkpoint" in capsys.readouterr().out
+    (run,) = collection.find_runs([out / name])
+    assert run.env_steps == 160
+    assert cli.main([*arguments, "120"]) == 0
+    assert "done (already done)" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_a_stopped_sweep_ends_its_runs_and_starts_no_other(tmp_path):
     common = ["--env", "popgym:RepeatPreviousEasy", "--preset", "debug", "--env-steps", "4000000"]
