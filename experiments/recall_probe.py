@@ -2,9 +2,9 @@
 
 An R2I agent learns a task online: replay begins empty, and its policy and its z change what comes
 next. Then a second world model learns from nothing, for as many updates, on the very rows that the
-first one ended with. Both see the same fresh episodes, and a linear probe (ridge regression) reads
-from x_t and from h_t what was observed some rows before. What differs between the two is only when
-the data came: the non-stationarity that the paper names as a limitation.
+first one ended with. Both see the same fresh episodes of random actions, and a linear probe (ridge
+regression) reads from x_t and from h_t what was observed some rows before. What differs between the
+two is only when the data came: the non-stationarity that the paper names as a limitation.
 
     python -m experiments.recall_probe --task repeat_previous:4:1 --updates 2000 --seeds 3 \\
         --out docs/studies/data/recall.csv --figure docs/studies/figures/recall.png
@@ -82,22 +82,18 @@ def train_on(
     return jax.jit(lambda training: jax.lax.scan(step, training, keys)[0])(training).params
 
 
-def play(task: Task, networks: Any, params: Any, key: Array, episodes: int) -> tuple[Array, Array]:
-    """Fresh episodes under a policy: observations [E, T, F] and actions [E, T]."""
-    draw_key, key = jax.random.split(key)
+def play(task: Task, key: Array, episodes: int) -> tuple[Array, Array]:
+    """Fresh episodes: observations [E, T, F] and actions [E, T].
+
+    The actions are random. Those of an agent that has learned the task name past observations,
+    which could then be read from what was done in place of what was remembered.
+    """
+    draw_key, action_key = jax.random.split(key)
     hidden = jax.vmap(task.draw)(jax.random.split(draw_key, episodes))
-
-    def step(actor: Any, element: tuple[Array, Array]) -> tuple[Any, tuple[Array, Array]]:
-        time, key = element
-        observation = jax.vmap(task.observe, in_axes=(0, None))(hidden, time)
-        first = jnp.full(episodes, time == 0)
-        action, actor = networks.policy(params, key, observation, first, actor)
-        return actor, (observation, action)
-
     times = jnp.arange(task.length + 1)
-    start = networks.initial_actor_state(episodes)
-    _, rows = jax.lax.scan(step, start, (times, jax.random.split(key, len(times))))
-    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows)
+    observe = jax.vmap(jax.vmap(task.observe, in_axes=(None, 0)), in_axes=(0, None))
+    shape = (episodes, len(times))
+    return observe(hidden, times), jax.random.randint(action_key, shape, 0, task.num_actions)
 
 
 def features(networks: Any, params: Any, key: Array, rows: tuple[Array, Array]) -> dict[str, Array]:
@@ -159,7 +155,7 @@ def measure(
         "fixed": train_on(trial, config, networks, replay, fixed_key, updates).world_model,
         "none": networks.init(fixed_key).world_model,
     }
-    rows = jax.jit(lambda key: play(task, networks, params, key, episodes))(play_key)
+    rows = jax.jit(lambda key: play(task, key, episodes))(play_key)
     targets = np.asarray(rows[0])
     for data, model in models.items():
         seen = jax.jit(lambda model: features(networks, model, see_key, rows))(model)

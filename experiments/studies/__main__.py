@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     if args.command == "collect":
         try:
-            found = results.collect(args.runs)
+            found = results.collect(args.runs, study.episodes)
         except ValueError as error:
             parser.error(str(error))
         results.write(found, *files)

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from acme_r2i.reports.runs import Run, is_run, read_run
+from acme_r2i.reports.runs import Curve, Run, is_run, read_run, window_curve
 
 POINTS = 40
 
 _RUN_COLUMNS = (
-    "task", "variant", "seed", "env_steps", "updates", "seconds", "score", "date", "commit",
+    "task", "variant", "seed", "env_steps", "updates", "seconds", "peak_mib",
+    "score", "date", "commit",
 )  # fmt: skip
 _CURVE_COLUMNS = ("task", "variant", "seed", "env_steps", "seconds", "score")
 
@@ -33,17 +34,19 @@ class Result:
       variant: what the sweep calls its settings.
       seed: its seed.
       updates: that it made.
+      peak_mib: the most memory its process held, in MiB; None of runs before that was measured.
       date: of its beginning.
       commit: what it ran.
       env_steps: rising, [N].
       seconds: of the processor until then, [N].
-      scores: mean return of the last 100 episodes, [N].
+      scores: mean return of the last episodes, [N].
     """
 
     task: str
     variant: str
     seed: int
     updates: int
+    peak_mib: float | None
     date: str
     commit: str
     env_steps: np.ndarray
@@ -64,16 +67,23 @@ class Result:
         return int(reached[0]) if reached.size else None
 
 
-def collect(folder: pathlib.Path) -> list[Result]:
+def collect(folder: pathlib.Path, episodes: int = 100) -> list[Result]:
     """The runs in a sweep's folder that have come to their end.
+
+    Args:
+      folder: of the sweep.
+      episodes: in the mean that is a score.
 
     Raises:
       ValueError: if there is none.
     """
     runs = [read_run(each) for each in sorted(folder.glob("*")) if is_run(each)]
-    results = [_result(run) for run in runs if run.state == "done" and run.curve.full.any()]
+    done = [(run, _curve(run, episodes)) for run in runs if run.state == "done"]
+    results = [_result(run, curve) for run, curve in done if curve.full.any()]
     if not results:
-        raise ValueError(f"{folder} holds no run that has come to its end and has 100 episodes")
+        raise ValueError(
+            f"{folder} holds no run that has come to its end and has {episodes} episodes"
+        )
     return results
 
 
@@ -95,7 +105,8 @@ def write(results: Sequence[Result], runs: pathlib.Path, curves: pathlib.Path) -
         (
             (
                 *(each.task, each.variant, each.seed, int(each.env_steps[-1]), each.updates),
-                *(f"{each.seconds[-1]:.0f}", f"{each.scores[-1]:.3f}", each.date, each.commit),
+                *(f"{each.seconds[-1]:.0f}", _mebibytes(each.peak_mib), f"{each.scores[-1]:.3f}"),
+                *(each.date, each.commit),
             )
             for each in ordered
         ),
@@ -122,14 +133,18 @@ def read(runs: pathlib.Path, curves: pathlib.Path) -> list[Result]:
     results = []
     for row in _read(runs):
         columns = np.array(points[row["task"], row["variant"], row["seed"]]).T
-        about = (row["task"], row["variant"], int(row["seed"]), int(row["updates"]))
+        peak_mib = float(row["peak_mib"]) if row["peak_mib"] else None
+        about = (row["task"], row["variant"], int(row["seed"]), int(row["updates"]), peak_mib)
         results.append(Result(*about, row["date"], row["commit"], *columns))
     return results
 
 
-def _result(run: Run) -> Result:
-    """A run at ``POINTS`` even places: before 100 episodes have ended, of all of them."""
-    curve = run.curve
+def _curve(run: Run, episodes: int) -> Curve:
+    return window_curve(run.curve.env_steps, run.returns, episodes)
+
+
+def _result(run: Run, curve: Curve) -> Result:
+    """A run at ``POINTS`` even places: as long as episodes are few, of all of them."""
     steps = np.linspace(0, run.env_steps, POINTS + 1)[1:].astype(int)
     steps = steps[steps >= curve.env_steps[0]]
     scores = curve.returns[[_last_up_to(curve.env_steps, each) for each in steps]]
@@ -139,12 +154,17 @@ def _result(run: Run) -> Result:
         variant=run.variant,
         seed=run.seed or 0,
         updates=run.metrics[-1]["learner_steps"],
+        peak_mib=max(each.get("memory/peak_mib", 0.0) for each in run.metrics) or None,
         date=run.config["started"][:10],
         commit=run.config["source"]["commit"][:7],
         env_steps=steps,
         seconds=np.interp(steps, [0.0, *known], [0.0, *seconds]),
         scores=scores,
     )
+
+
+def _mebibytes(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
 
 
 def _last_up_to(values: np.ndarray, value: float) -> int:

@@ -57,44 +57,36 @@ def make_table(study: Study, results: Sequence[Result]) -> Table:
     The interval is that of a bootstrap over the runs; of three runs, it is hardly more than the
     lowest and the highest say.
     """
-    rows: list[tuple[Cell, ...]] = []
+    lines: list[list[tuple[str, Cell]]] = []
     for task, variants in groups(study, results).items():
         of_task = [each for found in variants.values() for each in found]
         steps, seconds = equal_env_steps(of_task), equal_seconds(of_task)
         by_steps = scores_at_equal_env_steps(study, variants)
         by_time = scores_at_equal_time(study, variants)
         for variant, found in variants.items():
-            estimate = statistics.estimate(statistics.mean, [by_steps[variant]])
-            rows.append(
-                (
-                    study.tasks[task],
-                    study.variants[variant],
-                    len(found),
-                    f"{estimate.value:.2f} by {steps:,.0f}",
-                    "-" if estimate.low is None else f"{estimate.low:.2f} to {estimate.high:.2f}",
-                    _range(by_steps[variant]),
-                    f"{by_time[variant].mean():.2f} in {seconds / 60:.1f}",
-                    _range(by_time[variant]),
+            mean = statistics.estimate(statistics.mean, [by_steps[variant]])
+            interval = "-" if mean.low is None else f"{mean.low:.2f} to {mean.high:.2f}"
+            lines.append(
+                [
+                    (study.parameter or "task", study.tasks[task]),
+                    ("agent", study.variants[variant]),
+                    ("seeds", len(found)),
+                    (f"{study.score} by env steps", f"{mean.value:.2f} by {steps:,.0f}"),
+                    ("95% interval", interval),
+                    ("lowest to highest", _range(by_steps[variant])),
+                    (
+                        f"{study.score} in minutes",
+                        f"{by_time[variant].mean():.2f} in {seconds / 60:.1f}",
+                    ),
+                    ("lowest to highest", _range(by_time[variant])),
                     *_reached(study, found),
-                    f"{np.mean([each.seconds[-1] for each in found]) / 60:.1f}",
-                    f"{np.mean([each.updates for each in found]):,.0f}",
-                )
+                    ("minutes in all", f"{np.mean([each.seconds[-1] for each in found]) / 60:.1f}"),
+                    ("updates", f"{np.mean([each.updates for each in found]):,.0f}"),
+                    *([("peak MiB", _peak(found))] if study.shows_memory else ()),
+                ]
             )
-    header = (
-        study.parameter or "task",
-        "agent",
-        "seeds",
-        f"{study.score} by env steps",
-        "95% interval",
-        "lowest to highest",
-        f"{study.score} in minutes",
-        "lowest to highest",
-        f"env steps to {study.reached:g}",
-        f"minutes to {study.reached:g}",
-        "minutes in all",
-        "updates",
-    )
-    return Table(study.name, study.name, header, rows)
+    header = tuple(name for name, _ in lines[0]) if lines else ()
+    return Table(study.name, study.name, header, [tuple(cell for _, cell in x) for x in lines])
 
 
 def markdown(table: Table) -> str:
@@ -103,17 +95,27 @@ def markdown(table: Table) -> str:
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
 
 
-def _reached(study: Study, results: Sequence[Result]) -> tuple[str, str]:
+def _reached(study: Study, results: Sequence[Result]) -> list[tuple[str, Cell]]:
     """Environment steps and minutes until the score is reached, and by how many of the runs."""
+    if study.reached is None:
+        return []
     low, high = study.scale
     places = [(each, each.reaches((study.reached - low) / high)) for each in results]
     reached = [(each, place) for each, place in places if place is not None]
-    if not reached:
-        return "none", "none"
-    steps = [each.env_steps[place] for each, place in reached]
-    minutes = [each.seconds[place] / 60 for each, place in reached]
-    some = "" if len(reached) == len(results) else f" ({len(reached)} of {len(results)})"
-    return f"{np.mean(steps):,.0f}{some}", f"{np.mean(minutes):.1f}{some}"
+    cells = ["none", "none"]
+    if reached:
+        steps = np.mean([each.env_steps[place] for each, place in reached])
+        minutes = np.mean([each.seconds[place] / 60 for each, place in reached])
+        some = "" if len(reached) == len(results) else f" ({len(reached)} of {len(results)})"
+        cells = [f"{steps:,.0f}{some}", f"{minutes:.1f}{some}"]
+    names = (f"env steps to {study.reached:g}", f"minutes to {study.reached:g}")
+    return list(zip(names, cells, strict=True))
+
+
+def _peak(results: Sequence[Result]) -> str:
+    """Mean of the most memory that the runs held; of those that measured it."""
+    known = [each.peak_mib for each in results if each.peak_mib is not None]
+    return f"{np.mean(known):,.0f}" if known else "-"
 
 
 def _scores(

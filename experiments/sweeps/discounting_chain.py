@@ -1,8 +1,11 @@
 """bsuite's discounting_chain: which of five rewards is larger, each paid after its own delay?
 
-Setting k is the one in which the k-th delay (1, 3, 10, 30, 100) pays more. On two CPU cores;
-docs/studies/discounting_chain.md has what came of it.
+On two CPU cores; docs/studies/discounting_chain.md has what came of it.
 """
+
+# Numbers of discounting_chain's settings, by the delay of the reward that is larger. The other
+# three delays are 3, 10 and 100.
+DELAYS = {1: 0, 30: 3}
 
 _DREAMING = {
     "batch_size": 8,
@@ -11,12 +14,20 @@ _DREAMING = {
     "behaviour.imagination_starts": 8,
 }
 _STEPS = {"dt_min": 0.01, "dt_max": 0.2, "input_scaling": "unit_variance"}
-_ACTING = {"agent": "r2d2", "batch_size": 8, "trace_length": 128, "train_ratio": 128}
+# R2D2's preset for two cores looks ten steps ahead; here are Acme's settings of both.
+_ACTING = {
+    "agent": "r2d2",
+    "batch_size": 8,
+    "trace_length": 128,
+    "train_ratio": 128,
+    "discount": 0.997,
+    "bootstrap_n": 5,
+}
 
 SWEEP = {
-    "envs": [f"bsuite:discounting_chain/{setting}" for setting in range(5)],
+    "envs": [f"bsuite:discounting_chain/{number}" for number in DELAYS.values()],
     "seeds": [0, 1, 2],
-    "options": {"env-steps": 30_000},
+    "options": {"env-steps": 60_000},
     "variants": {
         "r2i_s5": {
             "preset": "cpu,mini",

@@ -1,6 +1,6 @@
 """Four memory tasks of POPGym at their easy level, with one setting for all, on two CPU cores.
 
-docs/studies/popgym.md has what came of it.
+docs/studies/popgym_easy.md has what came of it.
 """
 
 _DREAMING = {
@@ -19,7 +19,7 @@ SWEEP = {
         "popgym:AutoencodeEasy",
     ],
     "seeds": [0, 1, 2],
-    "options": {"env-steps": 100_000},
+    "options": {"env-steps": 50_000},
     "variants": {
         "r2i_s5": {"preset": "cpu,mini", **_DREAMING, "world_model.core": _CORE},
         "hybrid": {

@@ -6,7 +6,7 @@ came of it.
 """
 
 ROWS = 1024
-LENGTHS = (64, 128, 256, 512, 1024)
+LENGTHS = (64, 256, 1024)
 LONGER = (2048, 4096, 8192)
 
 
@@ -26,7 +26,7 @@ SWEEP = {
     "seeds": [0, 1, 2],
     "options": {
         "preset": "cpu,mini",
-        "env-steps": 60_000,
+        "env-steps": 50_000,
         "train_ratio": 64,
         "world_model.loss_scales.reward": 30,
         "world_model.core": {"state_size": 128, "n_blocks": 4, "dt_min": 0.01, "dt_max": 0.2},

@@ -55,9 +55,12 @@ def agent():
 def test_episodes_are_the_tasks_and_features_are_those_of_the_acting_model(agent):
     config, networks = agent
     params = networks.init(jax.random.key(0))
-    observation, action = recall_probe.play(TASK, networks, params, jax.random.key(1), 3)
+    observation, action = recall_probe.play(TASK, jax.random.key(1), 3)
     assert (observation.shape, action.shape) == ((3, 52, 4), (3, 52))
     np.testing.assert_array_equal(observation.sum(axis=1), np.full((3, 4), 13))  # a deck each
+    # They tell nothing of the suits: 156 actions, each of four.
+    shares = np.bincount(np.ravel(action), minlength=4) / action.size
+    np.testing.assert_allclose(shares, 0.25, atol=0.1)
     found = recall_probe.features(
         networks, params.world_model, jax.random.key(2), (observation, action)
     )

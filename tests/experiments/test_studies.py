@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 
@@ -19,14 +20,15 @@ TASK = "bsuite:memory_len/9"
 LENGTH, EPISODES = 10, 200
 
 
-def add_run(folder, variant, seed, returns, *, cores=0.5, interrupted=False):
+def add_run(folder, variant, seed, returns, *, cores=0.5, peak_mib=None, interrupted=False):
     """A run of 10 steps and 1 s an episode, of which the processor has a share."""
     name = f"{variant}-seed{seed}"
     run = write_run(
         folder / name, returns, env=TASK, seed=seed, length=LENGTH, interrupted=interrupted
     )
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    lines = [json.dumps({**line, "timing/cores": cores}) for line in lines]
+    more = {"timing/cores": cores, **({"memory/peak_mib": peak_mib} if peak_mib else {})}
+    lines = [json.dumps({**line, **more}) for line in lines]
     (run / "metrics.jsonl").write_text("\n".join(lines))
     index = folder / "sweep.json"
     known = json.loads(index.read_text())["runs"] if index.exists() else {}
@@ -40,7 +42,7 @@ def runs(tmp_path):
     folder.mkdir()
     step = np.where(np.arange(EPISODES) < 100, -1.0, 1.0)
     for seed in (0, 1):
-        add_run(folder, "r2i_s5", seed, step)
+        add_run(folder, "r2i_s5", seed, step, peak_mib=800.0 + 100 * seed)
         add_run(folder, "dreamerv3", seed, -np.ones(EPISODES), cores=0.25)
     add_run(folder, "r2d2_lstm", 0, step[:150], interrupted=True)
     return folder
@@ -64,6 +66,13 @@ def test_runs_that_came_to_their_end_are_collected(runs):
     assert found[0].reaches(0.0) is None
 
 
+def test_a_score_may_be_of_fewer_episodes(runs):
+    [run] = [each for each in results.collect(runs, episodes=10) if each.variant == "r2i_s5"][:1]
+    # 105 episodes: 5 of the last ten had +1.
+    assert run.at_env_steps(1050) == pytest.approx(0.0)
+    assert run.at_env_steps(1100) == pytest.approx(1.0)
+
+
 def test_files_hold_what_was_collected(runs, tmp_path):
     found = results.collect(runs)
     files = tmp_path / "data" / "runs.csv", tmp_path / "data" / "curves.csv"
@@ -71,7 +80,7 @@ def test_files_hold_what_was_collected(runs, tmp_path):
     read = results.read(*files)
     assert len(read) == len(found)
     for before, after in zip(found, read, strict=True):
-        for field in ("task", "variant", "seed", "updates", "date", "commit"):
+        for field in ("task", "variant", "seed", "updates", "peak_mib", "date", "commit"):
             assert getattr(before, field) == getattr(after, field)
         for field in ("env_steps", "seconds", "scores"):
             np.testing.assert_allclose(getattr(after, field), getattr(before, field), atol=0.06)
@@ -94,6 +103,19 @@ def test_the_table_compares_at_equal_steps_and_equal_time(runs):
     assert len(tables.markdown(table).splitlines()) == 4
 
 
+def test_the_table_tells_the_memory_of_runs_that_measured_it(runs):
+    study = dataclasses.replace(STUDIES["memory_length"], shows_memory=True)
+    table = tables.make_table(study, results.collect(runs))
+    assert [row[table.header.index("peak MiB")] for row in table.rows] == ["850", "-"]
+
+
+def test_tasks_that_share_no_score_have_no_time_until_it(runs):
+    study = dataclasses.replace(STUDIES["memory_length"], reached=None)
+    table = tables.make_table(study, results.collect(runs))
+    assert not any("to 0.9" in name for name in table.header)
+    assert all(len(row) == len(table.header) for row in table.rows)
+
+
 def test_the_commands_go_from_runs_to_figures(runs, tmp_path, capsys):
     folder = tmp_path / "page"
     command.main(["collect", "memory_length", str(runs), "--folder", str(folder)])
@@ -109,7 +131,7 @@ def test_every_task_has_its_curves_by_steps_and_by_time(name):
     study = STUDIES[name]
     points = np.array([100.0, 200.0])
     found = [
-        results.Result(task, variant, 0, 1, "", "", 10 * points, 60 * points, 0 * points)
+        results.Result(task, variant, 0, 1, None, "", "", 10 * points, 60 * points, 0 * points)
         for task in study.tasks
         for variant in study.variants
     ]

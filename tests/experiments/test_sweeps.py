@@ -23,7 +23,7 @@ SIZES = {
     "bsuite_memory_len.toml": (23, 2, 5),
     "control_images.toml": (3, 2, 2),
     "control_vectors.toml": (4, 2, 3),
-    "discounting_chain.py": (5, 5, 3),
+    "discounting_chain.py": (2, 5, 3),
     "dmc_proprio.toml": (18, 2, 3),
     "dmc_vision.toml": (20, 2, 3),
     "imagination_starts.toml": (1, 4, 2),
@@ -36,7 +36,7 @@ SIZES = {
     "popgym_easy.py": (4, 4, 3),
     "popgym_medium.py": (1, 2, 3),
     "repeat_previous_easy.toml": (1, 1, 5),
-    "sequence_length.py": (1, 8, 3),
+    "sequence_length.py": (1, 6, 3),
 }
 
 
