@@ -54,10 +54,17 @@ class ProgramWatch:
         """Whether it has ended; ``failure`` is what it failed of, if it did."""
         return self._ended.is_set()
 
+    def failures(self, node: str) -> int:
+        """How often a node has failed."""
+        return len(self._restarts(node))
+
     def is_away(self, node: str) -> bool:
         """Whether a node has failed and is not back yet, or the program has ended."""
-        restarts = [each for each in self._program.restarts if each.node == node]
+        restarts = self._restarts(node)
         return self.ended or (bool(restarts) and restarts[-1].seconds is None)
+
+    def _restarts(self, node: str) -> list[Any]:
+        return [each for each in self._program.restarts if each.node == node]
 
     def _wait(self) -> None:
         try:

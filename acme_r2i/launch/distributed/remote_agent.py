@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ from acme_r2i.launch.run_folder import PARAMETERS, write_whole
 
 if TYPE_CHECKING:
     import reverb
+
+# How soon the program knows that a node has failed whose connections are closed.
+_NOTICE_SECONDS = 10.0
 
 
 class RemoteAgent:
@@ -33,6 +37,7 @@ class RemoteAgent:
         run_folder: pathlib.Path,
         table: str,
         replay_is_away: Callable[[], bool],
+        replay_failures: Callable[[], int],
     ):
         """Stores the parts.
 
@@ -42,12 +47,14 @@ class RemoteAgent:
           run_folder: has the checkpoints.
           table: of the replay server.
           replay_is_away: says whether its node is being restarted, or the program has ended.
+          replay_failures: says how often it has failed.
         """
         self._learner = learner
         self._counts = counts
         self._folder = run_folder
         self._table = table
         self._replay_is_away = replay_is_away
+        self._replay_failures = replay_failures
         self._parameters: tuple[int, bytes] | None = None
         self.client: reverb.Client | None = None
 
@@ -69,7 +76,9 @@ class RemoteAgent:
 
         Raises:
           NodeAwayError: if the learner or replay is away, so that there can be no checkpoint.
+          OSError: if it cannot be written.
         """
+        failures = self._replay_failures()
         if self.table_info() is None:
             raise NodeAwayError("replay/0 is being restarted")
         steps, files = self._learner.stand_still()
@@ -81,11 +90,20 @@ class RemoteAgent:
             try:
                 return replay_server.save_tables(self.client, folder / REPLAY)
             except OSError:
-                if self.table_info() is None:
-                    raise NodeAwayError("replay/0 is being restarted") from None
+                if self._replay_fails_after(failures):
+                    raise NodeAwayError("replay/0 has failed meanwhile") from None
                 raise
         finally:
             self._learner.go_on()
+
+    def _replay_fails_after(self, failures: int) -> bool:
+        """Whether it does now; that it answers says nothing, as it may be there again already."""
+        end = time.monotonic() + _NOTICE_SECONDS
+        while time.monotonic() < end:
+            if self._replay_is_away() or self._replay_failures() > failures:
+                return True
+            time.sleep(0.1)
+        return self.table_info() is None
 
     def save_parameters(self, folder: pathlib.Path) -> None:
         """See RecordedAgent; of a learner that is away, those of the last checkpoint, if any."""

@@ -104,6 +104,7 @@ def train_on_cluster(
             options.workdir,
             replay.DEFAULT_TABLE,
             replay_is_away=lambda: watch.is_away("replay/0"),
+            replay_failures=lambda: watch.failures("replay/0"),
         )
         conductor = Conductor(plan, blueprint, nodes, watch, learner, agent, start)
         logs = metrics_logs.open_logs(options, config, folder, time.monotonic() - began)
