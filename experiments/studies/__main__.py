@@ -4,7 +4,8 @@
     python -m experiments.studies draw memory_length
 
 The first reads the runs of a sweep that have come to their end, and writes the study's CSV files;
-the second prints its table and draws its figures from these files alone.
+with --add, these keep the other runs that they hold. The second prints its table and draws its
+figures from these files alone.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> None:
             "--folder", type=pathlib.Path, default=FOLDER, help="of the study's files"
         )
     collect.add_argument("runs", type=pathlib.Path, help="folder that the sweep has written")
+    collect.add_argument("--add", action="store_true", help="keep other runs in the files")
     args = parser.parse_args(argv)
     study = STUDIES[args.study]
     files = (
@@ -45,6 +47,8 @@ def main(argv: list[str] | None = None) -> None:
             found = results.collect(args.runs, study.episodes)
         except ValueError as error:
             parser.error(str(error))
+        if args.add and files[0].exists():
+            found = results.join(results.read(*files), found)
         results.write(found, *files)
         print(f"{len(found)} runs in {files[0]}")
         return

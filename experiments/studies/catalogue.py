@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from acme_r2i.launch.metrics import EPISODES_IN_MEAN
+
 
 @dataclasses.dataclass(frozen=True)
 class Study:
@@ -32,7 +34,7 @@ class Study:
     variants: Mapping[str, str]
     scale: tuple[float, float] = (0.0, 1.0)
     score: str = "return"
-    episodes: int = 100
+    episodes: int = EPISODES_IN_MEAN
     reached: float | None = 0.9
     shows_memory: bool = False
     parameter: str | None = None

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from acme_r2i.launch.metrics import EPISODES_IN_MEAN
 from acme_r2i.reports.runs import Curve, Run, is_run, read_run, window_curve
 
 POINTS = 40
@@ -53,6 +54,11 @@ class Result:
     seconds: np.ndarray
     scores: np.ndarray
 
+    @property
+    def run(self) -> tuple[str, str, int]:
+        """Which of the study's runs it is: task, variant, seed."""
+        return self.task, self.variant, self.seed
+
     def at_env_steps(self, env_steps: float) -> float:
         """The score by then: of the last point up to there, or the first."""
         return float(self.scores[_last_up_to(self.env_steps, env_steps)])
@@ -67,7 +73,7 @@ class Result:
         return int(reached[0]) if reached.size else None
 
 
-def collect(folder: pathlib.Path, episodes: int = 100) -> list[Result]:
+def collect(folder: pathlib.Path, episodes: int = EPISODES_IN_MEAN) -> list[Result]:
     """The runs in a sweep's folder that have come to their end.
 
     Args:
@@ -87,6 +93,11 @@ def collect(folder: pathlib.Path, episodes: int = 100) -> list[Result]:
     return results
 
 
+def join(known: Iterable[Result], found: Iterable[Result]) -> list[Result]:
+    """All runs of both; of a run that both have, what was found."""
+    return list({each.run: each for each in (*known, *found)}.values())
+
+
 def processor_seconds(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Environment steps of a run's lines, and the processor's seconds until each."""
     wall = np.array([line["wall_seconds"] for line in run.metrics], float)
@@ -98,13 +109,13 @@ def processor_seconds(run: Run) -> tuple[np.ndarray, np.ndarray]:
 
 def write(results: Sequence[Result], runs: pathlib.Path, curves: pathlib.Path) -> None:
     """Writes both files."""
-    ordered = sorted(results, key=lambda each: (each.task, each.variant, each.seed))
+    ordered = sorted(results, key=lambda each: each.run)
     _write(
         runs,
         _RUN_COLUMNS,
         (
             (
-                *(each.task, each.variant, each.seed, int(each.env_steps[-1]), each.updates),
+                *(*each.run, int(each.env_steps[-1]), each.updates),
                 *(f"{each.seconds[-1]:.0f}", _mebibytes(each.peak_mib), f"{each.scores[-1]:.3f}"),
                 *(each.date, each.commit),
             )
@@ -115,7 +126,7 @@ def write(results: Sequence[Result], runs: pathlib.Path, curves: pathlib.Path) -
         curves,
         _CURVE_COLUMNS,
         (
-            (each.task, each.variant, each.seed, int(steps), f"{seconds:.1f}", f"{score:.3f}")
+            (*each.run, int(steps), f"{seconds:.1f}", f"{score:.3f}")
             for each in ordered
             for steps, seconds, score in zip(each.env_steps, each.seconds, each.scores, strict=True)
         ),

@@ -86,6 +86,26 @@ def test_files_hold_what_was_collected(runs, tmp_path):
             np.testing.assert_allclose(getattr(after, field), getattr(before, field), atol=0.06)
 
 
+def test_runs_of_several_folders_come_together_in_the_files(runs, tmp_path):
+    other = tmp_path / "other"
+    add_run(other, "r2i_s5", 1, np.ones(EPISODES))
+    add_run(other, "r2i_s5", 2, np.ones(EPISODES))
+    page = tmp_path / "page"
+    files = [page / "data" / f"memory_length-{name}.csv" for name in ("runs", "curves")]
+    where = ["--folder", str(page)]
+    command.main(["collect", "memory_length", str(runs), *where])
+    command.main(["collect", "memory_length", str(other), "--add", *where])
+    found = results.read(*files)
+    assert [each.run[1:] for each in found] == [
+        *(("dreamerv3", 0), ("dreamerv3", 1)),
+        *(("r2i_s5", 0), ("r2i_s5", 1), ("r2i_s5", 2)),
+    ]
+    # Of the run that both folders have, the one that was added.
+    assert [each.at_env_steps(1500) for each in found[2:]] == pytest.approx([0.0, 1.0, 1.0])
+    command.main(["collect", "memory_length", str(other), *where])
+    assert len(results.read(*files)) == 2
+
+
 def test_the_table_compares_at_equal_steps_and_equal_time(runs):
     study = STUDIES["memory_length"]
     table = tables.make_table(study, results.collect(runs))
