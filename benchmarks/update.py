@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +30,7 @@ from acme_r2i.agents.r2i.update import (
     make_update,
 )
 from acme_r2i.launch.host_memory import keep_freed_memory
+from acme_r2i.launch.metrics import peak_memory
 from benchmarks import measuring, sizes
 from benchmarks.flops import count_flops
 
@@ -45,7 +45,7 @@ def measure(size: sizes.Size, repeats: int, peak: float) -> dict[str, Any]:
     figures: dict[str, Any] = {"initialisation_s": measuring.first_call_seconds(initialise)}
     whole = Whole(size, networks, initialise())
     figures["first_call_s"] = measuring.first_call_seconds(whole)
-    figures["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures["peak_memory_mib"] = peak_memory()
     calls = {"whole update": whole, **parts(size, networks, initialise)}
     times = measuring.in_turns(calls, repeats)
     figures["ms"] = {name: t._asdict() for name, t in times.items()}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import fnmatch
 import json
 import pathlib
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from acme_r2i.commands import train
 from acme_r2i.commands.parsing import with_default
@@ -87,11 +85,12 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
         for name, each in arguments.items():
             print(shlex.join(["r2i", "train", *each, "--workdir", str(out / name)]))
         return 0
+    from acme_r2i.launch.description import describe_options
     from acme_r2i.launch.runner import Runner
     from acme_r2i.launch.stopping import StopSignals
     from acme_r2i.launch.sweep_overview import Overview
 
-    wanted = _wanted(arguments)
+    wanted = lambda each: describe_options(train.read(each))  # noqa: E731
     runner = Runner(arguments, out, parallel=parallel, pin=typed.pin, wanted=wanted)
     _write_index(out, path, runs, arguments)
     with StopSignals() as stop, Overview(runner.jobs) as overview:
@@ -126,18 +125,6 @@ def _check(planned: PlannedRun) -> None:
         env_options.read(planned.env, suite_options)
     except UsageError as error:
         raise UsageError(f"run {planned.name}: {error}") from None
-
-
-def _wanted(arguments: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
-    """What the runs are to be, as in config.json; without those that cannot start like this."""
-    from acme_r2i.launch.description import describe_options
-
-    found = {}
-    for name, each in arguments.items():
-        # What is wrong with an option is for the run itself to say: the others go on.
-        with contextlib.suppress(UsageError):
-            found[name] = describe_options(train.read(each))
-    return found
 
 
 def _write_index(

@@ -70,7 +70,7 @@ class Runner:
         *,
         parallel: int = 1,
         pin: bool = False,
-        wanted: Mapping[str, Mapping[str, Any]] | None = None,
+        wanted: Callable[[Sequence[str]], Mapping[str, Any]] | None = None,
     ):
         """Prepares the runs; nothing is started or written yet.
 
@@ -79,8 +79,8 @@ class Runner:
           out: the folder that holds the runs' folders and, beside each, its log.
           parallel: runs at a time.
           pin: whether a run keeps to one core, which no other of these has at the same time.
-          wanted: what runs are to be, as in config.json, by name: what is done already is compared
-            with it. Those that are not among them are taken to be what they should be.
+          wanted: what a run is to be, as in config.json, from its arguments: what is done already
+            is compared with it. Without it, that is taken to be what it should be.
 
         Raises:
           UsageError: if more runs are to be pinned at a time than there are cores.
@@ -93,8 +93,7 @@ class Runner:
         self._cores = cores if pin else None
         self._processes: dict[str, tuple[subprocess.Popen, int | None]] = {}
         self.jobs = {
-            name: _make_job(name, out / name, arguments, (wanted or {}).get(name))
-            for name, arguments in runs.items()
+            name: _make_job(name, out / name, arguments, wanted) for name, arguments in runs.items()
         }
 
     @property
@@ -182,20 +181,22 @@ class Runner:
 
 
 def _make_job(
-    name: str, folder: pathlib.Path, arguments: Sequence[str], wanted: Mapping[str, Any] | None
+    name: str,
+    folder: pathlib.Path,
+    arguments: Sequence[str],
+    wanted: Callable[[Sequence[str]], Mapping[str, Any]] | None,
 ) -> Job:
     job = Job(name, folder, [*arguments, "--workdir", str(folder)])
     left = what_is_left(folder)
-    if left is Left.DONE:
+    if left is Left.DONE and wanted is not None:
         try:
-            finished = wanted is None or find_start(folder, wanted, allow_changes=False).finished
+            if not find_start(folder, wanted(arguments), allow_changes=False).finished:
+                left = Left.RESUMABLE  # More environment steps are asked for than it has.
         except UsageError as error:
             job.state, job.note = State.LEFT_ALONE, str(error)
-        else:
-            if finished:
-                job.state, job.note = State.DONE, "already done"
-            else:  # More environment steps are asked for than it has.
-                job.note = "goes on from its checkpoint"
+            return job
+    if left is Left.DONE:
+        job.state, job.note = State.DONE, "already done"
     elif left is Left.RESUMABLE:
         job.note = "goes on from its checkpoint"
     elif left is Left.CUT_SHORT:
