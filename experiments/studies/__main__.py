@@ -4,8 +4,8 @@
     python -m experiments.studies draw memory_length
 
 The first reads the runs of a sweep that have come to their end, and writes the study's CSV files;
-with --add, these keep the other runs that they hold. The second prints its table and draws its
-figures from these files alone.
+with --add, these keep the other runs that they hold. The second, from these files alone, prints the
+study's table, writes it into its page, and draws its figures.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 
-from experiments.studies import figures, results, tables
+from experiments.studies import figures, pages, results, tables
 from experiments.studies.catalogue import STUDIES
 
 FOLDER = pathlib.Path(__file__).parents[2] / "docs" / "studies"
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     collect = commands.add_parser("collect", help="write a study's CSV files from its runs")
-    draw = commands.add_parser("draw", help="print its table, and draw its figures")
+    draw = commands.add_parser("draw", help="print and write its table, and draw its figures")
     for command in (collect, draw):
         command.add_argument("study", choices=STUDIES)
         command.add_argument(
@@ -55,7 +55,10 @@ def main(argv: list[str] | None = None) -> None:
     if not files[0].exists():
         parser.error(f"{files[0]} is missing; collect {study.name} first")
     found = results.read(*files)
-    print(tables.markdown(tables.make_table(study, found)))
+    table = tables.make_table(study, found)
+    print(tables.markdown(table))
+    for page in pages.put(args.folder, table):
+        print(page)
     pictures = {"curves": figures.draw_curves(study, found)}
     if study.parameter:
         pictures["scores"] = figures.draw_scores(study, found)

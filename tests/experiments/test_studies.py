@@ -146,6 +146,35 @@ def test_the_commands_go_from_runs_to_figures(runs, tmp_path, capsys):
         assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
 
 
+def test_the_table_is_put_in_its_place_in_the_page(runs, tmp_path):
+    where = ["--folder", str(tmp_path)]
+    command.main(["collect", "memory_length", str(runs), *where])
+    page = tmp_path / "page.md"
+    around = "# Title\n\n{}\n\nNote.\n\n<!-- table of other -->\n\nold\n\n<!-- end of table -->\n"
+    place = "<!-- table of memory_length -->\n{}<!-- end of table -->"
+    page.write_text(around.format(place.format("")))
+    command.main(["draw", "memory_length", *where])
+    once = page.read_text()
+    files = [tmp_path / "data" / f"memory_length-{name}.csv" for name in ("runs", "curves")]
+    table = tables.markdown(tables.make_table(STUDIES["memory_length"], results.read(*files)))
+    assert once == around.format(place.format(f"\n{table}\n\n"))
+    command.main(["draw", "memory_length", *where])
+    assert page.read_text() == once
+    page.write_text("<!-- table of memory_length -->")
+    with pytest.raises(ValueError, match="is not followed by <!-- end of table -->"):
+        command.main(["draw", "memory_length", *where])
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
+def test_the_page_holds_the_table_of_its_files(study: Study):
+    files = [command.FOLDER / "data" / f"{study.name}-{name}.csv" for name in ("runs", "curves")]
+    if not files[0].exists():
+        pytest.skip("not run yet")
+    table = tables.markdown(tables.make_table(study, results.read(*files)))
+    assert any(table in page.read_text() for page in command.FOLDER.glob("*.md"))
+    assert (command.FOLDER / "figures" / f"{study.name}-curves.png").exists()
+
+
 @pytest.mark.parametrize("name", ["popgym_medium", "memory_length", "popgym_easy"])
 def test_every_task_has_its_curves_by_steps_and_by_time(name):
     study = STUDIES[name]
