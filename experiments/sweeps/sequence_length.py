@@ -1,8 +1,8 @@
-"""Sequences of 64 to 8192 rows in training, the rows of a batch and of a step being the same.
+"""Sequences of 64 to 8192 rows in training.
 
 bsuite's memory_len at memory length 30: several episodes in a sequence, on two CPU cores. Up to
-1024 rows, a batch has 1024; beyond, it is one sequence. docs/studies/sequence_length.md has what
-came of it.
+1024 rows, a batch has 1024 and there are as many updates; beyond, it is one sequence, and from 2048
+rows on there are half as many updates. docs/studies/sequence_length.md has what came of it.
 """
 
 ROWS = 1024
@@ -17,6 +17,7 @@ def _variant(length: int) -> dict:
         "sequence_length": length,
         "batch_size": max(1, ROWS // length),
         "num_environments": 8 if length < 1024 else 1,
+        "train_ratio": max(64, length // 32),
         **starts,
     }
 
@@ -27,7 +28,6 @@ SWEEP = {
     "options": {
         "preset": "cpu,mini",
         "env-steps": 50_000,
-        "train_ratio": 64,
         "world_model.loss_scales.reward": 30,
         "world_model.core": {"state_size": 128, "n_blocks": 4, "dt_min": 0.01, "dt_max": 0.2},
     },
