@@ -45,7 +45,41 @@ class Conv2DTranspose(_Convolution):
     """Doubles: float32 [N, S, S, C] -> [N, 2 S, 2 S, channels]; see the base."""
 
     def _convolve(self, inputs: Array, w: Array) -> Array:
+        # On a CPU, its gradients take 2 to 10 times as long as those of the products.
+        if jax.default_backend() == "cpu":
+            return transpose_by_products(inputs, w)
         return jax.lax.conv_transpose(inputs, w, (2, 2), "SAME", None, _LAYOUT)
+
+
+def transpose_by_products(inputs: Array, w: Array) -> Array:
+    """What Conv2DTranspose is without its bias, as one product of windows of 2 x 2 inputs.
+
+    An output of row 2 q + i, with i in 0, 1, sees inputs q + i - 1 and q + i, through rows i and
+    i + 2 of the kernel; columns likewise. So each window has one product for all four (i, j), and
+    each of these takes it from the window that is its own.
+
+    Args:
+      inputs: [N, S, S, C].
+      w: [4, 4, C, channels].
+
+    Returns:
+      [N, 2 S, 2 S, channels], of the type of inputs.
+    """
+    number, size, _, channels_in = inputs.shape
+    channels = w.shape[-1]
+    padded = jnp.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    corners = [(a, b) for a in (0, 1) for b in (0, 1)]
+    windows = jnp.concatenate(
+        [padded[:, a : a + size + 1, b : b + size + 1] for a, b in corners], axis=-1
+    )
+    kernel = w.reshape(2, 2, 2, 2, channels_in, channels)  # a, i, b, j, C, channels
+    kernel = kernel.transpose(0, 2, 4, 1, 3, 5).reshape(4 * channels_in, 4 * channels)
+    seen = (windows @ kernel).reshape(number, size + 1, size + 1, 2, 2, channels)
+    rows = [
+        jnp.stack([seen[:, i : i + size, j : j + size, i, j] for j in (0, 1)], axis=3)
+        for i in (0, 1)
+    ]
+    return jnp.stack(rows, axis=2).reshape(number, 2 * size, 2 * size, channels)
 
 
 def _parameters(channels_in: int, channels_out: int) -> tuple[Array, Array]:
