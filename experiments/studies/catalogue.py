@@ -115,6 +115,7 @@ STUDIES = {
             episodes=10,  # of 1000 frames each, there are few.
             reached=None,
         ),
+        Study("control_catch", {"bsuite_vision:catch/0": "catch, 16 x 16"}, _TWINS),
         Study(
             "control_images",
             {

@@ -21,6 +21,7 @@ SIZES = {
     "bsuite_discounting_chain.toml": (20, 2, 5),
     "bsuite_every_experiment.py": (46, 2, 1),
     "bsuite_memory_len.toml": (23, 2, 5),
+    "control_catch.toml": (1, 2, 3),
     "control_images.toml": (3, 2, 2),
     "control_vectors.toml": (4, 2, 3),
     "discounting_chain.py": (2, 5, 3),
