@@ -120,8 +120,8 @@ STUDIES = {
             "control_images",
             {
                 "dmc_vision:cartpole_balance": "cartpole balance",
-                "atari:boxing": "Boxing",
-                "atari:krull": "Krull",
+                "atari:breakout": "Breakout",
+                "atari:ms_pacman": "Ms. Pac-Man",
             },
             _TWINS,
             episodes=10,
