@@ -54,6 +54,9 @@ def draw_curves(study: Study, results: Sequence[Result]) -> Figure:
                     curves = [(x_of(run), study.shown(run.scores)) for run in found]
                     _draw_band(axes, curves, _colour(study, variant), study.variants[variant])
                 axes.set_xlabel(unit)
+        for axes in panels.flat:
+            # From 0 at least, so that chance does not look like learning.
+            axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         for axes in panels[:, 0]:
             axes.set_ylabel(study.score)
         _add_legend(figure, study, results)
