@@ -5,13 +5,7 @@ import sys
 
 import pytest
 
-from acme_r2i.launch.metrics import (
-    CoresBusy,
-    Counts,
-    Episode,
-    RecentEpisodes,
-    Speed,
-)
+from acme_r2i.launch.metrics import CoresBusy, Counts, Episode, RecentEpisodes, Speed
 
 
 def test_recent_episodes_are_the_last_hundred():
