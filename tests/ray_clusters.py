@@ -27,6 +27,8 @@ def cluster_of(*nodes: dict[str, Any]) -> Iterator[Any]:
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_worker_niceness"] = "0"  # beside other tests, 15 is to starve
+    # A machine that stands still for a while has lost no node; one that is killed is told apart.
+    os.environ["RAY_health_check_timeout_ms"] = "60000"
     cluster = Cluster()
     try:
         add_node(cluster, **nodes[0], include_dashboard=False, no_monitor=True)

@@ -21,14 +21,25 @@ from tests.run_files import RunFiles
 
 ROOT = pathlib.Path(__file__).parents[3]
 TASK = "bsuite:memory_len/3"
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 600.0
+
+_begun: list[subprocess.Popen] = []
 
 
 @contextlib.contextmanager
 def cluster_of_two():
-    """The cluster: its first node has a CPU, the second two. Yields it, and the second node."""
+    """The cluster: its first node has a CPU, the second two. Yields it, and the second node.
+
+    Runs that are still under way at its end, since their tests failed, are killed.
+    """
     with ray_clusters.cluster_of({"num_cpus": 1}, {"num_cpus": 2}) as cluster:
-        yield cluster, next(iter(cluster.worker_nodes))
+        try:
+            yield cluster, next(iter(cluster.worker_nodes))
+        finally:
+            while _begun:
+                process = _begun.pop()
+                process.kill()
+                process.wait()
 
 
 def add_node(cluster):
@@ -139,6 +150,7 @@ def train(cluster, folder, *typed):
     process = subprocess.Popen(
         command, cwd=folder.parent, env=variables, stdout=out, stderr=subprocess.STDOUT
     )
+    _begun.append(process)
     return Run(folder, process)
 
 

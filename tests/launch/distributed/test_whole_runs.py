@@ -110,7 +110,7 @@ def test_a_node_that_fails_for_good_ends_the_run(cluster, tmp_path):
     began = time.monotonic()
     processes.psutil.Process(run.pid("actor/1")).kill()
     # The stated time is 25 s for the nodes; then the command writes and leaves Ray.
-    assert run.process.wait(60) == 1, run.output
+    assert run.process.wait(processes.PATIENCE_SECONDS) == 1, run.output
     print(
         f"\na node that failed for good: the run has ended after {time.monotonic() - began:.1f} s"
     )
