@@ -114,8 +114,9 @@ class CourierNode(Node):
 class ReverbNode(Node):
     """A node that serves Reverb tables at its machine's address, on a port that is free there.
 
-    Restarted on the same machine, it takes the same port, and clients go on; elsewhere it has a new
-    address, which handles know.
+    Restarted on the same machine, it takes the same port, and clients go on, but for one call that
+    may find the former connection broken (RuntimeError); elsewhere it has a new address, which
+    handles know.
     """
 
     def __init__(

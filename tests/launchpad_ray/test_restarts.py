@@ -231,6 +231,9 @@ def test_replay_comes_back_from_its_checkpoint_at_the_same_address(launch, tmp_p
     beside = beside.create_handle().dereference()
     os.kill(beside.pid(), signal.SIGKILL)
     assert beside.life_after_the_first() == 2
+    # The first call may find the connection to the killed server broken, and is the last that does.
+    with contextlib.suppress(RuntimeError):
+        client.server_info()
     assert client.server_info()["queue"].current_size == 3
     again = replay.create_handle().dereference()
     assert isinstance(again, reverb.Client)
