@@ -126,4 +126,8 @@ def _add_legend(figure: Figure, study: Study, results: Sequence[Result]) -> None
     shown = [name for name in study.variants if any(each.variant == name for each in results)]
     lines = [Line2D([], [], color=_colour(study, name)) for name in shown]
     labels = [study.variants[name] for name in shown]
-    figure.legend(lines, labels, loc="outside lower center", ncols=min(len(shown), 5))
+    for columns in range(min(len(shown), 5), 0, -1):
+        legend = figure.legend(lines, labels, loc="outside lower center", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()

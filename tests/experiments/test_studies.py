@@ -173,7 +173,7 @@ def test_the_page_holds_the_table_of_its_files(study: Study):
     assert (command.FOLDER / "figures" / f"{study.name}-curves.png").exists()
 
 
-@pytest.mark.parametrize("name", ["popgym_medium", "memory_length", "popgym_easy"])
+@pytest.mark.parametrize("name", ["popgym_medium", "memory_length", "popgym_easy", "plateau"])
 def test_every_task_has_its_curves_by_steps_and_by_time(name):
     study = STUDIES[name]
     points = np.array([100.0, 200.0])
@@ -190,6 +190,9 @@ def test_every_task_has_its_curves_by_steps_and_by_time(name):
     assert sorted(ends) == [by_time] * len(study.tasks) + [by_steps] * len(study.tasks)
     titles = [axes.get_title() for axes in shown]
     assert all(any(name in title for title in titles) for name in study.tasks.values())
+    (legend,) = figure.legends
+    assert [each.get_text() for each in legend.get_texts()] == list(study.variants.values())
+    assert legend.get_window_extent().width <= figure.bbox.width
 
 
 @pytest.mark.parametrize(
