@@ -13,6 +13,7 @@ from experiments.studies.results import Result
 from experiments.studies.tables import groups, scores_at_equal_env_steps, scores_at_equal_time
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -29,6 +30,7 @@ def draw_curves(study: Study, results: Sequence[Result]) -> Figure:
     runs of a variant, as far as all of them are; bands reach from the lowest to the highest.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     by_task = groups(study, results)
     columns = min(len(by_task), _MOST_COLUMNS)
@@ -59,7 +61,9 @@ def draw_curves(study: Study, results: Sequence[Result]) -> Figure:
             axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         for axes in panels[:, 0]:
             axes.set_ylabel(study.score)
-        _add_legend(figure, study, results)
+        shown = [name for name in study.variants if any(each.variant == name for each in results)]
+        lines = [Line2D([], [], color=_colour(study, name)) for name in shown]
+        _add_legend(figure, lines, [study.variants[name] for name in shown], most_columns=5)
     return figure
 
 
@@ -95,7 +99,7 @@ def draw_scores(study: Study, results: Sequence[Result]) -> Figure:
             axes.set_xlabel(study.parameter)
         panels[0].set_ylabel(study.score)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+        _add_legend(figure, handles, labels, most_columns=4)
     return figure
 
 
@@ -120,14 +124,12 @@ def _colour(study: Study, variant: str) -> str:
     return COLOURS[list(study.variants).index(variant) % len(COLOURS)]
 
 
-def _add_legend(figure: Figure, study: Study, results: Sequence[Result]) -> None:
-    from matplotlib.lines import Line2D
-
-    shown = [name for name in study.variants if any(each.variant == name for each in results)]
-    lines = [Line2D([], [], color=_colour(study, name)) for name in shown]
-    labels = [study.variants[name] for name in shown]
-    for columns in range(min(len(shown), 5), 0, -1):
-        legend = figure.legend(lines, labels, loc="outside lower center", ncols=columns)
+def _add_legend(
+    figure: Figure, handles: Sequence[Artist], labels: Sequence[str], most_columns: int
+) -> None:
+    """Below the panels, in as many columns as there is room for."""
+    for columns in range(min(len(labels), most_columns), 0, -1):
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns)
         if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
             return
         legend.remove()
