@@ -122,8 +122,7 @@ def add(program, label, constructor, *args):
 def launch(cluster):
     """Launches programs, which are stopped after the test, however it ends.
 
-    One that went on when this process leaves the cluster would take it along: Ray ends a process
-    which asks it for something after that.
+    One that went on would be there still when this process leaves the cluster.
     """
     launched = []
 
