@@ -18,16 +18,24 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 class _Convolution(hk.Module):
-    """Kernel 4, stride 2, padding SAME. Parameters: w [4, 4, C, channels], b [channels]."""
+    """Kernel 4, stride 2, padding SAME. Parameters: w [4, 4, C, channels], b [channels].
 
-    def __init__(self, channels: int, name: str | None = None):
+    There is no b where ``with_bias`` is false: a norm that follows has its own offset.
+    """
+
+    def __init__(self, channels: int, with_bias: bool = False, name: str | None = None):
         super().__init__(name=name)
         self._channels = channels
+        self._with_bias = with_bias
 
     def __call__(self, inputs: Array) -> Array:
-        w, b = _parameters(inputs.shape[-1], self._channels)
+        shape = [4, 4, inputs.shape[-1], self._channels]
+        w = hk.get_parameter("w", shape, init=precision.FAN_AVERAGE)
         outputs = self._convolve(precision.rounded(inputs), precision.rounded(w))
-        return outputs.astype(jnp.float32) + b
+        outputs = outputs.astype(jnp.float32)
+        if self._with_bias:
+            outputs += hk.get_parameter("b", [self._channels], init=jnp.zeros)
+        return outputs
 
     @abc.abstractmethod
     def _convolve(self, inputs: Array, w: Array) -> Array:
@@ -81,10 +89,3 @@ def transpose_by_products(inputs: Array, w: Array) -> Array:
         for i in (0, 1)
     ]
     return jnp.stack(rows, axis=2).reshape(number, 2 * size, 2 * size, channels)
-
-
-def _parameters(channels_in: int, channels_out: int) -> tuple[Array, Array]:
-    shape = [4, 4, channels_in, channels_out]
-    init = hk.initializers.VarianceScaling(1.0, "fan_avg", "uniform")
-    w = hk.get_parameter("w", shape, init=init)
-    return w, hk.get_parameter("b", [channels_out], init=jnp.zeros)

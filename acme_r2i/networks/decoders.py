@@ -26,7 +26,10 @@ class VectorDecoder(hk.Module):
 
 
 class ImageDecoder(hk.Module):
-    """The mirror of ``ImageEncoder``: a linear layer to 4 x 4, then transposed convolutions."""
+    """The mirror of ``ImageEncoder``: a linear layer to 4 x 4, then transposed convolutions.
+
+    LayerNorm and SiLU follow each of them but the last, which has a bias.
+    """
 
     def __init__(self, depth: int, size: int, channels: int, name: str | None = None):
         """Initialises the decoder.
@@ -48,7 +51,9 @@ class ImageDecoder(hk.Module):
         values = Linear(SMALLEST_IMAGE**2 * self._first, name="input")(features)
         leading = values.shape[:-1]
         values = values.reshape(-1, *shape)
-        for stage, channels in enumerate(self._channels):
-            values = LayerNorm(name=f"norm_{stage}")(values)
-            values = Conv2DTranspose(channels, name=f"conv_{stage}")(jax.nn.silu(values))
+        *hidden, last = [f"conv_{stage}" for stage in range(len(self._channels))]
+        for stage, name in enumerate(hidden):
+            values = Conv2DTranspose(self._channels[stage], name=name)(values)
+            values = jax.nn.silu(LayerNorm(name=f"norm_{stage}")(values))
+        values = Conv2DTranspose(self._channels[-1], with_bias=True, name=last)(values)
         return values.reshape(*leading, *values.shape[1:])

@@ -7,7 +7,7 @@ from typing import Any
 from acme_r2i.networks.attention import WindowedAttention
 from acme_r2i.networks.options import check_options
 from acme_r2i.networks.ssm import S5, SSMBlock, SSMStack
-from acme_r2i.networks.ssm.stack import Norm
+from acme_r2i.networks.ssm.stack import InputLayer, Norm, OutputLayer
 
 
 class HybridStack(SSMStack):
@@ -31,6 +31,8 @@ class HybridStack(SSMStack):
         norm: Norm = "post",
         glu: bool = True,
         dropout: float = 0.0,
+        input_layer: InputLayer = "linear",
+        output_layer: OutputLayer = "linear",
         read_out: bool = True,
         name: str | None = None,
         **s5_options: Any,
@@ -47,6 +49,8 @@ class HybridStack(SSMStack):
           norm: as of :class:`SSMStack`, for blocks of both kinds, as the next three are.
           glu: gate the output of each layer.
           dropout: rate in [0, 1), in ``unroll`` with a key only.
+          input_layer: as of :class:`SSMStack`, as the next is.
+          output_layer: "silu" or "linear".
           read_out: have the output layer.
           name: module name.
           **s5_options: the other arguments of ``S5``, ``state_size`` among them.
@@ -62,6 +66,8 @@ class HybridStack(SSMStack):
             norm=norm,
             glu=glu,
             dropout=dropout,
+            input_layer=input_layer,
+            output_layer=output_layer,
             read_out=read_out,
             name=name,
             **s5_options,

@@ -36,6 +36,9 @@ class Latent(Protocol):
     def sample(self, key: Array, parameters: Any) -> Array:
         """A draw [..., *shape] that gradients pass through."""
 
+    def mode(self, parameters: Any) -> Array:
+        """The likeliest z, or its mean where it is continuous; no gradient where it is one-hot."""
+
     def kl(self, p: Any, q: Any) -> Array:
         """KL(p || q) in nats, summed over z: [...]."""
 
@@ -72,6 +75,9 @@ class CategoricalLatent:
 
     def sample(self, key: Array, parameters: Array) -> Array:
         return distributions.sample_one_hot(key, parameters)
+
+    def mode(self, parameters: Array) -> Array:
+        return jax.nn.one_hot(jnp.argmax(parameters, axis=-1), self.classes)
 
     def kl(self, p: Array, q: Array) -> Array:
         return distributions.categorical_kl(p, q)
@@ -122,6 +128,9 @@ class GaussianLatent:
 
     def sample(self, key: Array, parameters: Normal) -> Array:
         return parameters.sample(key)
+
+    def mode(self, parameters: Normal) -> Array:
+        return parameters.mean
 
     def kl(self, p: Normal, q: Normal) -> Array:
         ratio = jnp.square(p.std / q.std)

@@ -33,7 +33,8 @@ class MLP(hk.Module):
           num_layers: hidden layers.
           units: their width.
           output_size: size of the linear output layer; None for none.
-          output_scale: scale of the output layer's initial weights, 0 for an output of zeros.
+          output_scale: factor of the variance of the output layer's initial weights, which are
+            uniform with variance 2 / (fan in + fan out); 0 for an output of zeros.
           name: module name.
         """
         super().__init__(name=name)

@@ -33,6 +33,10 @@ class GatedCore(SequenceCore):
     def initial_state(self, batch_size: int | None) -> State:
         return broadcast_state(self._initial_state(), batch_size)
 
+    def initial_output(self, batch_size: int) -> Array:
+        """The state itself, [B, output_size]; of a pair, its first."""
+        return jax.tree.leaves(self.initial_state(batch_size))[0]
+
     def __call__(
         self, inputs: Inputs, prev_state: State, is_first: Array | None = None
     ) -> tuple[Array, State]:

@@ -27,6 +27,11 @@ class SequenceCore(hk.RNNCore):
     def initial_state(self, batch_size: int | None) -> State:
         """The (possibly learned) initial state, leading axis [B]; no batch axis for None."""
 
+    def initial_output(self, batch_size: int) -> Array | None:
+        """The output that belongs to the initial state [B, H], where the state is the output."""
+        del batch_size
+        return None
+
     @abc.abstractmethod
     def __call__(
         self, inputs: Inputs, prev_state: State, is_first: Array | None = None

@@ -25,10 +25,11 @@ class SymlogTwoHot:
     def mean(self, logits: Array) -> Array:
         """symexp of the expected bin: [..., bins] -> [...]."""
         weights = jnp.exp(logits - jnp.max(logits, axis=-1, keepdims=True))
-        # Both sums as one product, which reads the weights once.
-        columns = np.stack([self._bins, np.ones_like(self._bins)], axis=-1)
-        sums = jnp.matmul(weights, columns, precision=jax.lax.Precision.HIGHEST)
-        return symexp(sums[..., 0] / sums[..., 1])
+        # Bins b and -b together, so that equal logits are exactly 0.
+        half = self.num_bins // 2
+        differences = weights[..., -half:] - weights[..., :half][..., ::-1]
+        total = jnp.sum(differences * self._bins[-half:], axis=-1)
+        return symexp(total / jnp.sum(weights, axis=-1))
 
     def loss(self, logits: Array, target: Array) -> Array:
         """Cross-entropy to the two-hot target, in nats: [..., bins], [...] -> [...].

@@ -28,7 +28,7 @@ def both():
 
         return jax.jit(run)
 
-    return make(lambda: LayerNorm(name="norm")), make(
+    return make(lambda: LayerNorm(1e-5, name="norm")), make(
         lambda: hk.LayerNorm(-1, create_scale=True, create_offset=True, name="norm")
     )
 
@@ -47,8 +47,16 @@ def test_value_and_gradient_are_those_of_haiku(both, shift, spread):
         np.testing.assert_allclose(a, e, rtol=1e-3, atol=1e-4 * max(1, np.abs(e).max()))
 
 
+@pytest.mark.parametrize("epsilon", [1e-6, 1e-3, 3.0])
+def test_epsilon_by_hand(epsilon):
+    norm = hk.without_apply_rng(hk.transform(lambda x: LayerNorm(epsilon)(x)))
+    inputs = np.array([[1.0, 3.0]], np.float32)  # its variance is 1
+    outputs = norm.apply(norm.init(jax.random.key(0), inputs), inputs)
+    np.testing.assert_allclose(outputs, np.array([[-1, 1]]) / np.sqrt(1 + epsilon), rtol=1e-5)
+
+
 def test_first_parameters_standardise():
     norm = hk.without_apply_rng(hk.transform(lambda x: LayerNorm()(x)))
     inputs = np.array([[1.0, 3.0]], np.float32)
     params = norm.init(jax.random.key(0), inputs)
-    np.testing.assert_allclose(norm.apply(params, inputs), [[-1.0, 1.0]], rtol=1e-4)
+    np.testing.assert_allclose(norm.apply(params, inputs), [[-1.0, 1.0]], rtol=1e-3)

@@ -66,8 +66,12 @@ class R2D2Config:
         state_size=64,
         dt_min=0.01,
         dt_max=0.5,
+        B_init="fan_in",
+        C_init="fan_in",
         initial_state="zeros",
         input_scaling="unit_variance",
+        input_layer="linear",
+        output_layer="linear",
     )
     core_size: int = 64
     head: MLPConfig = MLPConfig(1, 64)

@@ -26,7 +26,8 @@ class Returns(NamedTuple):
     Attributes:
       returns: lambda-returns of s_0 .. s_{H-1}, [H, N].
       values: the critic's values of the same states, [H, N].
-      weights: probability that the rollout is still inside its episode at each state, [H, N].
+      weights: of the losses at each state, [H, N]: gamma^t times the probability that the
+        rollout is still inside its episode.
     """
 
     returns: Array
@@ -63,7 +64,9 @@ def lambda_returns(
     returns = jax.vmap(rlax.lambda_returns, in_axes=(1, 1, 1, None), out_axes=1)(
         rewards, config.discount * continues[1:], values[1:], config.lambda_
     )
-    return Returns(returns, values[:-1], jnp.cumprod(continues, axis=0)[:-1])
+    discounts = jnp.cumprod(config.discount * continues[1:], axis=0)
+    weights = continues[0] * jnp.concatenate([jnp.ones_like(continues[:1]), discounts[:-1]])
+    return Returns(returns, values[:-1], weights)
 
 
 def reinforce_loss(log_prob: Array, targets: Returns, return_scale: Array) -> Array:
@@ -82,11 +85,12 @@ def reinforce_loss(log_prob: Array, targets: Returns, return_scale: Array) -> Ar
 
 
 def reparameterised_loss(targets: Returns, return_scale: Array) -> Array:
-    """Minus the returns, whose gradient comes through the imagined states.
+    """Minus the advantages, whose gradient comes through the imagined states.
 
-    Arguments as in :func:`reinforce_loss`; the weights are data here.
+    Arguments as in :func:`reinforce_loss`; returns and values get a gradient, the weights are data.
     """
-    return -jnp.mean(jax.lax.stop_gradient(targets.weights / return_scale) * targets.returns)
+    advantages = targets.returns - targets.values
+    return -jnp.mean(jax.lax.stop_gradient(targets.weights / return_scale) * advantages)
 
 
 def mean_entropy(entropy: Array, targets: Returns) -> Array:

@@ -47,8 +47,9 @@ def imagine(
 ) -> Imagined:
     """A rollout from chosen posterior states under ``params``, and its returns.
 
-    Gradients by the actor's parameters go through the policies of the rollout; through its states,
-    too, where actions are reparameterised, and else not: REINFORCE takes those as data.
+    Gradients by the actor's parameters go through the policies of the rollout, to which its states
+    are data. Where actions are reparameterised, they go through actions and states to the returns,
+    too; REINFORCE takes those as data.
     """
     behaviour = config.behaviour
     data = (lambda x: x) if _is_reparameterised(networks, config) else jax.lax.stop_gradient
@@ -62,7 +63,7 @@ def imagine(
     start_discount = imagination_lib.gather_starts(rows.discount, times)
 
     def act(act_key: Array, latent: LatentState) -> tuple[Array, Any]:
-        features = data(policy_features(latent, behaviour.policy_inputs))
+        features = jax.lax.stop_gradient(policy_features(latent, behaviour.policy_inputs))
         policy = networks.actor(params.actor, features)
         return data(networks.actions.sample(act_key, policy)), policy
 
@@ -77,7 +78,10 @@ def imagine(
         model_params, model_features(jax.tree.map(lambda x: x[1:], rollout.latent))
     )
     rewards = SymlogTwoHot(config.world_model.reward_bins).mean(predictions.reward)
-    continues = jnp.concatenate([start_discount[None], jax.nn.sigmoid(predictions.continue_prob)])
+    continues = jax.nn.sigmoid(predictions.continue_prob)
+    if behaviour.imagined_continue == "mode":
+        continues = (continues > 0.5).astype(continues.dtype)
+    continues = jnp.concatenate([start_discount[None], continues])
     features = policy_features(rollout.latent, behaviour.policy_inputs)
     values = SymlogTwoHot(behaviour.critic_bins).mean(networks.critic(params.critic, features))
     targets = actor_critic.lambda_returns(rewards, continues, values, behaviour)
@@ -127,8 +131,6 @@ def actor_gradient(
         )
         if _is_reparameterised(networks, config):
             loss = actor_critic.reparameterised_loss(targets, scale)
-            # The entropy is the policy's at these states, and no reason to go to others.
-            policy = networks.actor(params, frozen(_without_last(imagined.features)))
         else:
             log_prob = actions.log_prob(policy, imagined.rollout.action)
             loss = actor_critic.reinforce_loss(log_prob, targets, scale)

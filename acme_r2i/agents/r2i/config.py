@@ -34,7 +34,11 @@ class BehaviourConfig:
         spread evenly over time with a random offset; None for all of them.
       discount: gamma per environment step of the agent.
       lambda_: mixing of the lambda-returns.
+      imagined_continue: the predicted continue of an imagined step: its "probability", or its
+        "mode", 0 or 1.
       actor: MLP of the actor.
+      actor_output_scale: factor of the variance of its output layer's initial weights; with 0 the
+        first policy is uniform, or has mean 0.
       critic: MLP of the critic.
       critic_bins: bins of the critic's two-hot code.
       unimix: fraction of the uniform mixture in a discrete actor.
@@ -55,7 +59,9 @@ class BehaviourConfig:
     imagination_starts: int | None = None
     discount: float = 1 - 1 / 333
     lambda_: float = 0.95
+    imagined_continue: str = "mode"
     actor: MLPConfig = MLPConfig(2, 512)
+    actor_output_scale: float = 1.0
     critic: MLPConfig = MLPConfig(2, 512)
     critic_bins: int = 255
     unimix: float = 0.01
@@ -81,7 +87,8 @@ class BehaviourConfig:
         require_fraction(
             self, "discount", "lambda_", "unimix", "return_decay", "slow_critic_fraction"
         )
-        require_non_negative(self, "entropy_scale", "slow_critic_scale")
+        require_choice(self, "imagined_continue", "mode", "probability")
+        require_non_negative(self, "actor_output_scale", "entropy_scale", "slow_critic_scale")
         require_choice(self, "actor_gradient", "auto", "reinforce", "reparameterised")
         low, high = self.std_range
         require(self, "std_range", "they must satisfy 0 < low <= high", 0 < low <= high)

@@ -1,12 +1,13 @@
 """The model as imagination uses it: without the core's last product, where nobody needs it.
 
-h is an affine map of [y, 1], what leaves the core's blocks, and is read by linear layers alone: the
-first ones of the prior, of the reward and of continue. So [y, 1] goes straight to those, which are
-multiplied by the map. At the sizes of POPGym that is a tenth of an update's operations: a product
-of [1024, 512] by [512, 1024] a step is spared, and three products that read h cost half.
+With a linear output layer h is an affine map of [y, 1], what leaves the core's blocks, and is read
+by linear layers alone: the first ones of the prior, of the reward and of continue. So [y, 1] goes
+straight to those, which are multiplied by the map. At the sizes of POPGym that would be a tenth of
+an update's operations: a product of [1024, 512] by [512, 1024] a step is spared, and three products
+that read h cost half.
 
 Imagination is where it pays, having far more rows than the matrices. It needs a policy that does
-not see h, and a core with an output layer of its own.
+not see h, and a core with a linear output layer of its own.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ class ImaginationModel(NamedTuple):
 
 def is_foldable(config: R2IConfig) -> bool:
     """Whether the agent's imagination can do without h."""
+    core = config.world_model.core
     return (
-        isinstance(config.world_model.core, SSMConfig)
+        isinstance(core, SSMConfig)
+        and core.output_layer == "linear"
         and config.behaviour.policy_inputs == "hidden_state"
     )
 

@@ -67,6 +67,9 @@ class SSMConfig(CoreConfig):
       norm: "post" or "pre".
       glu: gate each SSM's output.
       dropout: rate in the unrolled form during training.
+      input_layer: "normed" (linear, norm, SiLU; the released one) or "linear".
+      output_layer: "silu" (SiLU of a linear layer; the released one) or "linear", which imagination
+        can do without where the policy does not see h.
       scan_form: form of the recurrence in training: "parallel", "sequential", "chunked" (not for
         s4), or "auto", the fastest of them on the device in use.
     """
@@ -81,6 +84,8 @@ class SSMConfig(CoreConfig):
     norm: str = "post"
     glu: bool = True
     dropout: float = 0.0
+    input_layer: str = "normed"
+    output_layer: str = "silu"
     scan_form: str = "auto"
 
     _scan_forms = ("auto", "parallel", "sequential", "chunked")
@@ -92,6 +97,8 @@ class SSMConfig(CoreConfig):
         )
         require_choice(self, "initial_state", "learned", "zeros")
         require_choice(self, "norm", "post", "pre")
+        require_choice(self, "input_layer", "normed", "linear")
+        require_choice(self, "output_layer", "silu", "linear")
         require_choice(self, "scan_form", *self._scan_forms)
         require(self, "dropout", "it must be in [0, 1)", 0 <= self.dropout < 1)
 
@@ -105,7 +112,9 @@ class S5Config(SSMConfig):
       n_blocks: equal HiPPO blocks at initialisation; divides ``state_size``.
       discretisation: "bilinear" or "zoh".
       conj_sym: keep one of each conjugate pair.
-      C_init: "lecun_normal", "truncated_normal" or "complex_normal".
+      B_init: "lecun_normal" (variance 1 / state_size; the released one) or "fan_in" (1 / width).
+      C_init: "lecun_normal" (variance 2 / (state_size width); the released one), "fan_in"
+        (1 / state_size) or "complex_normal" (1).
       input_scaling: "none" (S5's own) or "unit_variance" (sqrt(1 - |Lambda_bar|^2)).
     """
 
@@ -113,6 +122,7 @@ class S5Config(SSMConfig):
     n_blocks: int = 8
     discretisation: str = "bilinear"
     conj_sym: bool = False
+    B_init: str = "lecun_normal"
     C_init: str = "lecun_normal"
     input_scaling: str = "none"
 
@@ -128,7 +138,8 @@ class S5Config(SSMConfig):
             self.state_size % parts == 0,
         )
         require_choice(self, "discretisation", "bilinear", "zoh")
-        require_choice(self, "C_init", "lecun_normal", "truncated_normal", "complex_normal")
+        require_choice(self, "B_init", "lecun_normal", "fan_in")
+        require_choice(self, "C_init", "lecun_normal", "fan_in", "complex_normal")
         require_choice(self, "input_scaling", "none", "unit_variance")
 
 
@@ -309,6 +320,8 @@ class WorldModelConfig:
       latent: the stochastic latent z.
       deter: size of h.
       core: the sequence model.
+      initial_stoch: z before an episode: "prior", the mode of the prior of the h before it, or
+        "zeros".
       vector_keys: regular expression; observations whose names it matches in full, and which are
         no images, are seen and predicted as one vector.
       image_keys: regular expression; likewise images (uint8, height x width x channels).
@@ -329,11 +342,12 @@ class WorldModelConfig:
     latent: LatentConfig = CategoricalConfig()
     deter: int = 1024
     core: CoreConfig = S5Config()
+    initial_stoch: str = "prior"
     vector_keys: str = ".*"
     image_keys: str = ".*"
     encoder: MLPConfig = MLPConfig(1, 512)
     cnn: CNNConfig = CNNConfig()
-    posterior: MLPConfig = MLPConfig(0, 512)
+    posterior: MLPConfig = MLPConfig(1, 512)
     decoder: MLPConfig = MLPConfig(1, 512)
     prior: MLPConfig = MLPConfig(1, 512)
     reward: MLPConfig = MLPConfig(2, 512)
@@ -345,6 +359,7 @@ class WorldModelConfig:
 
     def __post_init__(self):
         require_choice(self, "representation", "non_recurrent", "recurrent")
+        require_choice(self, "initial_stoch", "prior", "zeros")
         require_positive(self, "deter", "action_clip")
         require_bins(self, "reward_bins")
         require_non_negative(self, "free_nats")

@@ -85,7 +85,13 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
 
     def make_actor(features: Inputs) -> Any:
         sizes = config.behaviour.actor
-        mlp = MLP(sizes.layers, sizes.units, actions.output_size, output_scale=0.0, name="actor")
+        mlp = MLP(
+            sizes.layers,
+            sizes.units,
+            actions.output_size,
+            output_scale=config.behaviour.actor_output_scale,
+            name="actor",
+        )
         return actions.policy(mlp(features))
 
     def make_critic(features: Inputs) -> Array:

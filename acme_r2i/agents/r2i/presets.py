@@ -63,6 +63,7 @@ def compose(names: Sequence[str]) -> R2IConfig:
 
 def bsuite() -> R2IConfig:
     """The paper's BSuite settings."""
+    vector = MLPConfig(5, 1024)
     return R2IConfig(
         batch_size=16,
         sequence_length=256,
@@ -70,7 +71,11 @@ def bsuite() -> R2IConfig:
         num_environments=1,
         replay=ReplayConfig(capacity_env_steps=5_000_000, min_env_steps=1024, stride=64),
         world_model=WorldModelConfig(
-            deter=512, core=S5Config(discretisation="zoh", initial_state="zeros")
+            deter=512,
+            core=S5Config(discretisation="zoh", initial_state="zeros"),
+            initial_stoch="zeros",
+            encoder=vector,
+            decoder=vector,
         ),
     )
 
@@ -93,7 +98,7 @@ def memory_maze() -> R2IConfig:
             core=S5Config(layers=5, width=1024, state_size=512),
             encoder=MLPConfig(4, 400),
             cnn=CNNConfig(48),
-            posterior=MLPConfig(0, 1024),
+            posterior=hidden,
             decoder=MLPConfig(4, 400),
             prior=hidden,
             reward=mlp,
@@ -118,7 +123,7 @@ def atari100k() -> R2IConfig:
 def dmc_proprio() -> R2IConfig:
     """The paper's DeepMind Control settings, from state; action repeat 2."""
     config = _control()
-    vector = MLPConfig(2, 512)
+    vector = MLPConfig(5, 1024)
     model = dataclasses.replace(config.world_model, encoder=vector, decoder=vector)
     return dataclasses.replace(config, world_model=model)
 
@@ -171,8 +176,13 @@ def cpu() -> R2IConfig:
                 state_size=64,
                 dt_min=0.01,
                 dt_max=0.5,
+                B_init="fan_in",
+                C_init="fan_in",
                 input_scaling="unit_variance",
+                input_layer="linear",
+                output_layer="linear",
             ),
+            initial_stoch="zeros",
             encoder=hidden,
             cnn=CNNConfig(8),
             posterior=MLPConfig(0, 128),
@@ -182,7 +192,14 @@ def cpu() -> R2IConfig:
             continue_prob=mlp,
             loss_scales=LossScales(observation=10.0, reward=10.0),
         ),
-        behaviour=BehaviourConfig(imagination_starts=4, actor=mlp, critic=mlp, entropy_scale=3e-3),
+        behaviour=BehaviourConfig(
+            imagination_starts=4,
+            imagined_continue="probability",
+            actor=mlp,
+            actor_output_scale=0.0,
+            critic=mlp,
+            entropy_scale=3e-3,
+        ),
         model_optimiser=OptimiserConfig(1e-3, 1e-8, 1000.0),
         ssm_learning_rate=1e-3,
         actor_optimiser=OptimiserConfig(3e-4, 1e-5, 100.0),

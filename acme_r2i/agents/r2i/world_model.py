@@ -1,8 +1,8 @@
 """The world model: representation, sequence core, prior and heads; ``model_losses`` trains it.
 
 Time convention (arXiv 2403.04253, section 3): h_t and x_t come from z_{t-1} and a_{t-1}, z_t from
-o_t (and h_t, where the representation is recurrent). Where ``is_first``, z and a that come in are
-zeros and x is the core's initial state; nothing else in the model knows about episodes.
+o_t (and h_t, where the representation is recurrent). Where ``is_first``, z and x that come in are
+the initial ones and a is zero; nothing else in the model knows about episodes.
 """
 
 from __future__ import annotations
@@ -138,10 +138,10 @@ class WorldModel(hk.Module):
             self._image_decoder = ImageDecoder(c.cnn.depth, size, channels, name="image_decoder")
 
     def initial_state(self, batch_size: int) -> ActorState:
-        """The state before an episode: z, h and action zero, x the core's initial state."""
+        """The state before an episode: x the core's initial state, action zero."""
         latent = LatentState(
-            stoch=jnp.zeros([batch_size, *self._latent.shape]),
-            deter=jnp.zeros([batch_size, self._config.deter]),
+            stoch=jnp.broadcast_to(self._initial_stoch(), [batch_size, *self._latent.shape]),
+            deter=jnp.broadcast_to(self._initial_deter(), [batch_size, self._config.deter]),
             hidden=self._core.initial_state(batch_size),
         )
         return ActorState(latent, self._actions.zeros([batch_size]))
@@ -179,7 +179,7 @@ class WorldModel(hk.Module):
             stoch = jax.vmap(self._latent.sample, in_axes=(0, 1), out_axes=1)(keys, posterior)
             previous_stoch = jnp.concatenate([state.latent.stoch[:, None], stoch[:, :-1]], axis=1)
             deter, hidden = self._core.unroll(
-                self._core_inputs(previous_stoch, previous_action, is_first),
+                self._core_inputs(previous_stoch, previous_action, is_first, self._initial_stoch()),
                 state.latent.hidden,
                 is_first,
                 dropout_key,
@@ -192,12 +192,14 @@ class WorldModel(hk.Module):
     ) -> LatentState:
         """Posterior state after one more observation [B, ...]; ``state`` is the one before it."""
         embedding = self._embed(observation)
-        return self._observe_step(key, embedding, state.action, is_first, state.latent)[0]
+        return self._observe_step(
+            key, embedding, state.action, is_first, state.latent, self._initial_stoch()
+        )[0]
 
     def imagine_step(self, key: Array, state: ActorState) -> LatentState:
         """Prior state one step after ``state``, with z drawn from the prior."""
-        continues = jnp.zeros(state.latent.deter.shape[:1], bool)
-        deter, hidden = self._advance(state.action, continues, state.latent)
+        inputs = self._core_inputs(state.latent.stoch, state.action)
+        deter, hidden = self._core(inputs, state.latent.hidden)
         return LatentState(self._latent.sample(key, self._predict_stoch(deter)), deter, hidden)
 
     def decode(self, features: Inputs) -> Decoded:
@@ -221,8 +223,10 @@ class WorldModel(hk.Module):
     ) -> tuple[LatentState, Any]:
         """Posterior states and parameters [B, T, ...], where each needs the one before."""
 
+        initial_stoch = self._initial_stoch()
+
         def step(latent: LatentState, elements: tuple) -> tuple[LatentState, tuple]:
-            following, posterior = self._observe_step(*elements, latent)
+            following, posterior = self._observe_step(*elements, latent, initial_stoch)
             return following, (following, posterior)
 
         time_first = lambda tree: jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), tree)  # noqa: E731
@@ -236,16 +240,12 @@ class WorldModel(hk.Module):
         previous_action: Array,
         is_first: Array,
         latent: LatentState,
+        initial_stoch: Array,
     ) -> tuple[LatentState, Any]:
-        deter, hidden = self._advance(previous_action, is_first, latent)
+        inputs = self._core_inputs(latent.stoch, previous_action, is_first, initial_stoch)
+        deter, hidden = self._core(inputs, latent.hidden, is_first)
         posterior = self._infer(embedding, deter)
         return LatentState(self._latent.sample(key, posterior), deter, hidden), posterior
-
-    def _advance(self, action: Array, is_first: Array, latent: LatentState) -> tuple[Array, PyTree]:
-        """h and x of the next step, from (z, a) and x of this one."""
-        return self._core(
-            self._core_inputs(latent.stoch, action, is_first), latent.hidden, is_first
-        )
 
     def _embed(self, observation: PyTree) -> Array:
         parts = []
@@ -265,18 +265,36 @@ class WorldModel(hk.Module):
         """Parameters of the prior."""
         return self._latent.parameters(self._prior(deter))
 
-    def _core_inputs(self, stoch: Array, action: Array, is_first: Array) -> Parts:
-        """(z, a) as one vector, zeros where an episode begins."""
+    def _initial_deter(self) -> Array:
+        """h before an episode [1, deter]: the core's own where it has one, else zeros."""
+        deter = self._core.initial_output(1)
+        return jnp.zeros([1, self._config.deter]) if deter is None else deter
+
+    def _initial_stoch(self) -> Array:
+        """z before an episode, [1, *shape of z]."""
+        if self._config.initial_stoch == "zeros":
+            return jnp.zeros([1, *self._latent.shape])
+        return self._latent.mode(self._predict_stoch(self._initial_deter()))
+
+    def _core_inputs(
+        self,
+        stoch: Array,
+        action: Array,
+        is_first: Array | None = None,
+        initial_stoch: Array | None = None,
+    ) -> Parts:
+        """(z, a) [..., F] as one vector; the initial z and no action where an episode begins."""
         clip = self._config.action_clip
         action = self._actions.encode(action)
         action = action * jax.lax.stop_gradient(clip / jnp.maximum(clip, jnp.abs(action)))
-        inputs = Parts((stoch_part(stoch, action.ndim), action))
+        if is_first is not None:
 
-        def zero_where_first(x: Array) -> Array:
-            axes = tuple(range(is_first.ndim, x.ndim))
-            return jnp.where(jnp.expand_dims(is_first, axes), 0.0, x)
+            def choose(initial: Array | float, x: Array) -> Array:
+                axes = tuple(range(is_first.ndim, x.ndim))
+                return jnp.where(jnp.expand_dims(is_first, axes), initial, x)
 
-        return jax.tree.map(zero_where_first, inputs)
+            stoch, action = choose(initial_stoch[0], stoch), choose(0.0, action)
+        return Parts((stoch_part(stoch, action.ndim), action))
 
 
 class WorldModelFunctions(NamedTuple):

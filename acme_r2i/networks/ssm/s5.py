@@ -21,7 +21,8 @@ from acme_r2i.networks.precision import product
 from acme_r2i.networks.ssm import scan, spectra
 from acme_r2i.networks.ssm.layer import DiagonalSSM, InitialState, InputScaling
 
-CInit = Literal["lecun_normal", "truncated_normal", "complex_normal"]
+BInit = Literal["fan_in", "lecun_normal"]
+CInit = Literal["fan_in", "lecun_normal", "complex_normal"]
 
 
 class S5(DiagonalSSM):
@@ -42,7 +43,8 @@ class S5(DiagonalSSM):
         dt_max: float = 0.1,
         conj_sym: bool = False,
         clip_eigs: bool = False,
-        C_init: CInit = "lecun_normal",
+        B_init: BInit = "fan_in",
+        C_init: CInit = "fan_in",
         initial_state: InitialState = "learned",
         input_scaling: InputScaling = "none",
         scan_form: scan.ScanForm = "auto",
@@ -59,7 +61,12 @@ class S5(DiagonalSSM):
           dt_max: largest initial step.
           conj_sym: keep one of each conjugate pair and double the real part of the output.
           clip_eigs: keep Re(Lambda) <= -1e-4, so that the system stays stable.
-          C_init: distribution of C; the first two are drawn real and rotated by the eigenvectors.
+          B_init: variance of B, which is drawn real and rotated by the eigenvectors: 1/H with
+            "fan_in", so that B u is as large as u; with "lecun_normal" 1/P, which Flax's
+            initialiser makes of the released array of shape (P, H).
+          C_init: variance of C: 1/P with "fan_in", drawn real and rotated; with "lecun_normal"
+            1/(P H) for each of the real and the imaginary part, which Flax's makes of the released
+            shape (H, P, 2), rotated; with "complex_normal" 1/2 for each of them, not rotated.
           initial_state: "learned" (starting from zeros) or "zeros".
           input_scaling: "none", which is S5's own, or "unit_variance" (see :class:`DiagonalSSM`).
           scan_form: form of the recurrence in ``unroll``.
@@ -68,6 +75,7 @@ class S5(DiagonalSSM):
         Raises:
           ValueError: for an option that does not exist, or blocks that do not divide the state.
         """
+        check_choice("B_init", B_init, BInit)
         check_choice("C_init", C_init, CInit)
         Lambda, V = spectra.hippo_blocks(state_size, n_blocks, conj_sym)
         super().__init__(
@@ -84,6 +92,7 @@ class S5(DiagonalSSM):
             name=name,
         )
         self._V = V
+        self._B_init = B_init
         self._C_init = C_init
 
     @property
@@ -102,20 +111,31 @@ class S5(DiagonalSSM):
         return product(jnp.concatenate([states.real, states.imag], axis=-1), C)
 
     def _init_B(self, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
-        """V^H B for a real B with variance 1/H, as [Re, Im] columns."""
-        B = hk.initializers.VarianceScaling()((self._width, self._V.shape[0]), dtype)
+        """V^H B for a real B, as [Re, Im] columns."""
+        full = self._V.shape[0]
+        fan = self._width if self._B_init == "fan_in" else full
+        B = _truncated_normal(1 / fan, (self._width, full), dtype)
         rotated = B @ jnp.asarray(self._V.conj(), jnp.complex64)
         return jnp.concatenate([rotated.real, rotated.imag], axis=-1)
 
     def _make_C(self, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
-        """C V for a real C, or a complex C drawn directly, as [Re; -Im] rows."""
+        """C V, or a complex C that is not rotated, as [Re; -Im] rows."""
         full = self._V.shape[0]
         if self._C_init == "complex_normal":
-            stddev = math.sqrt(0.5 / full)
-            re, im = hk.initializers.RandomNormal(stddev)((2, self.num_states, self._width), dtype)
+            normal = hk.initializers.RandomNormal(math.sqrt(0.5))
+            re, im = normal((2, self.num_states, self._width), dtype)
         else:
-            scale = 1.0 / full if self._C_init == "lecun_normal" else 1.0
-            C = hk.initializers.TruncatedNormal(math.sqrt(scale))((full, self._width), dtype)
+            if self._C_init == "fan_in":
+                C = _truncated_normal(1 / full, (full, self._width), dtype)
+            else:
+                variance = 1 / (full * self._width)
+                C = jax.lax.complex(*_truncated_normal(variance, (2, full, self._width), dtype))
             rotated = jnp.asarray(self._V.T, jnp.complex64) @ C
             re, im = rotated.real, rotated.imag
         return jnp.concatenate([re, -im], axis=0)
+
+
+def _truncated_normal(variance: float, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+    """Draws of this variance, from a normal distribution cut at two of its standard deviations."""
+    # 0.8796 is the standard deviation that the cut leaves of 1.
+    return hk.initializers.TruncatedNormal(math.sqrt(variance) / 0.87962566103423978)(shape, dtype)

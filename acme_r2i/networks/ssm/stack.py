@@ -21,6 +21,11 @@ from acme_r2i.networks.ssm.s4d import S4D
 from acme_r2i.networks.ssm.s5 import S5
 
 Norm = Literal["post", "pre"]
+InputLayer = Literal["normed", "linear"]
+OutputLayer = Literal["silu", "linear"]
+
+FLAX_EPSILON = 1e-6
+"""Of the norms of blocks, which are Flax's in the released code."""
 
 SSM_LAYERS: dict[str, type[SSMLayer]] = {"s5": S5, "s4d": S4D, "s4": S4}
 """The layers that a stack can be made of, by name."""
@@ -65,8 +70,10 @@ class SSMBlock(hk.Module):
         self._ssm = ssm
         self._norm = norm
         self._dropout = dropout
-        self._layer_norm = LayerNorm(name="norm")
-        self._gate = Linear(2 * width, name="glu") if glu else None
+        self._layer_norm = LayerNorm(FLAX_EPSILON, name="norm")
+        # Initialised as Flax's Dense, which the released blocks are made of.
+        w_init = hk.initializers.VarianceScaling()
+        self._gate = Linear(2 * width, w_init=w_init, name="glu") if glu else None
 
     def initial_state(self, batch_size: int | None) -> State:
         """State of the layer inside."""
@@ -109,12 +116,12 @@ class SSMBlock(hk.Module):
 
 
 class SSMStack(SequenceCore):
-    """Linear input layer, residual SSM blocks, linear output layer.
+    """An input layer, residual SSM blocks, an output layer.
 
     Its state is a tuple with one complex64 [B, ...] a block, of the layer's ``state_shape``.
 
-    The output layer is an affine map of [y, 1], y [B, width] being what leaves the blocks. Whoever
-    goes on with a linear layer can have [y, 1] itself, and one matrix in place of the two.
+    A linear output layer is an affine map of [y, 1], y [B, width] being what leaves the blocks.
+    Whoever goes on with a linear layer can have [y, 1] itself, and one matrix in place of the two.
     """
 
     def __init__(
@@ -126,6 +133,8 @@ class SSMStack(SequenceCore):
         norm: Norm = "post",
         glu: bool = True,
         dropout: float = 0.0,
+        input_layer: InputLayer = "linear",
+        output_layer: OutputLayer = "linear",
         read_out: bool = True,
         name: str | None = None,
         **ssm_options: Any,
@@ -140,6 +149,8 @@ class SSMStack(SequenceCore):
           norm: "post" or "pre"; a pre-norm stack ends with one more LayerNorm.
           glu: gate the output of each SSM.
           dropout: rate in [0, 1), in ``unroll`` with a key only.
+          input_layer: "normed" for Linear, LayerNorm, SiLU, or "linear".
+          output_layer: "silu" for SiLU(Linear), or "linear".
           read_out: have the output layer; without it, outputs are [y, 1], of size width + 1.
           name: module name.
           **ssm_options: the other arguments of the layer, ``state_size`` among them: of one
@@ -150,9 +161,13 @@ class SSMStack(SequenceCore):
         """
         super().__init__(name=name)
         check_choice("ssm", ssm, SSM_LAYERS)
+        check_choice("input_layer", input_layer, InputLayer)
+        check_choice("output_layer", output_layer, OutputLayer)
         layer = SSM_LAYERS[ssm]
         check_options(f"ssm={ssm!r}", layer.__init__, ssm_options, given=("width", "name"))
-        self._input = Linear(width, name="input")
+        normed = input_layer == "normed"
+        self._input = Linear(width, with_bias=not normed, name="input")
+        self._input_norm = LayerNorm(name="input_norm") if normed else None
         self._blocks = [
             SSMBlock(
                 layer(width, name=f"{ssm}_{i}", **ssm_options),
@@ -164,8 +179,9 @@ class SSMStack(SequenceCore):
             )
             for i in range(num_layers)
         ]
-        self._final_norm = LayerNorm(name="norm") if norm == "pre" else None
+        self._final_norm = LayerNorm(FLAX_EPSILON, name="norm") if norm == "pre" else None
         self._output = Linear(output_size, name="output") if read_out else None
+        self._activation = jax.nn.silu if output_layer == "silu" else lambda x: x
 
     def initial_state(self, batch_size: int | None) -> tuple[State, ...]:
         """The states of the blocks, in order, leading axis [B]."""
@@ -175,7 +191,7 @@ class SSMStack(SequenceCore):
         self, inputs: Inputs, prev_state: tuple[State, ...], is_first: Array | None = None
     ) -> tuple[Array, tuple[State, ...]]:
         """One step: [B, F] -> [B, output_size]."""
-        outputs, states = self._input(inputs), []
+        outputs, states = self._begin(inputs), []
         for block, state in zip(self._blocks, prev_state, strict=True):
             outputs, state = block(outputs, state, is_first)
             states.append(state)
@@ -189,16 +205,22 @@ class SSMStack(SequenceCore):
         dropout_key: Array | None = None,
     ) -> tuple[Array, tuple[State, ...]]:
         """All steps: [B, T, F] -> [B, T, output_size], states [B, T, ...] a block."""
-        outputs, states = self._input(inputs), []
+        outputs, states = self._begin(inputs), []
         for index, (block, initial) in enumerate(zip(self._blocks, state, strict=True)):
             key = None if dropout_key is None else jax.random.fold_in(dropout_key, index)
             outputs, block_states = block.unroll(outputs, initial, is_first, key)
             states.append(block_states)
         return self._finish(outputs), tuple(states)
 
+    def _begin(self, inputs: Inputs) -> Array:
+        outputs = self._input(inputs)
+        if self._input_norm is None:
+            return outputs
+        return jax.nn.silu(self._input_norm(outputs))
+
     def _finish(self, outputs: Array) -> Array:
         if self._final_norm is not None:
             outputs = self._final_norm(outputs)
         if self._output is None:
             return jnp.concatenate([outputs, jnp.ones_like(outputs[..., :1])], axis=-1)
-        return self._output(outputs)
+        return self._activation(self._output(outputs))

@@ -28,7 +28,7 @@ def test_lambda_returns_by_hand():
     targets = actor_critic.lambda_returns(column(1, 2), column(1, 1, 1), column(10, 4, 8), HALVES)
     np.testing.assert_allclose(targets.returns, column(3.5, 6))
     np.testing.assert_allclose(targets.values, column(10, 4))
-    np.testing.assert_allclose(targets.weights, column(1, 1))
+    np.testing.assert_allclose(targets.weights, column(1, 0.5))
 
 
 def test_lambda_returns_end_where_the_episode_does():
@@ -38,11 +38,11 @@ def test_lambda_returns_end_where_the_episode_does():
     np.testing.assert_allclose(targets.weights, column(1, 0))
 
 
-def test_weights_are_products_of_the_continues_before():
+def test_weights_are_products_of_the_discounts_and_continues_before():
     targets = actor_critic.lambda_returns(
         column(0, 0, 0), column(0.5, 0.5, 0.25, 0.1), column(1, 1, 1, 1), HALVES
     )
-    np.testing.assert_allclose(targets.weights, column(0.5, 0.25, 0.0625))
+    np.testing.assert_allclose(targets.weights, column(0.5, 0.5 * 0.25, 0.25 * 0.0625))
     # A start on a terminal row: nothing of its rollout counts.
     terminal = actor_critic.lambda_returns(column(1, 1), column(0, 1, 1), column(1, 1, 1), HALVES)
     np.testing.assert_array_equal(terminal.weights, 0)
@@ -148,12 +148,12 @@ def test_targets_weights_and_scale_get_no_gradient_where_the_rollout_is_data():
         np.testing.assert_array_equal(gradient, 0)
 
 
-def test_the_reparameterised_loss_by_hand_and_its_gradient_to_the_returns_only():
+def test_the_reparameterised_loss_by_hand_and_its_gradient_to_returns_and_values():
     value, gradient = jax.value_and_grad(actor_critic.reparameterised_loss)(TARGETS, 2.0)
-    # Returns 3 and 1, weights 1 and 0.5, divided by 2, over two states.
-    assert value == pytest.approx(-0.5 * (1.5 + 0.25))
+    # Advantages 2 and -1, weights 1 and 0.5, divided by 2, over two states.
+    assert value == pytest.approx(-0.5 * (1.0 - 0.25))
     np.testing.assert_allclose(gradient.returns, column(-0.25, -0.125))
-    np.testing.assert_array_equal(gradient.values, 0)
+    np.testing.assert_allclose(gradient.values, column(0.25, 0.125))
     np.testing.assert_array_equal(gradient.weights, 0)
 
 

@@ -60,7 +60,7 @@ REFUSED = [
             ("state_size", 100, "multiple of n_blocks=8"),
             ("n_blocks", 0, "above 0"),
             ("discretisation", "euler", "bilinear, zoh"),
-            ("C_init", "zeros", "lecun_normal, truncated_normal, complex_normal"),
+            ("C_init", "zeros", "lecun_normal, fan_in, complex_normal"),
             ("input_scaling", "half", "none, unit_variance"),
         )
     ],

@@ -57,7 +57,7 @@ def test_block_by_hand(norm, glu):
 
     def layer_norm(x):
         centred = x - x.mean(-1, keepdims=True)
-        normed = centred / np.sqrt(np.square(centred).mean(-1, keepdims=True) + 1e-5)
+        normed = centred / np.sqrt(np.square(centred).mean(-1, keepdims=True) + 1e-6)
         return params["block/~/norm"]["scale"] * normed + params["block/~/norm"]["offset"]
 
     y = gelu(2 * (layer_norm(inputs) if norm == "pre" else inputs))
@@ -117,6 +117,35 @@ def test_modules_are_named_after_what_they_are(ssm):
     assert set(shapes) == {"stack/~/input", "stack/~/output", *blocks, *layers}
 
 
+def test_the_released_layers_around_the_blocks_by_hand():
+    """SiLU(norm(W u)) in front, SiLU(W y + b) behind; between them a stack of no blocks."""
+
+    def forward(inputs):
+        stack = SSMStack(
+            OUTPUT, WIDTH, 0, state_size=8, input_layer="normed", output_layer="silu", name="stack"
+        )
+        return stack.unroll(inputs, ())[0], stack(inputs[:, 0], ())[0]
+
+    stack = hk.without_apply_rng(hk.transform(forward))
+    inputs = random_inputs(0)
+    params = random_like(jax.eval_shape(stack.init, KEY, inputs), 0)
+    assert {name.removeprefix("stack/~/"): set(module) for name, module in params.items()} == {
+        "input": {"w"},
+        "input_norm": {"scale", "offset"},
+        "output": {"w", "b"},
+    }
+    silu = lambda x: x / (1 + np.exp(-x))  # noqa: E731
+    values = inputs @ params["stack/~/input"]["w"]
+    values = values - values.mean(-1, keepdims=True)
+    values = values / np.sqrt(np.square(values).mean(-1, keepdims=True) + 1e-3)
+    norm = params["stack/~/input_norm"]
+    values = silu(norm["scale"] * values + norm["offset"])
+    expected = silu(values @ params["stack/~/output"]["w"] + params["stack/~/output"]["b"])
+    outputs, step = stack.apply(params, inputs)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(step, expected[:, 0], rtol=1e-4, atol=1e-5)
+
+
 def test_a_pre_norm_stack_ends_with_a_norm():
     assert "stack/~/norm" in stack_shapes(OUTPUT, WIDTH, 1, norm="pre", state_size=8)
 
@@ -133,6 +162,11 @@ def test_a_pre_norm_stack_ends_with_a_norm():
         (dict(ssm="s4d", state_size=8, C_init="x"), "ssm='s4d' has no option 'C_init'"),
         (dict(ssm="s5", state_size=8, spectrum="lin"), "ssm='s5' has no option 'spectrum'"),
         (dict(norm="batch", state_size=8), "norm='batch' is not one of 'post', 'pre'"),
+        (
+            dict(input_layer="mlp", state_size=8),
+            "input_layer='mlp' is not one of 'normed', 'linear'",
+        ),
+        (dict(output_layer="gelu", state_size=8), "output_layer='gelu' is not one of 'silu'"),
     ],
 )
 def test_options_that_a_layer_does_not_have_are_refused(options, message):
