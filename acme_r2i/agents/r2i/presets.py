@@ -69,7 +69,7 @@ def bsuite() -> R2IConfig:
         sequence_length=256,
         train_ratio=1024.0,
         num_environments=1,
-        replay=ReplayConfig(capacity_env_steps=5_000_000, min_env_steps=1024, stride=64),
+        replay=ReplayConfig(capacity_env_steps=5_000_000, min_env_steps=4096, stride=64),
         world_model=WorldModelConfig(
             deter=512,
             core=S5Config(discretisation="zoh", initial_state="zeros"),
@@ -83,7 +83,7 @@ def bsuite() -> R2IConfig:
 def popgym() -> R2IConfig:
     """The paper's POPGym settings."""
     return R2IConfig(
-        replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=8192, stride=256)
+        replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=32_768, stride=256)
     )
 
 
@@ -92,7 +92,7 @@ def memory_maze() -> R2IConfig:
     mlp, hidden = MLPConfig(4, 1024), MLPConfig(1, 1024)
     return R2IConfig(
         num_environments=40,
-        replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=40_960, stride=256),
+        replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=81_920, stride=256),
         world_model=WorldModelConfig(
             deter=2048,
             core=S5Config(layers=5, width=1024, state_size=512),
@@ -117,7 +117,9 @@ def memory_maze() -> R2IConfig:
 
 def atari100k() -> R2IConfig:
     """The paper's Atari 100K settings: 64 x 64 images in colour, action repeat 4."""
-    return dataclasses.replace(_control(), train_ratio=1024.0, num_environments=1)
+    config = _control()
+    replay = dataclasses.replace(config.replay, min_env_steps=4096)
+    return dataclasses.replace(config, train_ratio=1024.0, num_environments=1, replay=replay)
 
 
 def dmc_proprio() -> R2IConfig:
@@ -138,7 +140,7 @@ def _control() -> R2IConfig:
     return R2IConfig(
         train_ratio=512.0,
         num_environments=4,
-        replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=4096, stride=256),
+        replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=16_384, stride=256),
         world_model=WorldModelConfig(deter=512, core=S5Config(layers=4), cnn=CNNConfig(32)),
         behaviour=BehaviourConfig(policy_inputs="full_state"),
     )

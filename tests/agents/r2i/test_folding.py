@@ -25,11 +25,15 @@ from benchmarks.flops import count_flops
 from benchmarks.sizes import Size
 
 ROWS = 6
+LINEAR = dict(output_layer="linear")
 
 
 def make_size(policy_inputs: str = "hidden_state", **model) -> Size:
     config = presets.debug()
-    model = {"core": S5Config(layers=2, width=8, state_size=8, n_blocks=1), "deter": 32} | model
+    model = {
+        "core": S5Config(layers=2, width=8, state_size=8, n_blocks=1, **LINEAR),
+        "deter": 32,
+    } | model
     return Size(
         dataclasses.replace(
             config,
@@ -65,9 +69,13 @@ def one_step(model: ImaginationModel, size: Size, networks: R2INetworks, params:
 
 KINDS = {
     "s5": {},
-    "s4d": dict(core=S4DConfig(layers=1, width=8, state_size=4)),
-    "pre-norm": dict(core=S5Config(layers=1, width=8, state_size=8, n_blocks=1, norm="pre")),
-    "hybrid": dict(core=HybridConfig(layers=1, width=8, state_size=8, n_blocks=1, window=4)),
+    "s4d": dict(core=S4DConfig(layers=1, width=8, state_size=4, **LINEAR)),
+    "pre-norm": dict(
+        core=S5Config(layers=1, width=8, state_size=8, n_blocks=1, norm="pre", **LINEAR)
+    ),
+    "hybrid": dict(
+        core=HybridConfig(layers=1, width=8, state_size=8, n_blocks=1, window=4, **LINEAR)
+    ),
     "heads without layers": dict(
         prior=MLPConfig(0, 8), reward=MLPConfig(0, 8), continue_prob=MLPConfig(0, 8)
     ),
@@ -129,6 +137,7 @@ def test_a_whole_rollout_is_the_same_with_fewer_operations():
         ("output_state", {}, False),
         ("full_state", {}, False),
         ("hidden_state", dict(core=GRUConfig()), False),
+        ("hidden_state", dict(core=S5Config(width=8, state_size=8, n_blocks=1)), False),
     ],
 )
 def test_it_is_done_where_nothing_else_reads_h(policy_inputs, model, foldable):
