@@ -1,8 +1,9 @@
 """Named settings, which stack: ``compose(["popgym", "dreamerv3", "small"])``.
 
-There are three sorts. Whole ones set everything: the paper's benchmarks, and some for two CPU
-cores. On top of one, ``dreamerv3`` makes its DreamerV3 twin, and a size sets the sizes of all
-networks; they are applied from left to right.
+There are three sorts. Whole ones set everything: the paper's benchmarks, as released, and some for
+two CPU cores, tuned here (docs/fidelity.md has every difference). On top of one, ``dreamerv3``
+makes its DreamerV3 twin, and a size sets the sizes of all networks; they are applied from left to
+right.
 
 No preset knows its task. What a task decides (``reward_scale``, which brings its rewards to size 1)
 is set by who knows it: ``launch.options`` for the command.
@@ -62,7 +63,7 @@ def compose(names: Sequence[str]) -> R2IConfig:
 
 
 def bsuite() -> R2IConfig:
-    """The paper's BSuite settings."""
+    """As released: the paper's BSuite settings."""
     vector = MLPConfig(5, 1024)
     return R2IConfig(
         batch_size=16,
@@ -81,14 +82,14 @@ def bsuite() -> R2IConfig:
 
 
 def popgym() -> R2IConfig:
-    """The paper's POPGym settings."""
+    """As released: the paper's POPGym settings."""
     return R2IConfig(
         replay=ReplayConfig(capacity_env_steps=10_000_000, min_env_steps=32_768, stride=256)
     )
 
 
 def memory_maze() -> R2IConfig:
-    """The paper's Memory Maze settings: 64 x 64 images."""
+    """As released: the paper's Memory Maze settings, 64 x 64 images."""
     mlp, hidden = MLPConfig(4, 1024), MLPConfig(1, 1024)
     return R2IConfig(
         num_environments=40,
@@ -116,14 +117,14 @@ def memory_maze() -> R2IConfig:
 
 
 def atari100k() -> R2IConfig:
-    """The paper's Atari 100K settings: 64 x 64 images in colour, action repeat 4."""
+    """As released: the paper's Atari 100K settings, 64 x 64 colour images, action repeat 4."""
     config = _control()
     replay = dataclasses.replace(config.replay, min_env_steps=4096)
     return dataclasses.replace(config, train_ratio=1024.0, num_environments=1, replay=replay)
 
 
 def dmc_proprio() -> R2IConfig:
-    """The paper's DeepMind Control settings, from state; action repeat 2."""
+    """As released: the paper's DeepMind Control settings, from state; action repeat 2."""
     config = _control()
     vector = MLPConfig(5, 1024)
     model = dataclasses.replace(config.world_model, encoder=vector, decoder=vector)
@@ -131,7 +132,7 @@ def dmc_proprio() -> R2IConfig:
 
 
 def dmc_vision() -> R2IConfig:
-    """The paper's DeepMind Control settings, from 64 x 64 images; action repeat 2."""
+    """As released: the paper's DeepMind Control settings, 64 x 64 images; action repeat 2."""
     return _control()
 
 
@@ -150,7 +151,7 @@ def _control() -> R2IConfig:
 
 
 def cpu() -> R2IConfig:
-    """Small networks and short sequences: learns on two CPU cores in minutes.
+    """Tuned here: small networks, short sequences; learns on two CPU cores in minutes.
 
     What differs from the paper in kind, all of it so that memory is clean from the start
     (docs/learning.md has the figures): ``unit_variance`` and larger steps make what the core
@@ -210,7 +211,7 @@ def cpu() -> R2IConfig:
 
 
 def cpu_control() -> R2IConfig:
-    """``cpu`` for control and small images: a larger z, the paper's loss weights."""
+    """Tuned here: ``cpu`` for control and small images; a larger z, the paper's loss weights."""
     config = cpu()
     model = dataclasses.replace(
         config.world_model, latent=CategoricalConfig(8, 8), loss_scales=LossScales()

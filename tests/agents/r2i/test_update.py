@@ -15,7 +15,7 @@ from dm_env import specs
 
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.config import OptimiserConfig, R2IConfig
-from acme_r2i.agents.r2i.model_config import LossScales
+from acme_r2i.agents.r2i.model_config import LossScales, MLPConfig
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.optimisers import make_optimisers
 from acme_r2i.agents.r2i.types import Row
@@ -157,17 +157,28 @@ def test_metrics_have_a_loss_for_every_scale(overfitted):
 
 
 def test_the_first_losses_are_those_of_knowing_nothing(learner):
-    """Uniform over 41 bins of reward and value; a uniform policy; returns of zero."""
+    """Uniform over 41 bins of reward and value; returns of zero."""
     _, metrics = learner.update(learner.state, make_rows(0))
     assert metrics["model/reward_loss"] == pytest.approx(math.log(41), rel=1e-3)
-    assert metrics["imagination/value"] == pytest.approx(0, abs=1e-5)
+    assert metrics["imagination/value"] == 0
 
 
-def test_the_first_actor_is_uniform_and_the_first_critic_the_slow_critic(learner):
+def test_the_first_critic_is_zero_and_the_slow_critic(learner):
     params = learner.state.params
-    for output in params.actor["actor/~/output"], params.critic["critic/~/mlp/~/output"]:
-        assert not np.any(output["w"]) and not np.any(output["b"])
+    output = params.critic["critic/~/mlp/~/output"]
+    assert not np.any(output["w"]) and not np.any(output["b"])
     assert_identical(params.critic, params.slow_critic)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 4.0])
+def test_the_first_actor_has_the_scale_asked_for(scale):
+    """The variance of its last layer's uniform weights, on many inputs for a close estimate."""
+    config = make_config(actor_output_scale=scale, actor=MLPConfig(1, 400))
+    init = make_networks(config, *SPECS).init
+    output = jax.jit(lambda key: init(key).actor["actor/~/output"])(jax.random.PRNGKey(0))
+    expected = 2 * scale / sum(output["w"].shape)
+    np.testing.assert_allclose(np.var(output["w"]), expected, rtol=0.15)
+    assert not np.any(output["b"])
 
 
 # It compiles once.

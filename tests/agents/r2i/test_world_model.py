@@ -345,6 +345,24 @@ def test_fault_3_the_previous_z_does_not_leak_into_a_first_step(s5_model):
     np.testing.assert_allclose(folded.deter[is_first][0], firsts[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("core", [make_core(), GRUConfig(width=6)], ids=lambda core: core.kind)
+@pytest.mark.parametrize("initial_stoch", ["prior", "zeros"])
+def test_z_before_an_episode(core, initial_stoch):
+    """The mode of the prior of h before it, tanh of a GRU's parameter and zeros of S5; or zeros."""
+    networks, params = make_model(make_config(core=core, initial_stoch=initial_stoch))
+    state = networks.model.initial_state(params, 1).latent
+    prior = lambda name: params[f"world_model/~/prior/~/{name}"]  # noqa: E731
+    h = np.tanh(params["world_model/~/core"]["initial"]) if core.kind == "gru" else np.zeros(5)
+    np.testing.assert_allclose(state.deter[0], h, rtol=1e-5, atol=1e-7)
+    x = h @ prior("linear_0")["w"]
+    x = (x - x.mean()) / np.sqrt(x.var() + 1e-3)
+    x = prior("norm_0")["scale"] * x + prior("norm_0")["offset"]
+    logits = (x / (1 + np.exp(-x))) @ prior("output")["w"] + prior("output")["b"]
+    mode = np.eye(3)[logits.reshape(2, 3).argmax(-1)]
+    expected = mode if initial_stoch == "prior" else np.zeros((2, 3))
+    np.testing.assert_array_equal(state.stoch[0], expected)
+
+
 # Losses.
 
 NAMES = tuple(field.name for field in dataclasses.fields(LossScales))
