@@ -25,8 +25,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from acme_r2i.launch.errors import RunFailedError, UsageError
+from acme_r2i.launch.errors import RunFailedError
 from acme_r2i.launch.metrics import RUN_METRICS, Counts, Episode
+from acme_r2i.launch.output_paths import check_permissions
 
 CONFIG, METRICS, METRICS_TABLE, EPISODES, PARAMETERS, SUMMARY = FILES = (
     "config.json",
@@ -45,11 +46,7 @@ def check_can_be_made(path: pathlib.Path) -> None:
     Raises:
       UsageError: if it could not.
     """
-    parent = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
-    if not parent.is_dir():
-        raise UsageError(f"--workdir {path} cannot be made: {parent} is not a folder")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise UsageError(f"--workdir {path} cannot be written: no permission to write in {parent}")
+    check_permissions("--workdir", path)
 
 
 class RunFolder:
