@@ -124,6 +124,14 @@ class TrainOptions:
     wandb_project: str = DEFAULT_WANDB_PROJECT
 
 
+# Options that are there or not, and take no value.
+FLAG_NAMES = tuple(
+    field.name.replace("_", "-")
+    for field in dataclasses.fields(TrainOptions)
+    if isinstance(field.default, bool)
+)
+
+
 def make_options(
     *,
     env: str | None,

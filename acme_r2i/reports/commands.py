@@ -22,11 +22,6 @@ _ALWAYS = ("env", "preset", "env_steps", "seed")
 _FIRST = ("agent", *_ALWAYS)
 # Options that are refused without another one.
 _GOES_WITH = {"evaluate_episodes": "evaluate_every_env_steps", "wandb_project": "wandb"}
-_FLAGS = {
-    field.name.replace("_", "-")
-    for field in dataclasses.fields(options.TrainOptions)
-    if isinstance(field.default, bool)
-}
 # Rounds that bring a preset's settings to a run's: kinds, kinds within these, fields.
 _ROUNDS = 4
 
@@ -112,7 +107,7 @@ def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _assignment(name: str, value: Any) -> list[str]:
     """The arguments that set an option or a field; a flag is there or not."""
-    if value is True and name in _FLAGS:
+    if value is True and name in options.FLAG_NAMES:
         return [f"--{name}"]
     text = _text(value)
     # In one piece where the text could be taken for an option.
