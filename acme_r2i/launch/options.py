@@ -256,7 +256,8 @@ def make_options(
         f"it must be at least replay.min_env_steps={minimum}, before which nothing is learned",
         options.env_steps >= minimum,
     )
-    run_folder.check_can_be_made(options.workdir)
+    texts = [value for value in options.env_options.values() if isinstance(value, str)]
+    run_folder.check_can_be_made(options.workdir, texts)
     return options
 
 
