@@ -82,12 +82,12 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
         runs = [each for each in runs if fnmatch.fnmatchcase(each.name, typed.only)]
         if not runs:
             raise UsageError(f"no run of {path} has a name like {typed.only!r}")
+    known = {} if typed.dry_run else _check_out(out, planned)
     arguments = {each.name: _check(each, out) for each in runs}
     if typed.dry_run:
         for name, each in arguments.items():
             print(shlex.join(["r2i", "train", *each, "--workdir", str(out / name)]))
         return 0
-    known = _check_out(out, planned)
     from acme_r2i.launch.runner import Runner
     from acme_r2i.launch.stopping import StopSignals
     from acme_r2i.launch.sweep_overview import Overview

@@ -31,9 +31,9 @@ def check_path(path: pathlib.Path) -> None:
     """
     if path.suffix not in _SUFFIXES:
         raise UsageError(f"--video {path} is not allowed: it must end in {' or '.join(_SUFFIXES)}")
+    output_paths.check_file("--video", path)
     if not path.absolute().parent.exists():
         raise UsageError(f"--video {path}: there is no folder {path.absolute().parent}")
-    output_paths.check_file("--video", path)
     if path.suffix == ".mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
         raise UsageError(
             f"--video {path} takes FFmpeg (pip install imageio imageio-ffmpeg); a .gif does not"

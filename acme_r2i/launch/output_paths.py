@@ -24,7 +24,7 @@ def check_folder(option: str, path: pathlib.Path) -> None:
     Raises:
       UsageError: naming the option, the folder and the reason.
     """
-    _probe(option, path, check_permissions(option, path), "")
+    _probe(option, path, _nearest(option, path, path), "")
 
 
 def check_file(option: str, path: pathlib.Path) -> None:
@@ -42,25 +42,16 @@ def check_file(option: str, path: pathlib.Path) -> None:
             raise UsageError(f"{option} {path} is a folder; it takes the name of a file")
         if path.exists() and not path.is_file():
             raise UsageError(f"{option} {path} is no regular file")
-    _probe(option, path, check_permissions(option, path.absolute().parent), path.name)
+    _probe(option, path, _nearest(option, path, path.absolute().parent), path.name)
 
 
-def check_permissions(option: str, path: pathlib.Path) -> pathlib.Path:
-    """Checks that a folder is there or may be made; returns the nearest that is there.
-
-    Nothing is written: a full disk is not noticed.
+def check_permissions(option: str, path: pathlib.Path) -> None:
+    """Checks that a folder is there or may be made, without writing: a full disk is not noticed.
 
     Raises:
       UsageError: naming the option, the folder and the reason.
     """
-    with writing(option, path):
-        above = (path, *path.absolute().parents)
-        nearest = next(each for each in above if _is_there(each))
-        if not nearest.is_dir():
-            raise UsageError(f"{option} {path} cannot be made: {nearest} is not a folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UsageError(f"{option} {path} cannot be written: no permission to write in {nearest}")
-    return nearest
+    _nearest(option, path, path)
 
 
 def check_has_no_others(
@@ -98,6 +89,18 @@ def writing(option: str, path: pathlib.Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(f"{option} {path} cannot be written: {error}") from None
+
+
+def _nearest(option: str, path: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """The folder itself or the one above it that is there, if it may be written to."""
+    with writing(option, path):
+        above = (folder, *folder.absolute().parents)
+        nearest = next(each for each in above if _is_there(each))
+        if not nearest.is_dir():
+            raise UsageError(f"{option} {path} cannot be made: {nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(f"{option} {path} cannot be written: no permission to write in {nearest}")
+    return nearest
 
 
 def _is_there(path: pathlib.Path) -> bool:
