@@ -7,7 +7,7 @@ import os
 import pathlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from acme_r2i import __version__
 from acme_r2i.reports import bsuite_figures, bsuite_scores, figures, suites
@@ -101,7 +101,10 @@ def make_report(
     left_out = list(dict.fromkeys([*left_out, *others]))
     colours = figures.palette(groups)
     with figures.style():
-        sections = [_suite_section(suite, members, colours) for suite, members in _by_suite(groups)]
+        sections = [
+            _suite_section(suite, members, colours, left_out.append)
+            for suite, members in _by_suite(groups)
+        ]
     if groups:
         sections.append(Section("Speed", [_speed_table(groups)]))
     if left_out:
@@ -132,7 +135,12 @@ def _by_suite(groups: Sequence[Group]) -> list[tuple[str, list[Group]]]:
     return list(by_suite.items())
 
 
-def _suite_section(suite: str, groups: Sequence[Group], colours: dict[str, str]) -> Section:
+def _suite_section(
+    suite: str,
+    groups: Sequence[Group],
+    colours: dict[str, str],
+    on_damage: Callable[[LeftOut], None],
+) -> Section:
     parts: list[Table | Picture | None] = [suites.final_table(suite, groups)]
     if suite == "popgym":
         parts.append(suites.popgym_table(groups))
@@ -140,7 +148,7 @@ def _suite_section(suite: str, groups: Sequence[Group], colours: dict[str, str])
         parts.append(suites.memory_maze_table(groups))
     parts.append(suites.aggregate_table(suite, groups))
     if suite == "bsuite":
-        parts += _bsuite_parts(groups, colours)
+        parts += _bsuite_parts(groups, colours, on_damage)
     parts.append("All tasks")
     parts.append(figures.final_scores(suite, groups, colours))
     parts.append(figures.aggregate_scores(suite, suites.aggregates(suite, groups), colours))
@@ -158,9 +166,9 @@ def _suite_section(suite: str, groups: Sequence[Group], colours: dict[str, str])
 
 
 def _bsuite_parts(
-    groups: Sequence[Group], colours: dict[str, str]
+    groups: Sequence[Group], colours: dict[str, str], on_damage: Callable[[LeftOut], None]
 ) -> Iterator[Table | Picture | None]:
-    scores = bsuite_scores.score(groups)
+    scores = bsuite_scores.score(groups, on_damage)
     if scores:
         yield bsuite_scores.experiment_table(scores)
         yield bsuite_scores.tag_table(scores)
