@@ -263,32 +263,40 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
         return config
 
 
-def _whole_lines(path: pathlib.Path) -> list[str]:
-    """Lines of a log, [] if it is missing; the last one is left out where it was cut short."""
-    if not path.exists():
-        return []
-    text = path.read_bytes().decode("utf-8")
-    return text[: text.rfind("\n") + 1].splitlines()
+def _read_text(path: pathlib.Path) -> str:
+    return path.read_bytes().decode("utf-8") if path.exists() else ""
 
 
 def _read_lines(path: pathlib.Path, numbers: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yields the objects of a JSONL file, which have a number of each of these names."""
+    """Yields the objects of a JSONL file, which have a number of each of these names.
+
+    A last line that was cut short is left out; a file that is missing has no line.
+    """
     with reading(path):
-        for place, text in enumerate(_whole_lines(path), start=1):
+        text = _read_text(path)
+        lines = text.splitlines()
+        for place, each in enumerate(lines, start=1):
             try:
-                line = json.loads(text)
+                line = json.loads(each)
                 for name in numbers:
                     finite_number(line[name])
             except (ValueError, KeyError, TypeError) as error:
+                if place == len(lines) and not text.endswith("\n"):
+                    return
                 raise ValueError(f"line {place}: {_reason(error)}") from None
             yield line
 
 
 def _read_episodes(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    """Environment steps at the end of each episode, int [E], and returns, float [E]."""
+    """Environment steps at the end of each episode, int [E], and returns, float [E].
+
+    What follows the last end of a line is left out: it may be cut short within a number.
+    """
     env_steps, returns = [], []
     with reading(path):
-        for place, row in enumerate(csv.DictReader(_whole_lines(path)), start=2):
+        text = _read_text(path)
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        for place, row in enumerate(csv.DictReader(lines), start=2):
             try:
                 env_steps.append(int(row["env_steps"]))
                 returns.append(finite_number(float(row["return"])))
