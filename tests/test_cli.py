@@ -180,6 +180,7 @@ WRONG = {
     ("train", *TASK, "--log-every", "0"): "--log-every=0 is not allowed: it must be in [1, 2**32)",
     ("train", *TASK, "--workdir", "a file"): "--workdir a file cannot be made: ...",
     ("train", *TASK, "--workdir", "a file/below"): "--workdir a file/below cannot be made: ...",
+    ("train", *TASK, "--workdir", "."): "--workdir ...",
     ("train", *TASK, "--workdir", "a run"): (
         "--workdir a run holds a run already (bsuite:catch/0, preset cpu, seed 7, ended) without a "
         "checkpoint to go on from, and a run is never overwritten: give another folder, or move or "

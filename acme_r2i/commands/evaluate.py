@@ -113,10 +113,10 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     else:
         reference = environments.task_reference(trained.task)
         print("\n".join(evaluation_listing.evaluation_lines(trained, result, reference)))
-    if video is not None:
-        print(f"video: {video.write()}", file=sys.stderr)
     try:
         evaluation.append_evaluation(trained.folder, result)
     except OSError as error:
         raise UsageError(f"{trained.folder / evaluation.EVALUATIONS}: {error}") from None
+    if video is not None:
+        print(f"video: {video.write()}", file=sys.stderr)
     return 0

@@ -6,7 +6,7 @@ import argparse
 import pathlib
 
 from acme_r2i.commands.parsing import refuse
-from acme_r2i.launch import trained_run
+from acme_r2i.launch import output_paths, trained_run
 from acme_r2i.launch.errors import UsageError
 
 _DESCRIPTION = """\
@@ -43,10 +43,13 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     refuse(others, "export")
     if not typed.out:
         raise UsageError("--out is needed, e.g. --out exported")
+    out = pathlib.Path(typed.out)
     trained = trained_run.read_run(pathlib.Path(typed.folder))
     kept = trained_run.find_parameters(trained.folder, typed.checkpoint)
+    output_paths.check_folder("--out", out)
+    output_paths.check_has_no_others("--out", out)
     from acme_r2i.launch import export  # imports JAX
 
-    export.export(trained, kept, pathlib.Path(typed.out))
-    print(typed.out)
+    export.export(trained, kept, out)
+    print(out)
     return 0

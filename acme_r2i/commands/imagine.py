@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import sys
+from typing import TYPE_CHECKING
 
 from acme_r2i.commands.parsing import refuse, with_default
-from acme_r2i.launch import options
+from acme_r2i.launch import options, output_paths
+
+if TYPE_CHECKING:
+    from acme_r2i.launch.imagine import Prediction
 
 _DESCRIPTION = """\
 Plays an episode with the policy of a run that has ended. The world model sees the first rows; from
@@ -26,8 +31,16 @@ def add(commands: argparse._SubParsersAction) -> None:
     imagine.set_defaults(run=run)
     add = imagine.add_argument
     add("folder", metavar="RUN", help="folder of a run that has ended")
-    add("--context", metavar="N", default="10", help=with_default("rows that the model sees"))
-    add("--horizon", metavar="N", default="30", help=with_default("rows that it then imagines"))
+    add(
+        "--context",
+        metavar="N",
+        help="rows that the model sees (default: 10, or half of a shorter episode)",
+    )
+    add(
+        "--horizon",
+        metavar="N",
+        help="rows that it then imagines, at most to the episode's end (default: 30)",
+    )
     add("--seed", metavar="N", default="0", help=with_default("of the episode and of imagination"))
     add("--out", metavar="DIR", help="folder of the pictures (default: RUN/imagine)")
 
@@ -36,16 +49,36 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Draws the pictures and prints their paths; returns the exit code."""
     refuse(others, "imagine")
     context, horizon, seed = (
-        options.whole_number(f"--{name}", getattr(typed, name), minimum)
-        for name, minimum in (("context", 1), ("horizon", 1), ("seed", 0))
+        None if text is None else options.whole_number(f"--{name}", text, minimum)
+        for name, text, minimum in (
+            ("context", typed.context, 1),
+            ("horizon", typed.horizon, 1),
+            ("seed", typed.seed, 0),
+        )
     )
     folder = pathlib.Path(typed.folder)
+    out = pathlib.Path(typed.out) if typed.out else folder / "imagine"
+    if typed.out or folder.is_dir():
+        output_paths.check_folder("--out", out)
     from acme_r2i.launch import imagine  # imports JAX
     from acme_r2i.reports import open_loop
 
     run = imagine.load_run(folder, seed)
     prediction = imagine.predict(run, context, horizon, seed)
-    out = pathlib.Path(typed.out) if typed.out else folder / "imagine"
-    for path in open_loop.draw(prediction, f"R2I on {run.task}", out):
+    _say_if_shorter(prediction, context, horizon)
+    with output_paths.writing("--out", out):
+        paths = open_loop.draw(prediction, f"R2I on {run.task}", out)
+    for path in paths:
         print(path)
     return 0
+
+
+def _say_if_shorter(prediction: Prediction, context: int | None, horizon: int | None) -> None:
+    from acme_r2i.launch.imagine import DEFAULT_CONTEXT, DEFAULT_HORIZON
+
+    rows, seen = len(prediction.reward), prediction.context
+    if rows < (context or DEFAULT_CONTEXT) + (horizon or DEFAULT_HORIZON):
+        print(
+            f"the episode has {rows} rows: the model sees {seen} and imagines {rows - seen}",
+            file=sys.stderr,
+        )

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import sys
 
 from acme_r2i.commands.parsing import refuse, with_default
+from acme_r2i.launch import output_paths
 from acme_r2i.launch.errors import UsageError
+from acme_r2i.reports import page
+
+# A file of every export.
+_MARK = "commands.csv"
+_BEGIN_BYTES = 4096
+# Lines in the terminal on what is left out.
+_MOST_SAID = 10
 
 _DESCRIPTION = """\
 Writes one HTML page, which needs nothing beside it: learning curves by environment steps and by
 time, final scores with intervals, scores of whole suites beside published ones, bsuite's scores,
-speed, and the commands that made the runs. RUNS are folders of runs, or folders that hold some at
-any depth; also folders with CSV files of bsuite's results, and files of Acme's CSVLogger. NAME=DIR
-calls what is in a folder NAME.
+speed, and the commands that make the runs again. Means are over runs that came to their end, each
+seed once; what is left out is listed with the reason. RUNS are folders of runs, or folders that
+hold some at any depth; also folders with CSV files of bsuite's results, and files of Acme's
+CSVLogger. NAME=DIR calls what is in a folder NAME.
 """
 
 _EPILOG = """\
@@ -30,7 +40,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     report = commands.add_parser(
         "report",
         help="write a page of figures and tables about runs",
-        usage="r2i report [NAME=]RUNS... [--out FILE] [--export DIR] [--title TEXT] [--task NAME]",
+        usage="r2i report [NAME=]RUNS... [--out FILE] [--export DIR] [--title TEXT] [--task NAME] "
+        "[--unfinished]",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
@@ -41,22 +52,59 @@ def add(commands: argparse._SubParsersAction) -> None:
     add("--export", metavar="DIR", help="folder for every figure as PNG and CSV, tables as CSV")
     add("--title", metavar="TEXT", default="Runs of r2i", help=with_default("heading"))
     add("--task", metavar="SUITE:TASK", help="of logs that do not name theirs, as Acme's")
+    add(
+        "--unfinished",
+        action="store_true",
+        help="have runs that are not at their end in figures and means, too",
+    )
 
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Writes the page and prints its path; returns the exit code."""
     refuse(others, "report")
     out = pathlib.Path(typed.out)
-    if out.is_dir():
-        raise UsageError(f"--out {out} is a folder; it takes the name of a file")
+    folder = pathlib.Path(typed.export) if typed.export else None
+    _check_page(out)
+    if folder is not None:
+        _check_export(folder, out)
     from acme_r2i.launch import options
     from acme_r2i.reports import foreign, report  # imports matplotlib, and bsuite for its results
 
     task = options.task_name(typed.task) if typed.task else foreign.UNKNOWN_TASK
-    made = report.make_report(typed.places, title=typed.title, task=task)
-    made.write_page(out)
+    made = report.make_report(
+        typed.places, title=typed.title, task=task, unfinished=typed.unfinished
+    )
+    for each in made.left_out[:_MOST_SAID]:
+        print(f"left out: {each.place}: {each.reason}", file=sys.stderr)
+    if len(made.left_out) > _MOST_SAID:
+        print(f"and {len(made.left_out) - _MOST_SAID} more, on the page", file=sys.stderr)
+    with output_paths.writing("--out", out):
+        made.write_page(out)
     print(out)
-    if typed.export:
-        files = made.export(pathlib.Path(typed.export))
-        print(f"{typed.export}: {len(files)} files")
+    if folder is not None:
+        with output_paths.writing("--export", folder):
+            files = made.export(folder)
+        print(f"{folder}: {len(files)} files")
     return 0
+
+
+def _check_page(out: pathlib.Path) -> None:
+    """Refuses what cannot be written, and a file that is no page of a report."""
+    output_paths.check_file("--out", out)
+    with output_paths.writing("--out", out):
+        begin = out.read_bytes()[:_BEGIN_BYTES] if out.exists() else b""
+    if begin and page.GENERATOR.encode() not in begin:
+        raise UsageError(
+            f"--out {out} is a file of something else, and not a page of r2i report: give another "
+            "name, or move it away"
+        )
+
+
+def _check_export(folder: pathlib.Path, out: pathlib.Path) -> None:
+    """Refuses what cannot be written, and a folder with other files than an earlier export."""
+    output_paths.check_folder("--export", folder)
+    if out.absolute() in (folder.absolute(), *folder.absolute().parents):
+        raise UsageError(f"--export {folder} cannot be made: --out {out} is to be a file")
+    if not (folder / _MARK).exists():
+        own = [out.name] if out.absolute().parent == folder.absolute() else []
+        output_paths.check_has_no_others("--export", folder, own, "earlier export")

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import itertools
 import json
 import pathlib
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from acme_r2i.commands import train
 from acme_r2i.commands.parsing import with_default
-from acme_r2i.launch import env_options, options, overrides, run_folder
-from acme_r2i.launch.agent_kinds import DEFAULT_AGENT
+from acme_r2i.launch import options, output_paths, overrides, run_folder
+from acme_r2i.launch.description import describe_options
 from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.resuming import Start, find_start
 from acme_r2i.launch.sweep import INDEX, PlannedRun, read_sweep
 
 _DESCRIPTION = """\
 Trains every environment of a sweep's file with every variant and every seed, some runs at a time.
 Each run has a folder of its own, and its output beside it in a file .log. A run that fails is
 reported, and the others go on. The same command again does what is missing: runs that are done stay
-as they are, interrupted ones go on from their checkpoints, and those that are done with other
-settings are left alone.
+as they are, interrupted ones go on from their checkpoints or, without one, begin again, and those
+that have other settings are left alone.
 """
 
 _EPILOG = """\
@@ -73,31 +76,40 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     parallel = options.whole_number("--parallel", typed.parallel, 1)
     path = pathlib.Path(typed.file)
     out = pathlib.Path(typed.out) if typed.out else pathlib.Path("runs") / path.stem
-    runs = read_sweep(path, _hyphens(overrides.parse_assignments(others)))
+    planned = read_sweep(path, _hyphens(overrides.parse_assignments(_with_values(others))))
+    runs = planned
     if typed.only:
         runs = [each for each in runs if fnmatch.fnmatchcase(each.name, typed.only)]
         if not runs:
             raise UsageError(f"no run of {path} has a name like {typed.only!r}")
-    for each in runs:
-        _check(each)
-    arguments = {each.name: each.arguments(out / each.name) for each in runs}
+    known = {} if typed.dry_run else _check_out(out, planned)
+    arguments = {each.name: _check(each, out) for each in runs}
     if typed.dry_run:
         for name, each in arguments.items():
             print(shlex.join(["r2i", "train", *each, "--workdir", str(out / name)]))
         return 0
-    from acme_r2i.launch.description import describe_options
     from acme_r2i.launch.runner import Runner
     from acme_r2i.launch.stopping import StopSignals
     from acme_r2i.launch.sweep_overview import Overview
 
-    wanted = lambda each: describe_options(train.read(each))  # noqa: E731
-    runner = Runner(arguments, out, parallel=parallel, pin=typed.pin, wanted=wanted)
-    _write_index(out, path, runs, arguments)
+    runner = Runner(arguments, out, parallel=parallel, pin=typed.pin, look=_look)
+    with output_paths.writing("--out", out):
+        _write_index(out, path, known, runs, arguments)
     with StopSignals() as stop, Overview(runner.jobs) as overview:
         runner.run(overview.changed, overview.poll, lambda: stop.received is not None)
     if stop.received is not None and not runner.whole:
         return stop.exit_code
     return 0 if runner.whole else 1
+
+
+def _with_values(others: Sequence[str]) -> list[str]:
+    """The arguments with the value true for each flag of r2i train that has none."""
+    flags = {f"--{name}" for name in options.FLAG_NAMES}
+    following = itertools.chain(others[1:], ["--"])
+    return [
+        f"{each}=true" if each in flags and after.startswith("--") else each
+        for each, after in zip(others, following, strict=False)
+    ]
 
 
 def _hyphens(assignments: Mapping[str, str]) -> dict[str, str]:
@@ -106,37 +118,48 @@ def _hyphens(assignments: Mapping[str, str]) -> dict[str, str]:
     return {names.get(name, name): text for name, text in assignments.items()}
 
 
-def _check(planned: PlannedRun) -> None:
-    """Finds what is wrong with task, preset or fields before any run is started."""
-    fields = [
-        f"--{name}={text}"
-        for name, text in planned.options.items()
-        if name not in options.OPTION_NAMES
-    ]
+def _check(planned: PlannedRun, out: pathlib.Path) -> list[str]:
+    """The arguments of a run without its folder, after all of them have been checked."""
+    folder = out / planned.name
     try:
-        fields, suite_options = env_options.split(fields)
-        options.make_config(
-            planned.options.get("preset", options.DEFAULT_PRESET),
-            planned.env,
-            fields,
-            agent=planned.options.get("agent", DEFAULT_AGENT),
-            core=planned.options.get("core"),
-        )
-        env_options.read(planned.env, suite_options)
+        arguments = planned.arguments(folder)
+        train.read([*arguments, "--workdir", str(folder)])
     except UsageError as error:
         raise UsageError(f"run {planned.name}: {error}") from None
+    return arguments
+
+
+def _check_out(out: pathlib.Path, runs: Sequence[PlannedRun]) -> dict[str, Any]:
+    """Refuses a folder that cannot take the sweep; returns the runs that its index names."""
+    output_paths.check_folder("--out", out)
+    index = out / INDEX
+    if not index.exists():
+        own = [name for each in runs for name in (each.name, f"{each.name}.log")]
+        output_paths.check_has_no_others("--out", out, own, "sweep")
+        return {}
+    try:
+        return dict(json.loads(index.read_text(encoding="utf-8"))["runs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{index} cannot be read: {error!r}; move it away to go on") from None
+
+
+def _look(arguments: Sequence[str]) -> Start:
+    """Where a run would begin, given the arguments of r2i train."""
+    wanted = train.read(arguments)
+    return find_start(
+        wanted.workdir, describe_options(wanted), allow_changes=wanted.allow_config_change
+    )
 
 
 def _write_index(
     out: pathlib.Path,
     path: pathlib.Path,
+    known: Mapping[str, Any],
     runs: Sequence[PlannedRun],
     arguments: Mapping[str, Sequence[str]],
 ) -> None:
-    """Writes which run is what, beside what is there from another part of the sweep."""
-    index = out / INDEX
-    known = json.loads(index.read_text())["runs"] if index.exists() else {}
-    known |= {
+    """Writes which run is what, beside what is known of another part of the sweep."""
+    described = {
         each.name: {
             "env": each.env,
             "variant": each.variant,
@@ -146,4 +169,5 @@ def _write_index(
         for each in runs
     }
     out.mkdir(parents=True, exist_ok=True)
-    run_folder.write_json(index, {"file": str(path), "runs": known})
+    content = {"file": str(path), "runs": {**known, **described}}
+    run_folder.write_json(out / INDEX, content)

@@ -22,13 +22,12 @@ import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from acme_r2i.launch.run_folder import write_json
+from acme_r2i.launch.run_folder import CHECKPOINTS, write_json
 
 if TYPE_CHECKING:
     from acme_r2i.launch.options import TrainOptions
     from acme_r2i.launch.resuming import Start
 
-CHECKPOINTS = "checkpoints"
 CONTENTS = "contents.json"
 COUNTERS = "counters.json"
 

@@ -75,7 +75,7 @@ class Change(NamedTuple):
 def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Compares two contents of config.json in what makes a run the run that it is."""
     before, after = (
-        _flatten({key: content.get(key, _ABSENT) for key in COMPARED}) for content in (old, new)
+        flatten({key: content.get(key, _ABSENT) for key in COMPARED}) for content in (old, new)
     )
     return [
         Change(field, before.get(field, _ABSENT), after.get(field, _ABSENT))
@@ -125,11 +125,12 @@ def _is_changeable(field: str) -> bool:
     return any(fnmatch.fnmatchcase(field, pattern) for pattern in CHANGEABLE)
 
 
-def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values of objects in objects by their dotted paths."""
     fields: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, Mapping):
-            fields |= _flatten(value, f"{prefix}{key}.")
+            fields |= flatten(value, f"{prefix}{key}.")
         else:
             fields[f"{prefix}{key}"] = value
     return fields

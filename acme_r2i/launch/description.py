@@ -15,6 +15,10 @@ from acme_r2i import __version__
 from acme_r2i.launch.options import TrainOptions
 from acme_r2i.launch.source_commit import source_commit
 
+# Fields of TrainOptions that say where a run is and what may be done to it, and not what it is.
+_NOT_DESCRIBED = {"workdir", "allow_config_change"}
+_DISTRIBUTED_ONLY = {"num_actors", "cluster", "max_staleness", "max_restarts"}
+
 _RECORDED_VERSIONS = (
     "jax",
     "jaxlib",
@@ -32,31 +36,21 @@ _RECORDED_VERSIONS = (
 
 def describe_options(options: TrainOptions) -> dict[str, Any]:
     """What was asked for, as JSON gives it back."""
-    content = {
-        "agent": options.agent,
-        "env": options.env,
-        "env_options": options.env_options,
-        "env_workers": options.env_workers,
-        "env_step_timeout": options.env_step_timeout,
-        "env_max_restarts": options.env_max_restarts,
-        "preset": options.preset,
-        "overrides": options.overrides,
-        "seed": options.seed,
-        "env_steps": options.env_steps,
-        "log_every_env_steps": options.log_every_env_steps,
-        "evaluate_every_env_steps": options.evaluate_every_env_steps,
-        "evaluate_episodes": options.evaluate_episodes,
-        "checkpoint_every_env_steps": options.checkpoint_every_env_steps,
-        "keep_checkpoints": options.keep_checkpoints,
-        "max_skipped_in_a_row": options.max_skipped_in_a_row,
-        "tensorboard": options.tensorboard,
-        "wandb": options.wandb,
-        "wandb_project": options.wandb_project,
-        "config": dataclasses.asdict(options.config),
-    }
-    if options.num_actors is not None:
-        content |= {"num_actors": options.num_actors, "max_staleness": options.max_staleness}
+    content = {name: getattr(options, name) for name in described_fields(options.num_actors)}
+    content["config"] = dataclasses.asdict(options.config)
     return json.loads(json.dumps(content))
+
+
+def described_fields(num_actors: int | None) -> list[str]:
+    """Fields of TrainOptions that config.json has.
+
+    Args:
+      num_actors: of the run, None if it acts and learns in one process.
+    """
+    left_out = _NOT_DESCRIBED | (_DISTRIBUTED_ONLY if num_actors is None else set())
+    names = [field.name for field in dataclasses.fields(TrainOptions)]
+    # The settings come last: they are long.
+    return sorted((name for name in names if name not in left_out), key="config".__eq__)
 
 
 def describe_machine(device: str) -> dict[str, Any]:

@@ -13,8 +13,7 @@ import jax
 
 from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
 from acme_r2i.environments import EnvironmentSpec
-from acme_r2i.launch import run_folder
-from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch import output_paths, run_folder
 from acme_r2i.launch.parameters import load_parameters
 from acme_r2i.launch.policies import EXPORTED, FORMAT
 from acme_r2i.launch.trained_run import KeptParameters, TrainedRun
@@ -28,7 +27,7 @@ def export(run: TrainedRun, kept: KeptParameters, out: pathlib.Path) -> None:
     Args:
       run: the run.
       kept: its parameters.
-      out: a folder that is made, or an empty one.
+      out: a folder that is made, or is empty.
 
     Raises:
       UsageError: if the run cannot be rebuilt, or the folder not be written.
@@ -53,14 +52,10 @@ def export(run: TrainedRun, kept: KeptParameters, out: pathlib.Path) -> None:
         "config": run.described["config"],
         "run": described,
     }
-    try:
+    with output_paths.writing("--out", out):
         out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise UsageError(f"--out {out} is not empty: give a new folder, or empty that one")
         with open(kept.folder / run_folder.PARAMETERS, "rb") as parameters:
             run_folder.write_whole(
                 out / run_folder.PARAMETERS, lambda file: shutil.copyfileobj(parameters, file)
             )
         run_folder.write_json(out / EXPORTED, content)
-    except OSError as error:
-        raise UsageError(f"--out {out} cannot be written: {error}") from None

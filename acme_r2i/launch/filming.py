@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import tempfile
 from typing import Any
 
 import dm_env
@@ -11,6 +12,7 @@ import numpy as np
 
 from acme_r2i.environments import rendering
 from acme_r2i.environments.video import VideoFrames
+from acme_r2i.launch import output_paths, run_folder
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.playing import PlayedEpisode
 
@@ -29,7 +31,8 @@ def check_path(path: pathlib.Path) -> None:
     """
     if path.suffix not in _SUFFIXES:
         raise UsageError(f"--video {path} is not allowed: it must end in {' or '.join(_SUFFIXES)}")
-    if not path.absolute().parent.is_dir():
+    output_paths.check_file("--video", path)
+    if not path.absolute().parent.exists():
         raise UsageError(f"--video {path}: there is no folder {path.absolute().parent}")
     if path.suffix == ".mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
         raise UsageError(
@@ -69,8 +72,9 @@ class Video:
             self._frames += self._camera.last_episode
 
     def write(self) -> pathlib.Path:
-        """Writes the file, and returns its path."""
-        write_video(self._path, self._frames)
+        """Writes the file, and returns its path; UsageError if the disk does not take it."""
+        with output_paths.writing("--video", self._path):
+            write_video(self._path, self._frames)
         return self._path
 
 
@@ -95,19 +99,32 @@ def film(task: str, environment: dm_env.Environment) -> VideoFrames:
 
 
 def write_video(path: pathlib.Path, frames: list[np.ndarray]) -> None:
-    """Writes frames uint8 [height, width, channels] in the format that the name ends in."""
+    """Writes frames uint8 [height, width, channels] in the format that the name ends in.
+
+    Raises:
+      OSError: if it cannot be written; then nothing is.
+    """
     frames = [_enlarged(frame) for frame in frames]
     if path.suffix == ".mp4":
-        import imageio.v3
-
-        frames_per_second = round(1 / FRAME_SECONDS)
-        imageio.v3.imwrite(path, frames, fps=frames_per_second, macro_block_size=2)
+        _write_mp4(path, frames)
         return
     from PIL import Image
 
     first, *others = map(Image.fromarray, frames)
+    how = {"format": "GIF", "save_all": True, "append_images": others, "loop": 0}
     duration = round(1000 * FRAME_SECONDS)
-    first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
+    run_folder.write_whole(path.resolve(), lambda file: first.save(file, duration=duration, **how))
+
+
+def _write_mp4(path: pathlib.Path, frames: list[np.ndarray]) -> None:
+    """Has FFmpeg write a file of its own, which is copied: a full disk does not stop FFmpeg."""
+    import imageio.v3
+
+    with tempfile.TemporaryDirectory() as scratch:
+        file = pathlib.Path(scratch) / path.name
+        imageio.v3.imwrite(file, frames, fps=round(1 / FRAME_SECONDS), macro_block_size=2)
+        content = file.read_bytes()
+    run_folder.write_whole(path.resolve(), lambda file: file.write(content))
 
 
 def _draw(environment: dm_env.Environment, observation: Any) -> np.ndarray:

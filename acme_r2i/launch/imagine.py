@@ -29,6 +29,10 @@ from acme_r2i.launch.parameters import load_parameters
 from acme_r2i.networks.distributions import symexp
 from acme_r2i.networks.two_hot import SymlogTwoHot
 
+# Rows that the model sees and that it imagines where nothing is asked for.
+DEFAULT_CONTEXT = 10
+DEFAULT_HORIZON = 30
+
 
 class TrainedModel(NamedTuple):
     """A run as it was left.
@@ -91,13 +95,14 @@ def load_run(folder: pathlib.Path, seed: int) -> TrainedModel:
     )
 
 
-def predict(run: TrainedModel, context: int, horizon: int, seed: int) -> Prediction:
+def predict(run: TrainedModel, context: int | None, horizon: int | None, seed: int) -> Prediction:
     """Plays an episode under the run's policy, and imagines its end.
 
     Args:
       run: the trained run.
-      context: rows that the model sees.
-      horizon: rows that it then imagines, or fewer if the episode ends before.
+      context: rows that the model sees; None for DEFAULT_CONTEXT, or fewer of a short episode.
+      horizon: rows that it then imagines, or fewer if the episode ends before; None for
+        DEFAULT_HORIZON.
       seed: of the policy and of imagination.
 
     Raises:
@@ -105,12 +110,9 @@ def predict(run: TrainedModel, context: int, horizon: int, seed: int) -> Predict
     """
     networks = run.networks
     act_key, imagine_key = jax.random.split(jax.random.key(seed))
-    timesteps, actions = _play(run, context + horizon, act_key)
-    if len(timesteps) <= context:
-        raise UsageError(
-            f"--context {context} is not allowed: an episode of {len(timesteps)} rows leaves "
-            "nothing to imagine"
-        )
+    rows = (context or DEFAULT_CONTEXT) + (horizon or DEFAULT_HORIZON)
+    timesteps, actions = _play(run, rows, act_key)
+    context = _fitting_context(len(timesteps), context, horizon)
     observation = jax.tree.map(lambda *x: np.stack(x), *(t.observation for t in timesteps))
     decoded, reward, continue_prob = jax.jit(_expect, static_argnums=(0, 4))(
         networks.model, run.params.world_model, imagine_key, (observation, actions), context
@@ -129,6 +131,29 @@ def predict(run: TrainedModel, context: int, horizon: int, seed: int) -> Predict
         discount=np.array([1.0 if t.discount is None else t.discount for t in timesteps]),
         predicted_continue=np.asarray(continue_prob),
     )
+
+
+def _fitting_context(rows: int, context: int | None, horizon: int | None) -> int:
+    """Rows of an episode's first ones that the model sees, so that others are left to imagine.
+
+    Args:
+      rows: of the episode, as far as it was played.
+      context: rows that were asked for; None leaves half of a short episode to imagine, or what
+        the horizon needs.
+      horizon: rows to imagine that were asked for, or None.
+
+    Raises:
+      UsageError: if nothing is left to imagine.
+    """
+    if context is None:
+        rest = rows // 2 if horizon is None else rows - horizon
+        context = min(DEFAULT_CONTEXT, max(1, rest))
+    if rows <= context:
+        raise UsageError(
+            f"--context {context} is not allowed: an episode of {rows} rows leaves nothing to "
+            "imagine"
+        )
+    return context
 
 
 def _play(run: TrainedModel, rows: int, key: jax.Array) -> tuple[list[dm_env.TimeStep], np.ndarray]:

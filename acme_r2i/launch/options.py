@@ -124,6 +124,14 @@ class TrainOptions:
     wandb_project: str = DEFAULT_WANDB_PROJECT
 
 
+# Options that are there or not, and take no value.
+FLAG_NAMES = tuple(
+    field.name.replace("_", "-")
+    for field in dataclasses.fields(TrainOptions)
+    if isinstance(field.default, bool)
+)
+
+
 def make_options(
     *,
     env: str | None,
@@ -207,7 +215,7 @@ def make_options(
         log_every_env_steps=whole_number("--log-every", log_every, 1),
         env_options=env_options.read(task, suite_options),
         env_workers=env_workers,
-        env_step_timeout=_timeout(env_step_timeout, env_workers),
+        env_step_timeout=read_env_step_timeout(env_step_timeout, env_workers),
         env_max_restarts=whole_number("--env-max-restarts", env_max_restarts, 0),
         evaluate_every_env_steps=(
             None if evaluate_every is None else whole_number("--evaluate-every", evaluate_every, 1)
@@ -215,7 +223,7 @@ def make_options(
         evaluate_episodes=whole_number(
             "--evaluate-episodes", evaluate_episodes or str(DEFAULT_EVALUATE_EPISODES), 1
         ),
-        checkpoint_every_env_steps=_checkpoint_every(checkpoint_every, steps),
+        checkpoint_every_env_steps=read_checkpoint_every(checkpoint_every, steps),
         keep_checkpoints=whole_number("--keep-checkpoints", keep_checkpoints, 1),
         max_skipped_in_a_row=whole_number("--max-skipped-updates", max_skipped_updates, 1),
         num_actors=None if num_actors is None else whole_number("--num-actors", num_actors, 1),
@@ -248,7 +256,8 @@ def make_options(
         f"it must be at least replay.min_env_steps={minimum}, before which nothing is learned",
         options.env_steps >= minimum,
     )
-    run_folder.check_can_be_made(options.workdir)
+    texts = [value for value in options.env_options.values() if isinstance(value, str)]
+    run_folder.check_can_be_made(options.workdir, texts)
     return options
 
 
@@ -269,7 +278,7 @@ def whole_number(name: str, text: str, minimum: int) -> int:
     return value
 
 
-def _timeout(text: str | None, env_workers: str) -> float | None:
+def read_env_step_timeout(text: str | None, env_workers: str) -> float | None:
     """The seconds of `--env-step-timeout`; inline, a limit that nobody asked for would be slow."""
     if text is None:
         return None if env_workers == "inline" else DEFAULT_ENV_STEP_TIMEOUT
@@ -278,7 +287,7 @@ def _timeout(text: str | None, env_workers: str) -> float | None:
     return seconds
 
 
-def _checkpoint_every(text: str | None, env_steps: int) -> int | None:
+def read_checkpoint_every(text: str | None, env_steps: int) -> int | None:
     """The steps of `--checkpoint-every`; by default few enough to cost a long run little."""
     if text is None:
         return max(CLOSEST_CHECKPOINTS_ENV_STEPS, env_steps // MOST_CHECKPOINTS)

@@ -25,8 +25,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from acme_r2i.launch.errors import RunFailedError, UsageError
+from acme_r2i.launch.errors import RunFailedError
 from acme_r2i.launch.metrics import RUN_METRICS, Counts, Episode
+from acme_r2i.launch.output_paths import check_has_no_others, check_permissions
 
 CONFIG, METRICS, METRICS_TABLE, EPISODES, PARAMETERS, SUMMARY = FILES = (
     "config.json",
@@ -36,20 +37,28 @@ CONFIG, METRICS, METRICS_TABLE, EPISODES, PARAMETERS, SUMMARY = FILES = (
     "parameters.npz",
     "summary.json",
 )
+CHECKPOINTS = "checkpoints"
 EPISODE_COLUMNS = ("env_steps", "episode", "return", "length")
 
 
-def check_can_be_made(path: pathlib.Path) -> None:
-    """Checks that a run could write here. Nothing is written.
+def check_can_be_made(path: pathlib.Path, others: Iterable[str | os.PathLike] = ()) -> None:
+    """Checks that a run could write here, and mixes with no other files. Nothing is written.
+
+    Args:
+      path: the folder.
+      others: paths that the run's environments may have been told to write to. An earlier process
+        may have made them before it had come to config.json.
 
     Raises:
       UsageError: if it could not.
     """
-    parent = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
-    if not parent.is_dir():
-        raise UsageError(f"--workdir {path} cannot be made: {parent} is not a folder")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise UsageError(f"--workdir {path} cannot be written: no permission to write in {parent}")
+    check_permissions("--workdir", path)
+    folder = path.absolute()
+    inside = [each for each in map(_absolute, others) if each.is_relative_to(folder)]
+    if (path / CONFIG).exists() or folder in inside:
+        return
+    own = [*FILES, CHECKPOINTS, *(each.relative_to(folder).parts[0] for each in inside)]
+    check_has_no_others("--workdir", path, own, "run")
 
 
 class RunFolder:
@@ -273,6 +282,10 @@ def _read_episode(line: str) -> Episode:
     """A line of episodes.csv; ValueError if it is none."""
     env_steps, number, episode_return, length = line.split(",")
     return Episode(int(env_steps), int(number), float(episode_return), int(length))
+
+
+def _absolute(path: str | os.PathLike) -> pathlib.Path:
+    return pathlib.Path(path).absolute()
 
 
 def _umask() -> int:

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import json
 import os
 import pathlib
 from typing import Any
 
-from acme_r2i.launch.run_folder import CONFIG, FILES, METRICS, SUMMARY
+from acme_r2i.launch.run_folder import CONFIG, METRICS
 
-CHECKPOINTS = "checkpoints"
 _TAIL_BYTES = 65536
-
-
-class Left(enum.Enum):
-    """What an earlier start has left of a run in its folder."""
-
-    NOTHING = "nothing"
-    DONE = "done"
-    RESUMABLE = "can be continued"
-    CUT_SHORT = "cut short"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,27 +28,14 @@ class Standing:
     mean_return: float | None = None
 
 
-def what_is_left(folder: pathlib.Path) -> Left:
-    """What is to be done about a run: a summary that says it was not interrupted ends it."""
-    if not any((folder / name).exists() for name in FILES):
-        return Left.NOTHING
-    summary = _read_json(folder / SUMMARY)
-    if summary is not None and not summary.get("interrupted"):
-        return Left.DONE
-    checkpoints = folder / CHECKPOINTS
-    if checkpoints.is_dir() and any(checkpoints.iterdir()):
-        return Left.RESUMABLE
-    return Left.CUT_SHORT
-
-
 def standing(folder: pathlib.Path) -> Standing:
     """Reads where a run stands, at the cost of the end of one file."""
     line = _last_line(folder / METRICS)
-    config = _read_json(folder / CONFIG) or {}
+    config = _read_json(folder / CONFIG)
     return Standing(
-        line.get("env_steps"),
-        config.get("env_steps"),
-        line.get("episode/mean_return_last_100"),
+        _number(line.get("env_steps")),
+        _number(config.get("env_steps")),
+        _number(line.get("episode/mean_return_last_100")),
     )
 
 
@@ -73,15 +49,27 @@ def _last_line(path: pathlib.Path) -> dict[str, Any]:
     except OSError:
         return {}
     for line in reversed(lines):
-        try:
-            return json.loads(line)
-        except ValueError:
-            continue
+        content = _object(line)
+        if content:
+            return content
     return {}
 
 
-def _read_json(path: pathlib.Path) -> dict[str, Any] | None:
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
+        return _object(path.read_bytes())
+    except OSError:
+        return {}
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """A JSON object, {} if it is none."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _number(value: Any) -> Any:
+    return value if isinstance(value, int | float) else None

@@ -11,11 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from acme_r2i.launch.errors import UsageError
-from acme_r2i.launch.resuming import find_start
-from acme_r2i.launch.run_states import Left, what_is_left
+from acme_r2i.launch.resuming import Start
 
 POLL_SECONDS = 0.5
 
@@ -59,8 +57,8 @@ class Runner:
     """Keeps some runs going until all have ended.
 
     What is done is not run again, unless more environment steps are asked for. What was interrupted
-    and has a checkpoint is started with its own command, and goes on from there; without a
-    checkpoint it is left alone, and said so. So is what was done with other settings.
+    is started with its own command: it goes on from its checkpoint, or begins again without one.
+    What was done with other settings is left alone.
     """
 
     def __init__(
@@ -70,7 +68,7 @@ class Runner:
         *,
         parallel: int = 1,
         pin: bool = False,
-        wanted: Callable[[Sequence[str]], Mapping[str, Any]] | None = None,
+        look: Callable[[Sequence[str]], Start] | None = None,
     ):
         """Prepares the runs; nothing is started or written yet.
 
@@ -79,8 +77,8 @@ class Runner:
           out: the folder that holds the runs' folders and, beside each, its log.
           parallel: runs at a time.
           pin: whether a run keeps to one core, which no other of these has at the same time.
-          wanted: what a run is to be, as in config.json, from its arguments: what is done already
-            is compared with it. Without it, that is taken to be what it should be.
+          look: finds where a run would begin, from its arguments with the folder. Without it, all
+            runs are started.
 
         Raises:
           UsageError: if more runs are to be pinned at a time than there are cores.
@@ -93,7 +91,7 @@ class Runner:
         self._cores = cores if pin else None
         self._processes: dict[str, tuple[subprocess.Popen, int | None]] = {}
         self.jobs = {
-            name: _make_job(name, out / name, arguments, wanted) for name, arguments in runs.items()
+            name: _make_job(name, out / name, arguments, look) for name, arguments in runs.items()
         }
 
     @property
@@ -147,15 +145,20 @@ class Runner:
             core = next(core for core in self._cores if core not in taken)
             prefix = ["taskset", "-c", str(core)]
         command = [*prefix, sys.executable, "-m", "acme_r2i.cli", "train", *job.arguments]
-        with job.log.open("ab") as log:
-            # In a session of its own: Ctrl-C in the terminal reaches it through this process only.
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        try:
+            with job.log.open("ab") as log:
+                # In a session of its own: Ctrl-C in the terminal reaches it through this process
+                # only.
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            job.state, job.note = State.FAILED, f"it cannot be started: {error}"
+            return
         self._processes[job.name] = process, core
         job.state = State.RUNNING
 
@@ -184,25 +187,22 @@ def _make_job(
     name: str,
     folder: pathlib.Path,
     arguments: Sequence[str],
-    wanted: Callable[[Sequence[str]], Mapping[str, Any]] | None,
+    look: Callable[[Sequence[str]], Start] | None,
 ) -> Job:
     job = Job(name, folder, [*arguments, "--workdir", str(folder)])
-    left = what_is_left(folder)
-    if left is Left.DONE and wanted is not None:
-        try:
-            if not find_start(folder, wanted(arguments), allow_changes=False).finished:
-                left = Left.RESUMABLE  # More environment steps are asked for than it has.
-        except UsageError as error:
-            job.state, job.note = State.LEFT_ALONE, str(error)
-            return job
-    if left is Left.DONE:
+    if look is None:
+        return job
+    try:
+        start = look(job.arguments)
+    except UsageError as error:
+        job.state, job.note = State.LEFT_ALONE, str(error)
+        return job
+    if start.finished:
         job.state, job.note = State.DONE, "already done"
-    elif left is Left.RESUMABLE:
+    elif start.checkpoint is not None:
         job.note = "goes on from its checkpoint"
-    elif left is Left.CUT_SHORT:
-        job.state = State.LEFT_ALONE
-        job.note = f"{folder} holds a run that was cut short and has no checkpoint; remove it to "
-        job.note += "run it again"
+    elif start.lives:
+        job.note = "begins again: it was ended before its first checkpoint"
     return job
 
 

@@ -23,14 +23,17 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import itertools
+import os
 import pathlib
 import re
 import runpy
 import tomllib
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.options import FLAG_NAMES
 
 INDEX = "sweep.json"
 RUN_FOLDER = "{run}"
@@ -62,7 +65,7 @@ class PlannedRun:
         """The arguments of `r2i train`, with the run in a folder."""
         options = {"env": self.env, "seed": str(self.seed), **self.options}
         values = {name: text.replace(RUN_FOLDER, str(folder)) for name, text in options.items()}
-        return [part for name, text in values.items() for part in (f"--{name}", text)]
+        return [part for name, text in values.items() for part in _typed(name, text)]
 
 
 def read_sweep(path: pathlib.Path, options: Mapping[str, str] | None = None) -> list[PlannedRun]:
@@ -75,19 +78,13 @@ def read_sweep(path: pathlib.Path, options: Mapping[str, str] | None = None) -> 
     Raises:
       UsageError: if it cannot be read or does not say what a sweep is.
     """
+    if path.suffix not in (".py", ".toml"):
+        raise UsageError(f"a sweep is a file that ends in .toml or .py, got {path}")
     try:
-        if path.suffix == ".py":
-            content = runpy.run_path(str(path)).get("SWEEP")
-            if content is None:
-                raise UsageError(f"{path} has no dictionary named SWEEP")
-        elif path.suffix == ".toml":
-            content = tomllib.loads(path.read_text())
-        else:
-            raise UsageError(f"a sweep is a file that ends in .toml or .py, got {path}")
+        source = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}") from None
+    content = _run(path) if path.suffix == ".py" else _parse(path, source)
     try:
         return plan(content, options)
     except UsageError as error:
@@ -103,8 +100,13 @@ def plan(content: Mapping[str, Any], options: Mapping[str, str] | None = None) -
     unknown = [key for key in content if key not in _KEYS]
     if unknown:
         raise UsageError(f"unknown key {unknown[0]!r}; a sweep has {', '.join(_KEYS)}")
+    for key in ("options", "variants"):
+        if not isinstance(content.get(key, {}), Mapping):
+            raise UsageError(f"{key} must be a table, got {content[key]!r}")
     envs = _expand(_list_of(content, "envs", str))
     seeds = _list_of(content, "seeds", int) if "seeds" in content else [0]
+    for name in options or {}:
+        _check_free(name, "the command line")
     common = _flatten(content.get("options", {}), "options")
     variants = {
         name: _flatten(values, f"variants.{name}")
@@ -121,6 +123,39 @@ def plan(content: Mapping[str, Any], options: Mapping[str, str] | None = None) -
     if twice:
         raise UsageError(f"it has the run {twice[0]} twice")
     return runs
+
+
+def _parse(path: pathlib.Path, source: bytes) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from None
+
+
+def _run(path: pathlib.Path) -> Mapping[str, Any]:
+    """The dictionary SWEEP of a Python file, whatever its code does."""
+    folder = os.getcwd()
+    try:
+        content = runpy.run_path(str(path)).get("SWEEP")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, too
+        what = f"{type(error).__name__}: {error}"
+        raise UsageError(f"{path}{_place(path, error)} failed with {what}") from None
+    finally:
+        os.chdir(folder)
+    if not isinstance(content, Mapping):
+        raise UsageError(f"{path} has no dictionary named SWEEP")
+    return content
+
+
+def _place(path: pathlib.Path, error: BaseException) -> str:
+    """The line of a file that an exception came through last, for a message; "" if none did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        lines.append(error.lineno)
+    return f", line {lines[-1]}," if lines else ""
 
 
 def _expand(patterns: Sequence[str]) -> list[str]:
@@ -162,10 +197,23 @@ def _flatten(values: Any, where: str, prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             flat |= _flatten(value, where, f"{name}.")
         else:
-            if name in _RESERVED:
-                raise UsageError(f"{where} has {name}, which the sweep decides itself")
+            _check_free(name, where)
             flat[name] = _text(value)
     return flat
+
+
+def _typed(name: str, text: str) -> list[str]:
+    """The arguments that set an option; of a flag, which takes no value, there is one or none."""
+    if name not in FLAG_NAMES:
+        return [f"--{name}", text]
+    if text.lower() not in ("true", "false"):
+        raise UsageError(f"{name} must be true or false, got {text!r}")
+    return [f"--{name}"] if text.lower() == "true" else []
+
+
+def _check_free(name: str, where: str) -> None:
+    if name in _RESERVED:
+        raise UsageError(f"{where} has {name}, which the sweep decides itself")
 
 
 def _text(value: Any) -> str:

@@ -136,7 +136,10 @@ def _success(groups, colours, *, experiment, place, rate, texts) -> Picture | No
         name, _, setting = group.task.removeprefix("bsuite:").partition("/")
         if name != experiment or not group.finals.size:
             continue
-        x = place(int(setting))
+        try:
+            x = place(int(setting))
+        except (ValueError, IndexError):  # a setting that bsuite does not have
+            continue
         ours.setdefault(group.label, {}).setdefault(x, []).extend(map(rate, group.finals))
     if not ours:
         return None

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import io
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -17,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acme_r2i.reports import foreign
-from acme_r2i.reports.collection import Group
+from acme_r2i.reports.collection import Group, LeftOut
 from acme_r2i.reports.content import Table, number
+from acme_r2i.reports.runs import DamagedFileError, reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,15 +46,25 @@ class Scores:
     by_tag: Mapping[str, float]
 
 
-def score(groups: Sequence[Group]) -> dict[str, Scores]:
-    """The scores of each label that has results in bsuite's files."""
+def score(
+    groups: Sequence[Group], on_damage: Callable[[LeftOut], None] = lambda left_out: None
+) -> dict[str, Scores]:
+    """The scores of each label that has results in bsuite's files.
+
+    Args:
+      groups: any.
+      on_damage: takes files that cannot be read.
+    """
     import matplotlib
 
-    load = functools.cache(_load)  # A folder may have the results of many runs.
     frames: dict[str, dict[object, dict[str, pd.DataFrame]]] = {}
     labelled = [(group.label, run) for group in groups for run in group.runs]
     for label, run in labelled:
-        frame = _results(run, load)
+        try:
+            frame = _results(run)
+        except DamagedFileError as error:
+            on_damage(LeftOut(run.folder, f"{error}; its episodes are in no score of bsuite"))
+            continue
         if frame is not None:
             # A folder that bsuite wrote names no seed: another folder is another one.
             seed = str(run.folder) if run.seed is None else run.seed
@@ -176,14 +185,19 @@ def _older_pandas() -> Iterator[None]:
         del pd.Series.append
 
 
-def _results(run: Run, load: Callable[[pathlib.Path], pd.DataFrame]) -> pd.DataFrame | None:
-    """bsuite's table of a run's results, None without any."""
+def _results(run: Run) -> pd.DataFrame | None:
+    """bsuite's table of a run's results, None without any.
+
+    Raises:
+      DamagedFileError: if the file cannot be read.
+    """
     if not run.task.startswith("bsuite:"):
         return None
     for folder in _folders(run):
-        if _bsuite_id(run) in foreign.bsuite_files(folder):
-            frame = load(folder)
-            return frame[frame.bsuite_id == _bsuite_id(run)]
+        path = foreign.bsuite_files(folder).get(_bsuite_id(run))
+        if path is not None:
+            with reading(path):
+                return _load(path, _bsuite_id(run))
     return None
 
 
@@ -197,11 +211,15 @@ def _folders(run: Run) -> list[pathlib.Path]:
     return [run.folder / pathlib.Path(given).name, pathlib.Path(given)]
 
 
-def _load(folder: pathlib.Path) -> pd.DataFrame:
-    from bsuite.logging import csv_load
+def _load(path: pathlib.Path, bsuite_id: str) -> pd.DataFrame:
+    """As bsuite's ``csv_load`` loads all files of a folder, where one that is damaged fails all."""
+    import pandas as pd
+    from bsuite.logging import logging_utils
 
-    with contextlib.redirect_stdout(io.StringIO()):  # it warns of files that are not bsuite's
-        return csv_load.load_one_result_set(str(folder))
+    frame = pd.read_csv(path)
+    frame["bsuite_id"] = bsuite_id
+    frame["results_dir"] = str(path.parent)
+    return logging_utils.join_metadata(frame)
 
 
 def _bsuite_id(run: Run) -> str:

@@ -5,18 +5,35 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from acme_r2i import environments
+from acme_r2i.launch.config_changes import flatten
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.reports import foreign
-from acme_r2i.reports.runs import Run, is_run, read_run
+from acme_r2i.reports.runs import Run, is_run, read_run, sweep_variants
 
 # Options of a task that say where it writes, and not what it is.
 _NOT_SETTINGS = {"results_dir", "resume_results"}
+# What a run is beside its seed, of config.json: the rest is where, when and how well it is kept.
+_SETTINGS = ("agent", "env_options", "env_steps", "num_actors", "max_staleness", "config")
+# Settings that differ are all named in a label up to so many; of more, those that tell runs apart.
+_MOST_NAMED = 3
+
+
+class LeftOut(NamedTuple):
+    """Something that figures and means do not have.
+
+    Attributes:
+      place: folder of the run, or a file.
+      reason: why it is left out.
+    """
+
+    place: pathlib.Path
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +43,7 @@ class Group:
     Attributes:
       label: what they have in common: the agent with its settings.
       task: the task's full name.
-      runs: one or more, those with an episode first.
+      runs: one or more.
     """
 
     label: str
@@ -50,28 +67,63 @@ class Group:
 
 
 def find_runs(
-    places: Iterable[str | os.PathLike], task: str = foreign.UNKNOWN_TASK
+    places: Iterable[str | os.PathLike],
+    task: str = foreign.UNKNOWN_TASK,
+    on_damage: Callable[[LeftOut], None] | None = None,
 ) -> Iterator[Run]:
     """Yields the runs in some folders and the folders below them.
 
     Args:
       places: folders, or files of Acme's CSVLogger; "NAME=PLACE" calls what is found there NAME.
       task: of logs that do not name theirs.
+      on_damage: takes what cannot be read, which is skipped. Without it, that is an error.
 
     Raises:
-      UsageError: if there is no such place, or nothing in it.
+      UsageError: if there is no such place, or nothing in it that can be read.
     """
     for place in places:
         variant, path = _split(str(place))
-        if not path.exists():
+        if not os.path.lexists(path):
             raise UsageError(f"there is no folder or file {path}")
-        found = list(_find(path, task, variant))
+        damaged: list[LeftOut] = []
+        found = list(_find(path, task, variant, damaged.append))
+        if damaged and (on_damage is None or not found):
+            raise UsageError(f"{damaged[0].place}: {damaged[0].reason}")
         if not found:
             raise UsageError(
                 f"{path} holds no run: no folder in it has a config.json, files of bsuite's "
                 "results, or a CSV file with the columns episode_return and actor_steps"
             )
+        for each in damaged:
+            on_damage(each)
         yield from found
+
+
+def select(runs: Iterable[Run], *, unfinished: bool = False) -> tuple[list[Group], list[LeftOut]]:
+    """Groups of the runs that came to their end, each seed once, and the other runs.
+
+    Args:
+      runs: any.
+      unfinished: whether runs that have not come to their end are in the groups, too.
+    """
+    whole, left_out = [], []
+    for run in sorted(runs, key=lambda run: run.state != "done"):
+        if unfinished or run.state == "done":
+            whole.append(run)
+        else:
+            left_out.append(LeftOut(run.folder, _why_unfinished(run)))
+    groups = []
+    for group in group_runs(whole):
+        by_seed: dict[object, Run] = {}
+        for run in group.runs:
+            # What others wrote names no seed: another folder is another one.
+            seed = (run.folder, run.task) if run.seed is None else run.seed
+            first = by_seed.setdefault(seed, run)
+            if first is not run:
+                reason = f"it has the task, settings and seed of {first.folder}"
+                left_out.append(LeftOut(run.folder, reason))
+        groups.append(dataclasses.replace(group, runs=tuple(by_seed.values())))
+    return groups, left_out
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
@@ -94,30 +146,65 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 def labels(runs: Sequence[Run]) -> list[str]:
     """A label for each run: its sweep's name for it, or agent, preset and what was set by hand.
 
-    What was set alike in all runs is left out.
+    What is alike in all runs is left out. Where this leaves one label to runs of a task with
+    different settings, the settings that differ are added.
     """
     settings = [_settings(run) for run in runs]
     named = [each for each, run in zip(settings, runs, strict=True) if not run.variant]
-    common = (
-        {item for item in named[0].items() if all(item in each.items() for each in named)}
-        if named
-        else set()
-    )
-    return [
-        run.variant
-        or " ".join(
-            [
-                _agent(run),
-                str(run.config.get("preset", "")),
-                *(
-                    f"{_short(name)}={value}"
-                    for name, value in each.items()
-                    if (name, value) not in common
-                ),
-            ]
+    by_settings: dict[tuple, str] = {}
+    first = [
+        by_settings.setdefault(
+            (run.task, run.variant, str(run.config.get("preset")), *sorted(each.items())),
+            run.variant or _described(run, each, named),
         )
         for run, each in zip(runs, settings, strict=True)
     ]
+    members: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for run, label, each in zip(runs, first, settings, strict=True):
+        members.setdefault((label, run.task), []).append(each)
+    telling: dict[str, set[tuple[str, str]]] = {}
+    for (label, _), alike in members.items():
+        names = _names_that_differ(alike)
+        telling.setdefault(label, set()).update(
+            (name, each[name]) for each in alike for name in names if name in each
+        )
+    return [
+        " ".join([label, *(_item(*item) for item in each.items() if item in telling[label])])
+        for label, each in zip(first, settings, strict=True)
+    ]
+
+
+def _described(run: Run, settings: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> str:
+    """Agent, preset, and what was set by hand and is not alike in all others."""
+    by_hand = [f"config.{name}" for name in run.config.get("overrides", {})]
+    by_hand += [f"env_options.{name}" for name in run.config.get("env_options", {})]
+    parts = [
+        _item(name, settings[name])
+        for name in by_hand
+        if name in settings and any(each.get(name) != settings[name] for each in others)
+    ]
+    return " ".join([_agent(run), str(run.config.get("preset", "")), *parts])
+
+
+def _names_that_differ(settings: Sequence[Mapping[str, str]]) -> list[str]:
+    """Names of settings that are not alike; of many, some that tell all of these apart."""
+    names = dict.fromkeys(name for each in settings for name in each)
+    differing = [name for name in names if len({each.get(name) for each in settings}) > 1]
+    if len(differing) <= _MOST_NAMED:
+        return differing
+    chosen: list[str] = []
+    apart = 1
+    for name in differing:
+        kinds = {tuple(each.get(part) for part in (*chosen, name)) for each in settings}
+        if len(kinds) > apart:
+            chosen, apart = [*chosen, name], len(kinds)
+    return chosen
+
+
+def _item(name: str, value: str) -> str:
+    """A setting in a label, with the last two parts of its path."""
+    path = name.removeprefix("config.").replace("env_options.", "env.")
+    return f"{'.'.join(path.split('.')[-2:])}={value}"
 
 
 def _tasks(suite: str) -> list[str]:
@@ -125,11 +212,20 @@ def _tasks(suite: str) -> list[str]:
 
 
 def _settings(run: Run) -> dict[str, str]:
-    """What was set by hand, by name; as text, so that it can be compared."""
-    options: dict[str, Any] = run.config.get("env_options", {})
-    return {name: str(value) for name, value in run.config.get("overrides", {}).items()} | {
-        f"env.{name}": str(value) for name, value in options.items() if name not in _NOT_SETTINGS
+    """Settings by their dotted paths; as text, so that they can be compared."""
+    content = {name: run.config[name] for name in _SETTINGS if name in run.config}
+    return {
+        name: str(value)
+        for name, value in flatten(content).items()
+        if name.removeprefix("env_options.") not in _NOT_SETTINGS
     }
+
+
+def _why_unfinished(run: Run) -> str:
+    if run.state == "failed":
+        return f"it failed: {run.summary['failure']}"
+    how = "it was stopped" if run.state == "stopped" else "it has not ended"
+    return f"{how}, at {run.env_steps:,} of {run.config['env_steps']:,} env steps"
 
 
 def _agent(run: Run) -> str:
@@ -137,27 +233,40 @@ def _agent(run: Run) -> str:
     return name.upper() if name in ("r2i", "r2d2") else name
 
 
-def _short(name: str) -> str:
-    return ".".join(name.split(".")[-2:])
-
-
 def _split(place: str) -> tuple[str, pathlib.Path]:
     name, equals, path = place.partition("=")
     if equals and not pathlib.Path(place).exists():
-        return name, pathlib.Path(path)
-    return "", pathlib.Path(place)
+        return name, pathlib.Path(os.path.expanduser(path))
+    return "", pathlib.Path(os.path.expanduser(place))
 
 
-def _find(path: pathlib.Path, task: str, variant: str) -> Iterator[Run]:
-    if path.is_file():
-        if foreign.is_acme_log(path):
-            yield foreign.read_acme(path, task, variant)
+def _find(
+    path: pathlib.Path, task: str, variant: str, note: Callable[[LeftOut], None]
+) -> Iterator[Run]:
+    """Yields what can be read in a file or a folder and below it, and notes what cannot."""
+    try:
+        if path.is_file():
+            if foreign.is_acme_log(path):
+                yield foreign.read_acme(path, task, variant)
+            return
+        if is_run(path):
+            run = read_run(path)
+            yield dataclasses.replace(run, variant=variant or run.variant)
+            return  # what is below belongs to the run
+        folders = [each for each in sorted(path.iterdir()) if each.is_dir()]
+        logs = foreign.logs(path)
+    except (OSError, ValueError) as error:
+        note(LeftOut(path, str(error)))
         return
-    if is_run(path):
-        run = read_run(path)
-        yield dataclasses.replace(run, variant=variant or run.variant)
-        return  # what is below belongs to the run
-    yield from foreign.read_folder(path, task, variant)
-    for folder in sorted(each for each in path.iterdir() if each.is_dir()):
+    try:
+        sweep_variants(path)
+    except ValueError as error:
+        note(LeftOut(path, f"{error}; runs are named by their settings"))
+    for log in logs:
+        try:
+            yield foreign.read(log, task, variant)
+        except (OSError, ValueError) as error:
+            note(LeftOut(log, str(error)))
+    for folder in folders:
         if not folder.is_symlink():
-            yield from _find(folder, task, variant)
+            yield from _find(folder, task, variant, note)

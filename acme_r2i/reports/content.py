@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from acme_r2i.launch import run_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,16 +94,22 @@ def interval(estimate: Estimate) -> str:
 
 def write_csv(table: Table, folder: pathlib.Path) -> pathlib.Path:
     """Writes a table as NAME.csv."""
-    path = folder / f"{table.name}.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(table.header)
-        writer.writerows(table.rows)
-    return path
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(table.header)
+    writer.writerows(table.rows)
+    return save_text(folder / f"{table.name}.csv", text.getvalue())
 
 
 def write_png(picture: Picture, folder: pathlib.Path) -> pathlib.Path:
     """Writes a figure as NAME.png."""
     path = folder / f"{picture.name}.png"
-    picture.figure.savefig(path, format="png", dpi=200)
+    run_folder.write_whole(path, lambda file: picture.figure.savefig(file, format="png", dpi=200))
+    return path
+
+
+def save_text(path: pathlib.Path, text: str) -> pathlib.Path:
+    """Writes a file in UTF-8; of names that are not in UTF-8, the wrong bytes come as escapes."""
+    content = text.encode(errors="backslashreplace")
+    run_folder.write_whole(path.resolve(), lambda file: file.write(content))
     return path

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 import pathlib
-from collections.abc import Iterator
 
 import numpy as np
 
 from acme_r2i.launch.metrics import EPISODES_IN_MEAN
-from acme_r2i.reports.runs import Curve, Run, window_curve
+from acme_r2i.reports.runs import Curve, Run, finite_number, reading, window_curve
 
 BSUITE_PREFIX = "bsuite_id_-_"
 UNKNOWN_TASK = "unknown task"
@@ -20,21 +18,49 @@ _ACME_RETURN, _ACME_STEPS = "episode_return", "actor_steps"
 
 def bsuite_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """The files of results in a folder, by their bsuite ids, e.g. "memory_len/3"."""
-    names = sorted(folder.glob(f"{BSUITE_PREFIX}*.csv"))
-    return {path.stem.removeprefix(BSUITE_PREFIX).replace("-", "/"): path for path in names}
+    return {_bsuite_id(path): path for path in sorted(folder.glob(f"{BSUITE_PREFIX}*.csv"))}
 
 
-def read_bsuite(folder: pathlib.Path, variant: str = "") -> Iterator[Run]:
-    """Yields a run for each file of bsuite's results in a folder."""
-    for bsuite_id, path in bsuite_files(folder).items():
-        yield Run(
-            folder=folder,
-            task=f"bsuite:{bsuite_id}",
-            seed=None,
-            curve=bsuite_curve(path),
-            variant=variant or folder.name,
-            source="bsuite's CSV",
-        )
+def logs(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Files of bsuite's results and of Acme's CSVLogger in a folder; not those below it.
+
+    Raises:
+      OSError: if the folder cannot be read.
+    """
+    others = (path for path in sorted(folder.glob("*.csv")) if not _is_bsuites(path))
+    return [*bsuite_files(folder).values(), *(path for path in others if is_acme_log(path))]
+
+
+def read(path: pathlib.Path, task: str = UNKNOWN_TASK, variant: str = "") -> Run:
+    """Reads one of the ``logs``.
+
+    Args:
+      path: the file.
+      task: of a log that does not name its own.
+      variant: name of what the run is one of; by default of the folder.
+
+    Raises:
+      DamagedFileError: if it cannot be read.
+    """
+    return read_bsuite(path, variant) if _is_bsuites(path) else read_acme(path, task, variant)
+
+
+def read_bsuite(path: pathlib.Path, variant: str = "") -> Run:
+    """Reads a file of bsuite's results.
+
+    Raises:
+      DamagedFileError: if it cannot be read.
+    """
+    with reading(path):
+        curve = bsuite_curve(path)
+    return Run(
+        folder=path.parent,
+        task=f"bsuite:{_bsuite_id(path)}",
+        seed=None,
+        curve=curve,
+        variant=variant or path.parent.name,
+        source="bsuite's CSV",
+    )
 
 
 def bsuite_curve(path: pathlib.Path) -> Curve:
@@ -45,9 +71,11 @@ def bsuite_curve(path: pathlib.Path) -> Curve:
     """
     rows = _read_csv(path)
     episode, steps, total = (
-        np.array([float(row[name]) for row in rows])
+        np.array([finite_number(float(row[name])) for row in rows])
         for name in ("episode", "steps", "total_return")
     )
+    if (np.diff(episode, prepend=0.0) <= 0).any():
+        raise ValueError("its episodes do not follow one another")
     before = np.searchsorted(episode, episode - EPISODES_IN_MEAN, side="right") - 1
     returns = [
         (total[i] - (total[j] if j >= 0 else 0.0)) / (episode[i] - (episode[j] if j >= 0 else 0.0))
@@ -58,8 +86,11 @@ def bsuite_curve(path: pathlib.Path) -> Curve:
 
 def is_acme_log(path: pathlib.Path) -> bool:
     """Whether a CSV file has an episode's return and the actor's steps, as Acme's loops log."""
-    with path.open(newline="", errors="replace") as file:
-        columns = next(csv.reader(file), [])
+    try:
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            columns = next(csv.reader(file), [])
+    except (OSError, csv.Error):
+        return False
     return _ACME_RETURN in columns and _ACME_STEPS in columns
 
 
@@ -67,19 +98,10 @@ def read_acme(path: pathlib.Path, task: str = UNKNOWN_TASK, variant: str = "") -
     """Reads a log of an Acme environment loop, a line an episode. It names neither task nor seed.
 
     Raises:
-      ValueError: if a line that is not the last one cannot be read.
+      DamagedFileError: if a line that is not the last one cannot be read.
     """
-    steps, returns = [], []
-    rows = _read_csv(path)
-    for number, row in enumerate(rows):
-        try:
-            step, value = int(float(row[_ACME_STEPS])), float(row[_ACME_RETURN])
-        except (TypeError, ValueError):
-            if number + 1 < len(rows):
-                raise ValueError(f"{path}: line {number + 2} is no episode: {row}") from None
-            continue  # what a process that was killed left of its last line
-        steps.append(step)
-        returns.append(value)
+    with reading(path):
+        steps, returns = _acme_episodes(path)
     return Run(
         folder=path.parent,
         task=task,
@@ -91,14 +113,30 @@ def read_acme(path: pathlib.Path, task: str = UNKNOWN_TASK, variant: str = "") -
     )
 
 
+def _acme_episodes(path: pathlib.Path) -> tuple[list[int], list[float]]:
+    """Actor's steps at the end of each episode, and returns."""
+    steps, returns = [], []
+    rows = _read_csv(path)
+    for number, row in enumerate(rows):
+        try:
+            step, value = int(float(row[_ACME_STEPS])), finite_number(float(row[_ACME_RETURN]))
+        except (TypeError, ValueError):
+            if number + 1 < len(rows):
+                raise ValueError(f"line {number + 2} is no episode: {row}") from None
+            continue  # what a process that was killed left of its last line
+        steps.append(step)
+        returns.append(value)
+    return steps, returns
+
+
 def _read_csv(path: pathlib.Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def read_folder(folder: pathlib.Path, task: str, variant: str) -> Iterator[Run]:
-    """Yields what one folder holds of others' results; its folders are not looked into."""
-    yield from read_bsuite(folder, variant)
-    for path in sorted(folder.glob("*.csv")):
-        if not path.name.startswith(BSUITE_PREFIX) and os.path.getsize(path) and is_acme_log(path):
-            yield read_acme(path, task, variant)
+def _is_bsuites(path: pathlib.Path) -> bool:
+    return path.name.startswith(BSUITE_PREFIX)
+
+
+def _bsuite_id(path: pathlib.Path) -> str:
+    return path.stem.removeprefix(BSUITE_PREFIX).replace("-", "/")

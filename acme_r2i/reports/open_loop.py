@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from acme_r2i.launch import run_folder
 from acme_r2i.launch.imagine import Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Rows of a strip, and lines of a vector, that a page holds and an eye can follow.
 MAX_COLUMNS = 14
@@ -20,6 +25,9 @@ def draw(prediction: Prediction, title: str, folder: pathlib.Path) -> list[pathl
 
     Returns:
       The files: lines.png always (vector, reward, continue); strip.png and animation.gif of images.
+
+    Raises:
+      OSError: if one of them cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [_draw_lines(prediction, title, folder / "lines.png")]
@@ -57,9 +65,7 @@ def _draw_lines(prediction: Prediction, title: str, path: pathlib.Path) -> pathl
     axes[-1].set_xlabel("row of the episode")
     axes[0].set_title(title)
     axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1.25), ncols=3, frameon=False, fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return path
+    return _save(figure, path)
 
 
 def _draw_strip(prediction: Prediction, title: str, path: pathlib.Path) -> pathlib.Path:
@@ -92,9 +98,7 @@ def _draw_strip(prediction: Prediction, title: str, path: pathlib.Path) -> pathl
                 axis.set_title(str(time), fontsize=8, color=colour)
         axes[line, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
     figure.suptitle(f"{title}: seen up to row {context - 1} (blue), then imagined (orange)")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return path
+    return _save(figure, path)
 
 
 def _animate(prediction: Prediction, path: pathlib.Path) -> pathlib.Path:
@@ -112,7 +116,14 @@ def _animate(prediction: Prediction, path: pathlib.Path) -> pathlib.Path:
         frame[:] = np.array(colours[time < prediction.context]) / 255
         frame[border:-border, border:-border] = picture
         frames.append(Image.fromarray(np.rint(255 * frame).astype(np.uint8)))
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=250, loop=0)
+    how = {"format": "GIF", "save_all": True, "append_images": frames[1:], "duration": 250}
+    run_folder.write_whole(path, lambda file: frames[0].save(file, loop=0, **how))
+    return path
+
+
+def _save(figure: Figure, path: pathlib.Path) -> pathlib.Path:
+    run_folder.write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    _pyplot().close(figure)
     return path
 
 

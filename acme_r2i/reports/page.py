@@ -9,6 +9,9 @@ from collections.abc import Iterable, Sequence
 
 from acme_r2i.reports.content import Cell, Picture, Section, Table
 
+# Tells a page of this project from other files.
+GENERATOR = '<meta name="generator" content="acme_r2i">'
+
 _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -68,6 +71,7 @@ def render(title: str, introduction: Sequence[str], sections: Sequence[Section])
         [
             "<!doctype html>",
             '<html lang="en"><head><meta charset="utf-8">',
+            GENERATOR,
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{html.escape(title)}</title>",
             f"<style>{_STYLE}</style></head><body>",

@@ -7,14 +7,22 @@ import os
 import pathlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from acme_r2i import __version__
 from acme_r2i.reports import bsuite_figures, bsuite_scores, figures, suites
 from acme_r2i.reports import page as pages
-from acme_r2i.reports.collection import Group, find_runs, group_runs
+from acme_r2i.reports.collection import Group, LeftOut, find_runs, select
 from acme_r2i.reports.commands import train_command
-from acme_r2i.reports.content import Picture, Section, Table, number, write_csv, write_png
+from acme_r2i.reports.content import (
+    Picture,
+    Section,
+    Table,
+    number,
+    save_text,
+    write_csv,
+    write_png,
+)
 from acme_r2i.reports.foreign import UNKNOWN_TASK
 from acme_r2i.reports.runs import Run, throughput
 
@@ -34,20 +42,27 @@ class Report:
       title: of the page.
       introduction: paragraphs that come first.
       sections: the rest.
+      left_out: runs and files that figures and means do not have.
     """
 
     title: str
     introduction: tuple[str, ...]
     sections: tuple[Section, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     def write_page(self, path: pathlib.Path) -> None:
-        """Writes the page as one HTML file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Writes the page as one HTML file; OSError if it cannot be written."""
         with figures.style():
-            path.write_text(pages.render(self.title, self.introduction, self.sections))
+            text = pages.render(self.title, self.introduction, self.sections)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_text(path, text)
 
     def export(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        """Writes every figure as PNG and CSV, and every table as CSV; returns the files."""
+        """Writes every figure as PNG and CSV, and every table as CSV; returns the files.
+
+        Raises:
+          OSError: if one of them cannot be written.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         written = []
         with figures.style():
@@ -64,31 +79,48 @@ def make_report(
     *,
     title: str = "Runs of r2i",
     task: str = UNKNOWN_TASK,
+    unfinished: bool = False,
 ) -> Report:
     """Reads runs and makes a report of them.
+
+    Means are over runs that came to their end, each seed once. Other runs are listed.
 
     Args:
       places: see ``collection.find_runs``.
       title: of the page.
       task: of logs that do not name theirs.
+      unfinished: whether means are over runs that have not come to their end, too.
 
     Raises:
       UsageError: if there are no runs at a place.
     """
-    runs = list({run_key(run): run for run in find_runs(places, task)}.values())
-    groups = group_runs(runs)
+    left_out: list[LeftOut] = []
+    found = find_runs(places, task, left_out.append)
+    runs = list({run_key(run): run for run in found}.values())
+    groups, others = select(runs, unfinished=unfinished)
+    left_out = list(dict.fromkeys([*left_out, *others]))
     colours = figures.palette(groups)
     with figures.style():
-        sections = [_suite_section(suite, members, colours) for suite, members in _by_suite(groups)]
-    sections += [Section("Speed", [_speed_table(groups)]), _provenance(groups)]
+        sections = [
+            _suite_section(suite, members, colours, left_out.append)
+            for suite, members in _by_suite(groups)
+        ]
+    if groups:
+        sections.append(Section("Speed", [_speed_table(groups)]))
+    if left_out:
+        rows = [(str(each.place), each.reason) for each in left_out]
+        table = Table("left-out", "In no figure and no mean", ("place", "reason"), rows)
+        sections.append(Section("Left out", [table]))
+    sections.append(_provenance(runs))
     states = Counter(run.state for run in runs)
     introduction = (
         f"{len(runs)} run{'s' * (len(runs) > 1)} of {len({r.task for r in runs})} task"
         f"{'s' * (len({r.task for r in runs}) > 1)}: "
         + ", ".join(f"{count} {state}" for state, count in states.items())
+        + (f". Left out of figures and means: {len(left_out)}" if left_out else "")
         + f". Written by acme_r2i {__version__} on {time.strftime('%Y-%m-%d')}.",
     )
-    return Report(title, introduction, tuple(sections))
+    return Report(title, introduction, tuple(sections), tuple(left_out))
 
 
 def run_key(run: Run) -> tuple[pathlib.Path, str]:
@@ -103,7 +135,12 @@ def _by_suite(groups: Sequence[Group]) -> list[tuple[str, list[Group]]]:
     return list(by_suite.items())
 
 
-def _suite_section(suite: str, groups: Sequence[Group], colours: dict[str, str]) -> Section:
+def _suite_section(
+    suite: str,
+    groups: Sequence[Group],
+    colours: dict[str, str],
+    on_damage: Callable[[LeftOut], None],
+) -> Section:
     parts: list[Table | Picture | None] = [suites.final_table(suite, groups)]
     if suite == "popgym":
         parts.append(suites.popgym_table(groups))
@@ -111,7 +148,7 @@ def _suite_section(suite: str, groups: Sequence[Group], colours: dict[str, str])
         parts.append(suites.memory_maze_table(groups))
     parts.append(suites.aggregate_table(suite, groups))
     if suite == "bsuite":
-        parts += _bsuite_parts(groups, colours)
+        parts += _bsuite_parts(groups, colours, on_damage)
     parts.append("All tasks")
     parts.append(figures.final_scores(suite, groups, colours))
     parts.append(figures.aggregate_scores(suite, suites.aggregates(suite, groups), colours))
@@ -129,9 +166,9 @@ def _suite_section(suite: str, groups: Sequence[Group], colours: dict[str, str])
 
 
 def _bsuite_parts(
-    groups: Sequence[Group], colours: dict[str, str]
+    groups: Sequence[Group], colours: dict[str, str], on_damage: Callable[[LeftOut], None]
 ) -> Iterator[Table | Picture | None]:
-    scores = bsuite_scores.score(groups)
+    scores = bsuite_scores.score(groups, on_damage)
     if scores:
         yield bsuite_scores.experiment_table(scores)
         yield bsuite_scores.tag_table(scores)
@@ -177,26 +214,16 @@ def _speed_table(groups: Sequence[Group]) -> Table:
     return Table("speed", "Throughput while learning", header, rows, note)
 
 
-def _provenance(groups: Sequence[Group]) -> Section:
+def _provenance(runs: Sequence[Run]) -> Section:
     """What was run, where and when."""
     commands, machines = [], Counter()
-    for group in groups:
-        for run in group.runs:
-            if run.source:
-                commands.append((str(run.folder), "", run.state, f"read from {run.source}", None))
-                continue
-            config = run.config
-            started = str(config.get("started", ""))
-            commands.append((str(run.folder), run.seed, run.state, train_command(config), started))
-            versions = config.get("versions", {})
-            machines[
-                (
-                    *(str(config.get(name, "")) or None for name in _MACHINE),
-                    ", ".join(
-                        f"{name} {versions[name]}" for name in _MAIN_VERSIONS if name in versions
-                    ),
-                )
-            ] += 1
+    for run in runs:
+        if run.source:
+            commands.append((str(run.folder), "", run.state, f"read from {run.source}", None))
+            continue
+        started = str(run.config.get("started", ""))
+        commands.append((str(run.folder), run.seed, run.state, _command(run), started))
+        machines[_machine(run)] += 1
     header = ("folder", "seed", "state", "command", "started")
     parts = [Table("commands", "Commands", header, commands)]
     if machines:
@@ -204,3 +231,20 @@ def _provenance(groups: Sequence[Group]) -> Section:
         header = ("runs", *(name.replace("_", " ") for name in _MACHINE), "versions")
         parts.append(Table("machines", "Machines and versions", header, rows))
     return Section("How these runs were made", parts)
+
+
+def _command(run: Run) -> str:
+    try:
+        return train_command(run.config)
+    except (ValueError, KeyError, TypeError) as error:
+        return f"this version cannot make it again: {error}"
+
+
+def _machine(run: Run) -> tuple[str | None, ...]:
+    """Cells of ``_MACHINE``, and the main versions."""
+    versions = run.config["versions"]
+    known = {**run.config, "commit": (run.config.get("source") or {}).get("commit")}
+    return (
+        *(str(known[name]) if known.get(name) else None for name in _MACHINE),
+        ", ".join(f"{name} {versions[name]}" for name in _MAIN_VERSIONS if name in versions),
+    )

@@ -7,11 +7,13 @@ same ``Run``.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
+import math
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,26 @@ from acme_r2i.launch.run_folder import CONFIG, EPISODES, METRICS, SUMMARY
 from acme_r2i.launch.sweep import INDEX
 
 EVALUATIONS = "evaluations.jsonl"
+
+# Numbers that every line of metrics has.
+_METRICS_NUMBERS = ("env_steps", "learner_steps", "wall_seconds")
+# Types of what a report reads in config.json.
+_CONFIG_TYPES = {
+    "env": str,
+    "agent": str,
+    "preset": str,
+    "seed": int,
+    "env_steps": int,
+    "env_options": dict,
+    "overrides": dict,
+    "config": dict,
+    "versions": dict,
+    "source": (dict, type(None)),
+}
+
+
+class DamagedFileError(ValueError):
+    """A file of a run that cannot be read; the message names the file and the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,54 +180,138 @@ def window_curve(
 
 def is_run(folder: pathlib.Path) -> bool:
     """Whether a folder holds a run of this project."""
-    return (folder / CONFIG).is_file()
+    return (folder / CONFIG).exists()
 
 
 def read_run(folder: pathlib.Path) -> Run:
     """Reads a run, finished or not.
 
     Raises:
-      FileNotFoundError: if the folder holds none.
+      DamagedFileError: naming the file that cannot be read.
+      FileNotFoundError: if the folder holds no run.
     """
-    config = json.loads((folder / CONFIG).read_text())
-    summary = folder / SUMMARY
-    episodes = _episodes(folder / EPISODES)
-    env_steps, returns = (np.array(each, float) for each in episodes)
+    config = _read_config(folder / CONFIG)
+    env_steps, returns = _read_episodes(folder / EPISODES)
     return Run(
         folder=folder,
         task=config["env"],
-        seed=config.get("seed"),
-        curve=window_curve(env_steps.astype(int), returns),
+        seed=config["seed"],
+        curve=window_curve(env_steps, returns),
         returns=returns,
         variant=_variant(folder),
         config=config,
-        summary=json.loads(summary.read_text()) if summary.exists() else None,
-        metrics=tuple(read_json_lines(folder / METRICS)),
-        evaluations=tuple(read_json_lines(folder / EVALUATIONS)),
+        summary=_read_object(folder / SUMMARY) if (folder / SUMMARY).exists() else None,
+        metrics=tuple(_read_lines(folder / METRICS, _METRICS_NUMBERS)),
+        evaluations=tuple(_read_lines(folder / EVALUATIONS, ("mean_return",))),
     )
 
 
-def read_json_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-    """Yields the lines of a file, none if it is missing; one that was cut short is left out."""
-    if path.exists():
-        for line in path.read_text().splitlines():
+def sweep_variants(folder: pathlib.Path) -> dict[str, str]:
+    """Variants of the runs in a sweep's folder by their names; {} of a folder without an index.
+
+    Raises:
+      DamagedFileError: if the index cannot be read.
+    """
+    index = folder / INDEX
+    if not index.exists():
+        return {}
+    with reading(index):
+        runs = _read_object(index)["runs"]
+        return {name: str(each.get("variant", "")) for name, each in runs.items()}
+
+
+@contextlib.contextmanager
+def reading(path: pathlib.Path) -> Iterator[None]:
+    """Turns all that a damaged file can raise into a DamagedFileError.
+
+    A file that is missing stays a FileNotFoundError.
+    """
+    try:
+        yield
+    except (FileNotFoundError, DamagedFileError):
+        raise
+    except KeyError as error:
+        raise DamagedFileError(f"{path.name} has no {error}") from None
+    except (OSError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        raise DamagedFileError(f"{path.name} cannot be read: {error}") from None
+    except (csv.Error, RecursionError) as error:
+        raise DamagedFileError(f"{path.name} cannot be read: {error}") from None
+
+
+def finite_number(value: Any) -> float:
+    """The value, if it is a finite number; ValueError if not."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no finite number")
+    return value
+
+
+def _read_object(path: pathlib.Path) -> dict[str, Any]:
+    with reading(path):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+        return content
+
+
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+    """config.json with the types that a report relies on."""
+    with reading(path):
+        config = _read_object(path)
+        for name, kind in _CONFIG_TYPES.items():
+            if not isinstance(config[name], kind):
+                raise ValueError(f"{name} is {config[name]!r}")
+        return config
+
+
+def _read_text(path: pathlib.Path) -> str:
+    return path.read_bytes().decode("utf-8") if path.exists() else ""
+
+
+def _read_lines(path: pathlib.Path, numbers: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yields the objects of a JSONL file, which have a number of each of these names.
+
+    A last line that was cut short is left out; a file that is missing has no line.
+    """
+    with reading(path):
+        text = _read_text(path)
+        lines = text.splitlines()
+        for place, each in enumerate(lines, start=1):
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue
+                line = json.loads(each)
+                for name in numbers:
+                    finite_number(line[name])
+            except (ValueError, KeyError, TypeError) as error:
+                if place == len(lines) and not text.endswith("\n"):
+                    return
+                raise ValueError(f"line {place}: {_reason(error)}") from None
+            yield line
 
 
-def _episodes(path: pathlib.Path) -> tuple[list[int], list[float]]:
-    if not path.exists():
-        return [], []
-    with path.open() as file:
-        rows = [row for row in csv.DictReader(file) if row["length"] is not None]
-    return [int(row["env_steps"]) for row in rows], [float(row["return"]) for row in rows]
+def _read_episodes(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    """Environment steps at the end of each episode, int [E], and returns, float [E].
+
+    What follows the last end of a line is left out: it may be cut short within a number.
+    """
+    env_steps, returns = [], []
+    with reading(path):
+        text = _read_text(path)
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        for place, row in enumerate(csv.DictReader(lines), start=2):
+            try:
+                env_steps.append(int(row["env_steps"]))
+                returns.append(finite_number(float(row["return"])))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"line {place}: {_reason(error)}") from None
+        return np.array(env_steps, np.int64), np.array(returns, float)
+
+
+def _reason(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _variant(folder: pathlib.Path) -> str:
-    """What the sweep in the folder above calls a run."""
-    index = folder.parent / INDEX
-    if not index.exists():
+    """What the sweep in the folder above calls a run; "" if that cannot be read."""
+    try:
+        return sweep_variants(folder.absolute().parent).get(folder.name, "")
+    except DamagedFileError:
         return ""
-    return json.loads(index.read_text())["runs"].get(folder.name, {}).get("variant", "")

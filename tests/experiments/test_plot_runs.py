@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import pytest
 
 from acme_r2i.reports import runs
 from experiments import plot_runs
+from tests.reports.folders import write_run
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Two finished runs whose returns rise by 0.01 an episode, and one unfinished folder."""
     for seed in (0, 1):
-        run = tmp_path / f"seed_{seed}"
-        run.mkdir()
-        with (run / "episodes.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["env_steps", "episode", "return", "length"])
-            writer.writerows([50 * (i + 1), i + 1, 0.01 * i, 50] for i in range(200))
+        run = write_run(tmp_path / f"seed_{seed}", [0.01 * i for i in range(200)], seed=seed)
         summary = {
-            "env": "popgym:RepeatPreviousEasy",
-            "preset": "cpu",
-            "seed": seed,
-            "env_steps": 10_000,
+            **json.loads((run / "summary.json").read_text()),
             "learner_steps": 1_250,
             "wall_seconds": 90.0,
             "mean_return_last_100_episodes": 1.495,
@@ -33,7 +25,6 @@ def folder(tmp_path):
             "solved_return": 0.9,
         }
         (run / "summary.json").write_text(json.dumps(summary))
-        (run / "config.json").write_text(json.dumps({"env": summary["env"], "seed": seed}))
     (tmp_path / "unfinished").mkdir()
     return tmp_path
 

@@ -132,7 +132,7 @@ def test_what_cannot_be_exported_is_refused(exported, capsys, tmp_path):
     for arguments, message in (
         ([str(folder)], "--out is needed, e.g. --out exported"),
         ([str(folder), "--out", str(out)], f"--out {out} is not empty"),
-        ([str(folder), "--out", str(folder / "config.json")], "cannot be written"),
+        ([str(folder), "--out", str(folder / "config.json")], "is not a folder"),
         ([str(folder), "--out", "x", "--checkpoint", "3"], "has no checkpoints"),
         (["nowhere", "--out", "x"], "nowhere holds no run"),
     ):

@@ -114,6 +114,30 @@ def test_the_command_draws(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("context", "horizon", "seen"),
+    [(None, None, 5), (None, 3, 7), (None, 30, 1), (8, None, 8), (9, 30, 9), (2, 4, 2)],
+)
+def test_what_is_not_asked_for_fits_a_short_episode(run, context, horizon, seen):
+    """An episode of catch has 10 rows."""
+    prediction = imagine.predict(run, context, horizon, seed=0)
+    rows = len(prediction.reward)
+    assert prediction.context == seen and rows == min(10, seen + (horizon or 30))
+
+
+def test_a_long_episode_is_seen_and_imagined_as_far_as_by_default():
+    rows = imagine.DEFAULT_CONTEXT + imagine.DEFAULT_HORIZON
+    assert imagine._fitting_context(rows, None, None) == imagine.DEFAULT_CONTEXT
+    assert imagine._fitting_context(2, None, None) == 1
+
+
+def test_the_command_says_how_a_short_episode_is_split(folder, tmp_path, capsys):
+    assert cli.main(["imagine", str(folder), "--out", str(tmp_path / "pictures")]) == 0
+    shown = capsys.readouterr()
+    assert "10 rows" in shown.err and shown.err.count("\n") == 1
+    assert shown.out.split() == [str(tmp_path / "pictures" / "lines.png")]
+
+
+@pytest.mark.parametrize(
     ("typed", "message"),
     [
         (["{none}"], "holds no run"),

@@ -103,6 +103,18 @@ def test_what_cannot_be_a_folder(tmp_path):
             run_folder.check_can_be_made(path)
 
 
+def test_a_folder_of_other_files_is_no_place_for_a_run(tmp_path):
+    (tmp_path / ".hidden").write_text("")
+    run_folder.check_can_be_made(tmp_path)
+    for name in ("bsuite", "checkpoints"):  # a process that was killed early has left these
+        (tmp_path / name).mkdir()
+    run_folder.check_can_be_made(tmp_path, [str(tmp_path / "bsuite" / "deeper"), "elsewhere", ""])
+    with pytest.raises(UsageError, match=r"--workdir .* is not empty .*\(bsuite\)"):
+        run_folder.check_can_be_made(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    run_folder.check_can_be_made(tmp_path)
+
+
 @pytest.mark.skipif("os.geteuid() == 0", reason="root may write anywhere")
 def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import shlex
 
 import pytest
@@ -124,6 +125,27 @@ def test_what_is_no_sweep_is_refused(content, message):
             'envs = ["popgym:RepeatPreviousEasy"]\noptions.env.size = 3',
             "run popgym_RepeatPreviousEasy-seed0: suite popgym has no option --env.size",
         ),
+        (
+            "a.toml",
+            'envs = ["bsuite:catch"]\noptions.env-max-restarts = "none"',
+            "run bsuite_catch_0-seed0: --env-max-restarts takes a whole number",
+        ),
+        (
+            "a.toml",
+            'envs = ["bsuite:catch"]\noptions.tensorboard = "yes"',
+            "run bsuite_catch_0-seed0: tensorboard must be true or false, got 'yes'",
+        ),
+        ("a.toml", 'envs = ["bsuite:catch"]\nvariants = ["a"]', "variants must be a table"),
+        ("a.toml", 'envs = ["bsuite:catch"]\noptions = 3', "options must be a table"),
+        ("a.toml", b"envs = ['\xff']", "a.toml is not TOML: "),
+        ("a.py", "x = 1\nSWEEP = {", "a.py, line 2, failed with SyntaxError"),
+        ("a.py", "def f():\n    return 1 / 0\n\nf()\n", "a.py, line 2, failed with ZeroDivision"),
+        ("a.py", "\nimport sys\nsys.exit()", "a.py, line 3, failed with SystemExit"),
+        ("a.py", "import nowhere", "a.py, line 1, failed with ModuleNotFoundError"),
+        ("a.py", "class Odd(BaseException): ...\nraise Odd(1)", "a.py, line 2, failed with Odd: 1"),
+        ("a.py", "open('missing')", "a.py, line 1, failed with FileNotFoundError"),
+        ("a.py", "SWEEP = ['bsuite:catch']", "a.py has no dictionary named SWEEP"),
+        ("a.py", b"SWEEP = '\xff'", "a.py"),
     ],
 )
 def test_a_wrong_file_is_answered_before_anything_runs(
@@ -131,9 +153,10 @@ def test_a_wrong_file_is_answered_before_anything_runs(
 ):
     monkeypatch.chdir(tmp_path)
     if text is not None:
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     assert cli.main(["sweep", name]) == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
 
 
@@ -157,6 +180,54 @@ def test_a_dry_run_prints_commands_that_can_be_run(file, monkeypatch, capsys, tm
     folder = "runs/memory/popgym_RepeatPreviousEasy-small-seed0"
     assert options["--workdir"] == folder and options["--log-every"] == "50"
     assert cli.main(["sweep", str(file), "--only", "x"]) == 2
+
+
+def test_flags_are_there_or_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "a.toml"
+    file.write_text(
+        'envs = ["bsuite:catch"]\n[options]\ntensorboard = false\n[variants.a]\n[variants.b]\n'
+        "tensorboard = true\n"
+    )
+    for others, number in (
+        ([], 1),
+        (["--tensorboard"], 2),
+        (["--tensorboard", "--log-every=1"], 2),
+    ):
+        assert cli.main(["sweep", str(file), "--dry-run", *others]) == 0
+        runs = [
+            cli.train.read(shlex.split(line)[2:]) for line in capsys.readouterr().out.splitlines()
+        ]
+        assert sum(run.tensorboard for run in runs) == number
+
+
+@pytest.mark.parametrize("name", ["seed", "env", "workdir"])
+def test_what_the_sweep_decides_is_not_given_on_the_command_line(file, capsys, name):
+    assert cli.main(["sweep", str(file), "--dry-run", f"--{name}", "1"]) == 2
+    assert f"the command line has {name}" in capsys.readouterr().err
+
+
+def test_a_sweeps_file_changes_no_folder(tmp_path, monkeypatch, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.py").write_text(
+        "import os\nos.chdir('elsewhere')\nSWEEP = {'envs': ['bsuite:catch']}\n"
+    )
+    assert cli.main(["sweep", "a.py", "--dry-run"]) == 0
+    assert pathlib.Path.cwd() == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [("{", "sweep.json cannot be read"), ("[]", "sweep.json cannot be read"), (None, "not empty")],
+)
+def test_a_folder_that_is_not_the_sweeps_is_left_as_it_is(file, tmp_path, capsys, index, message):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ("notes.txt" if index is None else "sweep.json")).write_text(index or "mine")
+    assert cli.main(["sweep", str(file), "--out", str(out)]) == 2
+    assert message in capsys.readouterr().err
+    assert [path.read_text() for path in out.iterdir()] == [index or "mine"]
 
 
 def test_the_index_says_what_each_run_is(file, tmp_path):

@@ -86,7 +86,7 @@ def test_the_page_says_what_was_run_and_what_came_of_it(made):
     assert "--world_model.core.kind gru --world_model.representation recurrent" in text
     assert "12 runs of 9 tasks: 11 done, 1 not ended" in text
     assert "a test's device" in text and "read from bsuite's CSV" in text
-    for title in ("POPGym", "Atari", "bsuite", "Memory Maze", "DeepMind Control from state"):
+    for title in ("POPGym", "Atari", "bsuite", "Memory Maze", "Left out"):
         assert f"<h2>{title}</h2>" in text
     for each in ("R2I (published)", "Against human and oracle", "bsuite's score by tag"):
         assert each in text
