@@ -178,11 +178,20 @@ WRONG = {
         "--seed=4294967296 is not allowed: it must be in [0, 2**32)"
     ),
     ("train", *TASK, "--log-every", "0"): "--log-every=0 is not allowed: it must be in [1, 2**32)",
-    ("train", *TASK, "--workdir", "a file"): "--workdir a file cannot be made: ...",
-    ("train", *TASK, "--workdir", "a file/below"): "--workdir a file/below cannot be made: ...",
+    ("train", *TASK, "--workdir", "a file"): "--workdir {here}/a file cannot be made: ...",
+    (
+        "train",
+        *TASK,
+        "--workdir",
+        "a file/below",
+    ): "--workdir {here}/a file/below cannot be made: ...",
+    ("train", *TASK, "--workdir="): "argument --workdir: a path is needed, got ''",
+    ("train", *TASK, "--workdir", "~nobody-of-that-name/run"): (
+        "argument --workdir: '~nobody-of-that-name/run' has no home folder here; ..."
+    ),
     ("train", *TASK, "--workdir", "a run"): (
-        "--workdir a run holds a run already (bsuite:catch/0, preset cpu, seed 7, ended) without a "
-        "checkpoint to go on from, and a run is never overwritten: give another folder, or move or "
+        "--workdir {here}/a run holds a run already (bsuite:catch/0, preset cpu, seed 7, ended) "
+        "without a checkpoint to go on from, and a run is never overwritten: give another folder, or move or "
         "delete that one"
     ),
 }
@@ -222,6 +231,7 @@ def contents(folder):
 
 
 def assert_refused(arguments, message, here, capsys):
+    message = message.replace("{here}", str(here))
     before = contents(here)
     assert cli.main(arguments) == 2
     captured = capsys.readouterr()
@@ -375,15 +385,68 @@ def test_what_is_typed_becomes_options(here, monkeypatch):
         r2d2_presets.cpu(), core=LSTMConfig(initial_state="zeros"), trace_length=20
     )
     assert (first.env, first.preset, first.env_steps, first.seed, first.workdir) == (
-        *("bsuite:memory_len/0", "debug", 100, 5, pathlib.Path("out")),
+        *("bsuite:memory_len/0", "debug", 100, 5, here / "out"),
     )
     assert first.overrides == {"behaviour.horizon": 3} and first.config.behaviour.horizon == 3
     assert (second.env, second.preset, second.env_steps, second.seed) == (
         *("bsuite:memory_len/0", "cpu", 100_000, 0),
     )
     assert second.config == presets.PRESETS["cpu"]()
-    assert second.workdir.parent == pathlib.Path("runs/bsuite_memory_len_0")
+    assert second.workdir.parent == here / "runs/bsuite_memory_len_0"
     assert sorted(os.listdir(here)) == ["a file", "a run"]
+
+
+def test_paths_are_absolute_and_of_the_home_folder(here, monkeypatch):
+    """Every option and argument that is a path. `r2i report` reads its folders itself."""
+    monkeypatch.setenv("HOME", str(here / "home"))
+    parser = cli._make_parser()
+    for typed, name in (
+        (["train", "--workdir={}"], "workdir"),
+        (["evaluate", "{}"], "folder"),
+        (["evaluate", "RUN", "--video", "{}"], "video"),
+        (["sweep", "{}"], "file"),
+        (["sweep", "FILE", "--out={}"], "out"),
+        (["report", "RUNS", "--out={}"], "out"),
+        (["report", "RUNS", "--export", "{}"], "export"),
+        (["imagine", "{}"], "folder"),
+        (["imagine", "RUN", "--out", "{}"], "out"),
+        (["export", "{}"], "folder"),
+        (["export", "RUN", "--out={}"], "out"),
+        (["plan", "--run={}"], "folder"),
+    ):
+        for text, expected in (("a/b", here / "a/b"), ("~/b", here / "home/b"), ("/b", "/b")):
+            read, _ = parser.parse_known_args([part.format(text) for part in typed])
+            assert getattr(read, name) == pathlib.Path(expected)
+
+
+AWAY = """
+import os
+from acme_r2i.environments import make_environment
+
+def make(task, *, seed):
+    made = make_environment(task, seed=seed)
+    os.chdir("/")
+    return made
+"""
+
+
+@pytest.mark.parametrize("workers", ["inline", "processes"])
+def test_an_environment_may_change_the_current_folder(workers, here, monkeypatch, capsys):
+    module = f"away_{workers}"
+    (here / f"{module}.py").write_text(AWAY)
+    monkeypatch.syspath_prepend("")  # as `python -c` has it
+    train = ["train", "--agent", "random", "--env", f"import:{module}:make", "--env.task"]
+    train += ["bsuite:catch/0", "--env-steps", "200", "--env-workers", workers]
+    assert cli.main([*train, "--workdir", "mine"]) == 0
+    assert {"config.json", "summary.json"} <= set(os.listdir(here / "mine"))
+    before = contents(here)
+    monkeypatch.chdir(here)
+    assert cli.main([*train, "--workdir", "mine"]) == 0
+    assert "done before" in capsys.readouterr().out
+    assert contents(here) == before
+    monkeypatch.chdir(here)
+    assert cli.main(["evaluate", "mine", "--episodes", "2"]) == 0
+    assert (here / "mine" / "evaluations.jsonl").exists()
 
 
 def test_ctrl_c_while_loading(here, monkeypatch, capsys):

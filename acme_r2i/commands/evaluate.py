@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import pathlib
 import sys
 from typing import Any
 
-from acme_r2i.commands.parsing import refuse, with_default
+from acme_r2i.commands.parsing import path, refuse, with_default
 from acme_r2i.launch import env_options, options, trained_run
 from acme_r2i.launch.errors import UsageError
 
@@ -41,7 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     evaluate.set_defaults(run=run)
     add = evaluate.add_argument
-    add("folder", metavar="RUN", help="folder of the run")
+    add("folder", type=path, metavar="RUN", help="folder of the run")
     add("--episodes", metavar="N", default="100", help=with_default("how many to play"))
     add(
         "--checkpoint",
@@ -61,7 +60,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="environments acted for in one call of the policy (default: as many as the run had)",
     )
-    add("--video", metavar="FILE", help="film the first environment: a .gif, or a .mp4 with FFmpeg")
+    add(
+        "--video",
+        type=path,
+        metavar="FILE",
+        help="film the first environment: a .gif, or a .mp4 with FFmpeg",
+    )
     add("--video-episodes", metavar="N", default="1", help=with_default("how many to film"))
     add("--json", action="store_true", help="show the evaluation as JSON")
 
@@ -75,7 +79,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     video_episodes = options.whole_number("--video-episodes", typed.video_episodes, 1)
     if typed.mode not in ("greedy", "sampled"):
         raise UsageError(f"--mode={typed.mode} is not allowed: it must be greedy or sampled")
-    trained = trained_run.read_run(pathlib.Path(typed.folder))
+    trained = trained_run.read_run(typed.folder)
     given = env_options.read(trained.task, suite_options)
     trained = dataclasses.replace(trained, env_options={**trained.env_options, **given})
     kept = trained_run.find_parameters(trained.folder, typed.checkpoint)

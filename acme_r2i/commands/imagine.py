@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 
-from acme_r2i.commands.parsing import refuse, with_default
+from acme_r2i.commands.parsing import path, refuse, with_default
 from acme_r2i.launch import options
 
 _DESCRIPTION = """\
@@ -25,11 +24,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     imagine.set_defaults(run=run)
     add = imagine.add_argument
-    add("folder", metavar="RUN", help="folder of a run that has ended")
+    add("folder", type=path, metavar="RUN", help="folder of a run that has ended")
     add("--context", metavar="N", default="10", help=with_default("rows that the model sees"))
     add("--horizon", metavar="N", default="30", help=with_default("rows that it then imagines"))
     add("--seed", metavar="N", default="0", help=with_default("of the episode and of imagination"))
-    add("--out", metavar="DIR", help="folder of the pictures (default: RUN/imagine)")
+    add("--out", type=path, metavar="DIR", help="folder of the pictures (default: RUN/imagine)")
 
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
@@ -39,13 +38,12 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
         options.whole_number(f"--{name}", getattr(typed, name), minimum)
         for name, minimum in (("context", 1), ("horizon", 1), ("seed", 0))
     )
-    folder = pathlib.Path(typed.folder)
     from acme_r2i.launch import imagine  # imports JAX
     from acme_r2i.reports import open_loop
 
-    run = imagine.load_run(folder, seed)
+    run = imagine.load_run(typed.folder, seed)
     prediction = imagine.predict(run, context, horizon, seed)
-    out = pathlib.Path(typed.out) if typed.out else folder / "imagine"
-    for path in open_loop.draw(prediction, f"R2I on {run.task}", out):
-        print(path)
+    out = typed.out or typed.folder / "imagine"
+    for picture in open_loop.draw(prediction, f"R2I on {run.task}", out):
+        print(picture)
     return 0

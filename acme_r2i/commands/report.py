@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 
-from acme_r2i.commands.parsing import refuse, with_default
+from acme_r2i.commands.parsing import path, refuse, with_default
 from acme_r2i.launch.errors import UsageError
 
 _DESCRIPTION = """\
@@ -37,8 +36,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     report.set_defaults(run=run)
     add = report.add_argument
     add("places", nargs="+", metavar="RUNS", help="folders of runs, or of others' results")
-    add("--out", metavar="FILE", default="report.html", help=with_default("the page"))
-    add("--export", metavar="DIR", help="folder for every figure as PNG and CSV, tables as CSV")
+    add("--out", type=path, metavar="FILE", default="report.html", help=with_default("the page"))
+    add(
+        "--export",
+        type=path,
+        metavar="DIR",
+        help="folder for every figure as PNG and CSV, tables as CSV",
+    )
     add("--title", metavar="TEXT", default="Runs of r2i", help=with_default("heading"))
     add("--task", metavar="SUITE:TASK", help="of logs that do not name theirs, as Acme's")
 
@@ -46,7 +50,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Writes the page and prints its path; returns the exit code."""
     refuse(others, "report")
-    out = pathlib.Path(typed.out)
+    out = typed.out
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder; it takes the name of a file")
     from acme_r2i.launch import options
@@ -57,6 +61,6 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     made.write_page(out)
     print(out)
     if typed.export:
-        files = made.export(pathlib.Path(typed.export))
+        files = made.export(typed.export)
         print(f"{typed.export}: {len(files)} files")
     return 0

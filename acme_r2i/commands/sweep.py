@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from acme_r2i.commands import train
-from acme_r2i.commands.parsing import with_default
+from acme_r2i.commands.parsing import path, with_default
 from acme_r2i.launch import env_options, options, overrides, run_folder
 from acme_r2i.launch.agent_kinds import DEFAULT_AGENT
 from acme_r2i.launch.errors import UsageError
@@ -60,10 +60,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     sweep.set_defaults(run=run)
     add = sweep.add_argument
-    add("file", metavar="FILE", help="the sweep, a .toml or .py file")
+    add("file", type=path, metavar="FILE", help="the sweep, a .toml or .py file")
     add("--parallel", metavar="N", default="1", help=with_default("runs at a time"))
     add("--pin", action="store_true", help="one core for each run at a time")
-    add("--out", metavar="DIR", help="folder of the runs' folders (default: runs/ and FILE's name)")
+    add(
+        "--out",
+        type=path,
+        metavar="DIR",
+        help="folder of the runs' folders (default: runs/ and FILE's name)",
+    )
     add("--only", metavar="PATTERN", help="runs whose names match; * stands for any part")
     add("--dry-run", action="store_true", help="print the commands, and run nothing")
 
@@ -71,13 +76,13 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Runs the sweep; returns the exit code."""
     parallel = options.whole_number("--parallel", typed.parallel, 1)
-    path = pathlib.Path(typed.file)
-    out = pathlib.Path(typed.out) if typed.out else pathlib.Path("runs") / path.stem
-    runs = read_sweep(path, _hyphens(overrides.parse_assignments(others)))
+    file = typed.file
+    out = typed.out or overrides.absolute_path(f"runs/{file.stem}")
+    runs = read_sweep(file, _hyphens(overrides.parse_assignments(others)))
     if typed.only:
         runs = [each for each in runs if fnmatch.fnmatchcase(each.name, typed.only)]
         if not runs:
-            raise UsageError(f"no run of {path} has a name like {typed.only!r}")
+            raise UsageError(f"no run of {file} has a name like {typed.only!r}")
     for each in runs:
         _check(each)
     arguments = {each.name: each.arguments(out / each.name) for each in runs}
@@ -92,7 +97,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
 
     wanted = lambda each: describe_options(train.read(each))  # noqa: E731
     runner = Runner(arguments, out, parallel=parallel, pin=typed.pin, wanted=wanted)
-    _write_index(out, path, runs, arguments)
+    _write_index(out, file, runs, arguments)
     with StopSignals() as stop, Overview(runner.jobs) as overview:
         runner.run(overview.changed, overview.poll, lambda: stop.received is not None)
     if stop.received is not None and not runner.whole:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from acme_r2i.commands import presets
-from acme_r2i.commands.parsing import Parser, with_default
+from acme_r2i.commands.parsing import Parser, path, with_default
 from acme_r2i.launch import config_changes, env_options, metrics_logs, options
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
 
@@ -125,6 +125,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add(
         "--workdir",
+        type=path,
         metavar="DIR",
         help="folder of the run, new or to go on with (default: a new one under runs/)",
     )

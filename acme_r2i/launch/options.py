@@ -74,7 +74,7 @@ class TrainOptions:
       overrides: value of each field that was set by hand, by dotted path.
       env_steps: actions to take, over all environments together.
       seed: of parameters, actions and environments.
-      workdir: folder of the run.
+      workdir: folder of the run, an absolute path.
       log_every_env_steps: a line of metrics is due every so many environment steps.
       env_options: of the task's suite, by name.
       env_workers: where the environments run, one of ENV_WORKERS.
@@ -132,7 +132,7 @@ def make_options(
     preset: str = DEFAULT_PRESET,
     env_steps: str = str(DEFAULT_ENV_STEPS),
     seed: str = "0",
-    workdir: str | None = None,
+    workdir: str | pathlib.Path | None = None,
     log_every: str = str(DEFAULT_LOG_EVERY_ENV_STEPS),
     env_workers: str = ENV_WORKERS[0],
     env_step_timeout: str | None = None,
@@ -203,7 +203,7 @@ def make_options(
         overrides=values,
         env_steps=steps,
         seed=whole_number("--seed", seed, 0),
-        workdir=pathlib.Path(workdir or default_workdir(task, seed)),
+        workdir=overrides.absolute_path(workdir or default_workdir(task, seed)),
         log_every_env_steps=whole_number("--log-every", log_every, 1),
         env_options=env_options.read(task, suite_options),
         env_workers=env_workers,

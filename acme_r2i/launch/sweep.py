@@ -30,6 +30,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from acme_r2i.launch import env_options
 from acme_r2i.launch.errors import UsageError
 
 INDEX = "sweep.json"
@@ -62,7 +63,7 @@ class PlannedRun:
         """The arguments of `r2i train`, with the run in a folder."""
         options = {"env": self.env, "seed": str(self.seed), **self.options}
         values = {name: text.replace(RUN_FOLDER, str(folder)) for name, text in options.items()}
-        return [part for name, text in values.items() for part in (f"--{name}", text)]
+        return [part for name, text in values.items() for part in _assignment(name, text)]
 
 
 def read_sweep(path: pathlib.Path, options: Mapping[str, str] | None = None) -> list[PlannedRun]:
@@ -112,7 +113,11 @@ def plan(content: Mapping[str, Any], options: Mapping[str, str] | None = None) -
     }
     runs = [
         PlannedRun(
-            _name(env, variant, seed), env, variant, seed, {**common, **own, **(options or {})}
+            _name(env, variant, seed),
+            env,
+            variant,
+            seed,
+            {**_texts(env, {**common, **own}), **(options or {})},
         )
         for seed, env, (variant, own) in itertools.product(seeds, envs, variants.items())
     ]
@@ -152,20 +157,36 @@ def _list_of(content: Mapping[str, Any], key: str, kind: type) -> list:
     return list(values)
 
 
-def _flatten(values: Any, where: str, prefix: str = "") -> dict[str, str]:
-    """Options as text by their names; tables in tables are dotted paths."""
+def _flatten(values: Any, where: str, prefix: str = "") -> dict[str, Any]:
+    """Options by their names: dotted paths, but a table in an environment's options stays one."""
     if not isinstance(values, Mapping):
         raise UsageError(f"{where} must be a table of options of r2i train, got {values!r}")
-    flat: dict[str, str] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and prefix != env_options.PREFIX:
             flat |= _flatten(value, where, f"{name}.")
         else:
             if name in _RESERVED:
                 raise UsageError(f"{where} has {name}, which the sweep decides itself")
-            flat[name] = _text(value)
+            flat[name] = value
     return flat
+
+
+def _texts(env: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """Options as `r2i train` reads them. Those of an environment keep their types."""
+    prefix = env_options.PREFIX
+    return {
+        name: env_options.write(env, name.removeprefix(prefix), value)
+        if name.startswith(prefix)
+        else _text(value)
+        for name, value in options.items()
+    }
+
+
+def _assignment(name: str, text: str) -> list[str]:
+    """What is typed to set an option; in one piece where the text would be taken for an option."""
+    return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
 
 
 def _text(value: Any) -> str:

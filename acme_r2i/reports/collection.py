@@ -144,8 +144,8 @@ def _short(name: str) -> str:
 def _split(place: str) -> tuple[str, pathlib.Path]:
     name, equals, path = place.partition("=")
     if equals and not pathlib.Path(place).exists():
-        return name, pathlib.Path(path)
-    return "", pathlib.Path(place)
+        return name, pathlib.Path(os.path.expanduser(path))
+    return "", pathlib.Path(os.path.expanduser(place))
 
 
 def _find(path: pathlib.Path, task: str, variant: str) -> Iterator[Run]:
