@@ -191,8 +191,8 @@ WRONG = {
     ),
     ("train", *TASK, "--workdir", "a run"): (
         "--workdir {here}/a run holds a run already (bsuite:catch/0, preset cpu, seed 7, ended) "
-        "without a checkpoint to go on from, and a run is never overwritten: give another folder, or move or "
-        "delete that one"
+        "without a checkpoint to go on from, and a run is never overwritten: give another folder, "
+        "or move or delete that one"
     ),
 }
 
