@@ -61,6 +61,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="environments acted for in one call of the policy (default: as many as the run had)",
     )
     add(
+        "--max-episode-steps",
+        metavar="N|none",
+        default=str(options.DEFAULT_MAX_EPISODE_STEPS),
+        help=with_default("steps after which an episode is cut off"),
+    )
+    add(
         "--video",
         type=path,
         metavar="FILE",
@@ -77,6 +83,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     episodes = options.whole_number("--episodes", typed.episodes, 1)
     seed = options.whole_number("--seed", typed.seed, 0)
     video_episodes = options.whole_number("--video-episodes", typed.video_episodes, 1)
+    limit = options.number_or_none("--max-episode-steps", typed.max_episode_steps)
     if typed.mode not in ("greedy", "sampled"):
         raise UsageError(f"--mode={typed.mode} is not allowed: it must be greedy or sampled")
     trained = trained_run.read_run(typed.folder)
@@ -93,12 +100,10 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
 
     video = filming.Video(typed.video, trained.task, video_episodes) if typed.video else None
     shown = progress.make_progress(sys.stderr)
-    done: list[float] = []
+    so_far = progress.EpisodesSoFar(episodes)
 
     def on_episode(episode: Any) -> None:
-        done.append(episode.episode_return)
-        mean = sum(done) / len(done)
-        shown.show(f"{len(done):,} of {episodes:,} episodes | mean return {mean:.3f}")
+        so_far.add(episode.episode_return)
         if video is not None:
             video.add(episode)
 
@@ -106,9 +111,10 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
         result = evaluation.evaluate_run(
             trained,
             kept,
-            evaluation.HowToEvaluate(episodes, typed.mode == "greedy", seed, number),
+            evaluation.HowToEvaluate(episodes, typed.mode == "greedy", seed, number, limit),
             wrap_first=video.film if video else None,
             on_episode=on_episode,
+            on_step=lambda steps: shown.show(so_far.describe(steps)),
         )
     finally:
         shown.close()

@@ -147,6 +147,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         help=f"episodes of such an evaluation (default: {options.DEFAULT_EVALUATE_EPISODES})",
     )
     add(
+        "--evaluate-max-episode-steps",
+        metavar="N|none",
+        help="steps after which such an episode is cut off "
+        f"(default: {options.DEFAULT_MAX_EPISODE_STEPS})",
+    )
+    add(
         "--checkpoint-every",
         metavar="N|none",
         help="environment steps between two checkpoints (default: a fiftieth of --env-steps, "
@@ -254,6 +260,7 @@ def _read(typed: argparse.Namespace, fields: list[str]) -> options.TrainOptions:
         env_max_restarts=typed.env_max_restarts,
         evaluate_every=typed.evaluate_every,
         evaluate_episodes=typed.evaluate_episodes,
+        evaluate_max_episode_steps=typed.evaluate_max_episode_steps,
         checkpoint_every=typed.checkpoint_every,
         keep_checkpoints=typed.keep_checkpoints,
         max_skipped_updates=typed.max_skipped_updates,

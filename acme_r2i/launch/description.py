@@ -46,6 +46,7 @@ def describe_options(options: TrainOptions) -> dict[str, Any]:
         "log_every_env_steps": options.log_every_env_steps,
         "evaluate_every_env_steps": options.evaluate_every_env_steps,
         "evaluate_episodes": options.evaluate_episodes,
+        "evaluate_max_episode_steps": options.evaluate_max_episode_steps,
         "checkpoint_every_env_steps": options.checkpoint_every_env_steps,
         "keep_checkpoints": options.keep_checkpoints,
         "max_skipped_in_a_row": options.max_skipped_in_a_row,

@@ -23,7 +23,9 @@ import numpy as np
 
 from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
 from acme_r2i.environments import EnvironmentSpec
+from acme_r2i.environments.wrappers import TimeLimit
 from acme_r2i.launch import run_folder
+from acme_r2i.launch.options import DEFAULT_MAX_EPISODE_STEPS
 from acme_r2i.launch.parameters import load_parameters
 from acme_r2i.launch.playing import PlayedEpisode, play_episodes
 from acme_r2i.launch.policies import make_policy
@@ -55,6 +57,7 @@ class Evaluation:
       wall_seconds: what it took.
       env_steps_per_second: of all environments together, in that time; compiling is part of it.
       date: when it ended.
+      max_episode_steps: where episodes are cut off, None if nowhere.
     """
 
     env_steps: int | None
@@ -72,6 +75,7 @@ class Evaluation:
     wall_seconds: float
     env_steps_per_second: float
     date: str
+    max_episode_steps: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +87,14 @@ class HowToEvaluate:
       greedy: the likeliest actions, or drawn ones.
       seed: of the environments and of what the policy draws.
       num_environments: played side by side, at most as many as episodes.
+      max_episode_steps: where episodes are cut off, None for nowhere.
     """
 
     episodes: int
     greedy: bool
     seed: int
     num_environments: int
+    max_episode_steps: int | None = DEFAULT_MAX_EPISODE_STEPS
 
     @property
     def environments(self) -> int:
@@ -109,6 +115,7 @@ def evaluate_run(
     *,
     wrap_first: Callable[[dm_env.Environment], dm_env.Environment] | None = None,
     on_episode: Callable[[PlayedEpisode], None] = lambda episode: None,
+    on_step: Callable[[int], None] = lambda steps: None,
 ) -> Evaluation:
     """Evaluates what a run has learned.
 
@@ -118,6 +125,7 @@ def evaluate_run(
       how: episodes, mode, seed.
       wrap_first: wraps the first environment, to film it.
       on_episode: called when an episode has ended.
+      on_step: see ``play_episodes``.
 
     Raises:
       UsageError: if the environment cannot be made, or the parameters do not fit.
@@ -135,7 +143,7 @@ def evaluate_run(
             seed=how.seed,
             num_environments=how.environments,
         )
-        played = play_episodes(policy, envs, how.episodes, on_episode=on_episode)
+        played = play_episodes(policy, envs, how.episodes, on_episode=on_episode, on_step=on_step)
     return summarise(
         played,
         how,
@@ -154,13 +162,15 @@ def open_environments(
 
     Args:
       make: makes one of a seed.
-      how: how many, and of which seeds.
+      how: how many, of which seeds, and where their episodes are cut off.
     """
     with contextlib.ExitStack() as stack:
         envs = []
         for seed in how.environment_seeds:
             envs.append(make(seed))
             stack.callback(envs[-1].close)
+            if how.max_episode_steps is not None:
+                envs[-1] = TimeLimit(envs[-1], how.max_episode_steps)
         yield envs
 
 
@@ -193,6 +203,7 @@ def summarise(
         wall_seconds=round(wall_seconds, 3),
         env_steps_per_second=round(sum(episode.length for episode in played) / wall_seconds, 1),
         date=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        max_episode_steps=how.max_episode_steps,
     )
 
 

@@ -22,6 +22,8 @@ ENV_WORKERS = ("inline", "threads", "processes")
 DEFAULT_ENV_STEP_TIMEOUT = 60.0
 DEFAULT_ENV_MAX_RESTARTS = 10
 DEFAULT_EVALUATE_EPISODES = 20
+# Longer than any episode of the suites, of which Memory Maze's have up to 40,000 steps.
+DEFAULT_MAX_EPISODE_STEPS = 100_000
 DEFAULT_KEEP_CHECKPOINTS = 2
 DEFAULT_MAX_SKIPPED_IN_A_ROW = 10
 DEFAULT_CLUSTER = "local"
@@ -46,6 +48,7 @@ OPTION_NAMES = (
     "log-every",
     "evaluate-every",
     "evaluate-episodes",
+    "evaluate-max-episode-steps",
     "checkpoint-every",
     "keep-checkpoints",
     "max-skipped-updates",
@@ -82,6 +85,7 @@ class TrainOptions:
       env_max_restarts: how often environments that fail may be made anew, all together.
       evaluate_every_env_steps: an evaluation is due every so many environment steps; None for none.
       evaluate_episodes: of an evaluation.
+      evaluate_max_episode_steps: where these are cut off, None for nowhere.
       checkpoint_every_env_steps: environment steps between two checkpoints; there is also one when
         the run ends or is ended by a signal. None makes none at all.
       keep_checkpoints: how many are kept.
@@ -111,6 +115,7 @@ class TrainOptions:
     env_max_restarts: int = DEFAULT_ENV_MAX_RESTARTS
     evaluate_every_env_steps: int | None = None
     evaluate_episodes: int = DEFAULT_EVALUATE_EPISODES
+    evaluate_max_episode_steps: int | None = DEFAULT_MAX_EPISODE_STEPS
     checkpoint_every_env_steps: int | None = None
     keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS
     max_skipped_in_a_row: int = DEFAULT_MAX_SKIPPED_IN_A_ROW
@@ -139,6 +144,7 @@ def make_options(
     env_max_restarts: str = str(DEFAULT_ENV_MAX_RESTARTS),
     evaluate_every: str | None = None,
     evaluate_episodes: str | None = None,
+    evaluate_max_episode_steps: str | None = None,
     checkpoint_every: str | None = None,
     keep_checkpoints: str = str(DEFAULT_KEEP_CHECKPOINTS),
     max_skipped_updates: str = str(DEFAULT_MAX_SKIPPED_IN_A_ROW),
@@ -168,6 +174,7 @@ def make_options(
       env_max_restarts: a whole number.
       evaluate_every: a whole number; None for no evaluations.
       evaluate_episodes: a whole number; None takes the default.
+      evaluate_max_episode_steps: a whole number, or "none"; None takes the default.
       checkpoint_every: a whole number, or "none"; None goes by the length of the run.
       keep_checkpoints: a whole number.
       max_skipped_updates: a whole number.
@@ -215,6 +222,10 @@ def make_options(
         evaluate_episodes=whole_number(
             "--evaluate-episodes", evaluate_episodes or str(DEFAULT_EVALUATE_EPISODES), 1
         ),
+        evaluate_max_episode_steps=number_or_none(
+            "--evaluate-max-episode-steps",
+            evaluate_max_episode_steps or str(DEFAULT_MAX_EPISODE_STEPS),
+        ),
         checkpoint_every_env_steps=_checkpoint_every(checkpoint_every, steps),
         keep_checkpoints=whole_number("--keep-checkpoints", keep_checkpoints, 1),
         max_skipped_in_a_row=whole_number("--max-skipped-updates", max_skipped_updates, 1),
@@ -237,7 +248,11 @@ def make_options(
         _check_goes_with(name, value, "--num-actors", num_actors)
     if options.num_actors is not None:
         check_can_be_distributed(options)
-    _check_goes_with("--evaluate-episodes", evaluate_episodes, "--evaluate-every", evaluate_every)
+    for name, value in (
+        ("--evaluate-episodes", evaluate_episodes),
+        ("--evaluate-max-episode-steps", evaluate_max_episode_steps),
+    ):
+        _check_goes_with(name, value, "--evaluate-every", evaluate_every)
     _check_goes_with("--wandb-project", wandb_project, "--wandb", wandb)
     if wandb is not None:
         check_wandb(wandb)
@@ -269,6 +284,11 @@ def whole_number(name: str, text: str, minimum: int) -> int:
     return value
 
 
+def number_or_none(name: str, text: str) -> int | None:
+    """Reads an option that is a whole number above 0, or "none"; see ``whole_number``."""
+    return None if text.lower() == "none" else whole_number(name, text, 1)
+
+
 def _timeout(text: str | None, env_workers: str) -> float | None:
     """The seconds of `--env-step-timeout`; inline, a limit that nobody asked for would be slow."""
     if text is None:
@@ -282,7 +302,7 @@ def _checkpoint_every(text: str | None, env_steps: int) -> int | None:
     """The steps of `--checkpoint-every`; by default few enough to cost a long run little."""
     if text is None:
         return max(CLOSEST_CHECKPOINTS_ENV_STEPS, env_steps // MOST_CHECKPOINTS)
-    return None if text == "none" else whole_number("--checkpoint-every", text, 1)
+    return number_or_none("--checkpoint-every", text)
 
 
 def make_config(

@@ -153,6 +153,27 @@ def describe(
     return " | ".join(parts)
 
 
+class EpisodesSoFar:
+    """Episodes of an evaluation that have ended."""
+
+    def __init__(self, planned: int):
+        """Begins with none of so many episodes."""
+        self._planned = planned
+        self._number = 0
+        self._total_return = 0.0
+
+    def add(self, episode_return: float) -> None:
+        """Takes an episode that has ended."""
+        self._number += 1
+        self._total_return += episode_return
+
+    def describe(self, steps: int) -> str:
+        """One line on the state of the evaluation after so many steps in all environments."""
+        mean = _number(self._total_return / self._number if self._number else None)
+        episodes = f"{self._number:,} of {self._planned:,} episodes"
+        return f"{episodes} | mean return {mean} | {steps:,} steps"
+
+
 def duration(seconds: float) -> str:
     """A time span as 12:34, or 1:23:45 from an hour on."""
     minutes, seconds = divmod(round(seconds), 60)

@@ -174,8 +174,11 @@ def test_what_is_played_is_not_recorded_among_the_runs_results(tmp_path, capsys)
         (("{empty}",), "{empty} has no parameters.npz, which a run writes when it ends"),
         (("{empty}", "--checkpoint", "latest"), "--checkpoint latest: {empty} has no checkpoints"),
         (("{strange}",), "there is no agent 'ppo'; agents: r2i, r2d2, random"),
-        (("{run}", "--video", "a.png"), "--video a.png is not allowed: it must end in .gif or"),
-        (("{run}", "--video", "no/a.gif"), "--video no/a.gif: there is no folder"),
+        (
+            ("{run}", "--video", "a.png"),
+            "--video {here}/a.png is not allowed: it must end in .gif or",
+        ),
+        (("{run}", "--video", "no/a.gif"), "--video {here}/no/a.gif: there is no folder"),
         (("{run}", "--video", "a.gif"), "--video is for tasks that show images or that MuJoCo"),
         (("{run}", "--batch_size", "3"), "unexpected argument '--batch_size'"),
     ],
@@ -190,7 +193,13 @@ def test_what_cannot_be_evaluated_is_refused(
     shutil.copy(folder / "config.json", empty)
     strange.mkdir()
     (strange / "config.json").write_text('{"agent": "ppo"}')
-    names = {"run": folder, "unfinished": unfinished, "empty": empty, "strange": strange}
+    names = {
+        "here": tmp_path,
+        "run": folder,
+        "unfinished": unfinished,
+        "empty": empty,
+        "strange": strange,
+    }
     monkeypatch.chdir(tmp_path)
     assert cli.main(["evaluate", *(each.format(**names) for each in arguments)]) == 2
     error = capsys.readouterr().err
