@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 TASK = ("--env", "bsuite:memory_len/0")
 VISION = ("--env", "bsuite_vision:catch/0")
 R2D2 = ("--agent", "r2d2")
+MANY = ("train", *TASK, "--num_environments", "2000", "--env-workers")
 TINY = (*TASK, "--preset", "debug", "--env-steps", "100")
 
 # What is wrong -> the line on stderr, whole or its beginning (where it ends in "...").
@@ -173,6 +174,25 @@ WRONG = {
         "--env-steps=1023 is not allowed: it must be at least replay.min_env_steps=1024, before "
         "which nothing is learned"
     ),
+    ("train", *TINY, "--num_environments", "50"): (
+        "--env-steps=100 is not allowed: it must be at least 400, ..."
+    ),
+    ("train", *TINY, *R2D2, "--num_environments", "50"): (
+        "--env-steps=100 is not allowed: it must be at least 450, ..."
+    ),
+    ("train", *TASK, "--num_environments", "100000"): (
+        "--env-steps=100000 is not allowed: it must be at least 3200000, which is when each of "
+        "100000 environments has a sequence of 32 rows to learn from; or give a smaller "
+        "--num_environments"
+    ),
+    (
+        *MANY,
+        "processes",
+    ): "--num_environments=2000 is not allowed: with --env-workers processes ...",
+    (*MANY, "threads"): (
+        "--num_environments=2000 is not allowed: with --env-workers threads it must be at most "
+        "1024 here; with inline there may be more"
+    ),
     ("train", *TASK, "--seed", "-1"): "--seed=-1 is not allowed: it must be in [0, 2**32)",
     ("train", *TASK, "--seed", str(2**32)): (
         "--seed=4294967296 is not allowed: it must be in [0, 2**32)"
@@ -198,17 +218,11 @@ WRONG = {
 
 # These come to light only once a simulator or JAX has been imported.
 WRONG_LATER = {
-    ("train", *TINY, "--num_environments", "50"): (
-        "--env-steps=100 is not allowed: it must be at least 400, ..."
-    ),
     ("train", *TINY, "--behaviour.actor_gradient", "reparameterised"): (
         "behaviour.actor_gradient='reparameterised' is not allowed with discrete actions: ..."
     ),
     ("train", *TINY, "--world_model.vector_keys", "position"): (
         "no observation is chosen: of observation, no image matches image_keys='.*' and ..."
-    ),
-    ("train", *TINY, *R2D2, "--num_environments", "50"): (
-        "--env-steps=100 is not allowed: it must be at least 450, ..."
     ),
     ("train", *R2D2, "--env", "popgym:PositionOnlyPendulumEasy"): "action spec BoundedArray(...",
 }

@@ -139,9 +139,7 @@ class R2I(AgentKind):
 
     def first_env_steps(self, config: Any) -> int:
         """See AgentKind."""
-        from acme_r2i.agents.r2i import replay
-
-        return replay.table_sizes(config).min_rows
+        return config.first_env_steps
 
     def check_devices(self, config: Any) -> None:
         """See AgentKind."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
+import resource
 import time
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -29,6 +30,10 @@ DEFAULT_MAX_SKIPPED_IN_A_ROW = 10
 DEFAULT_CLUSTER = "local"
 DEFAULT_MAX_STALENESS = 32
 DEFAULT_MAX_RESTARTS = 5
+# Threads or processes of environments that a run may have, where the open files are enough.
+MOST_WORKERS = 1024
+_FILES_OF_A_PROCESS = 3
+_OTHER_FILES = 128
 # Without a wish, a run has at most so many checkpoints, and none closer together than this.
 MOST_CHECKPOINTS = 50
 CLOSEST_CHECKPOINTS_ENV_STEPS = 10_000
@@ -256,15 +261,45 @@ def make_options(
     _check_goes_with("--wandb-project", wandb_project, "--wandb", wandb)
     if wandb is not None:
         check_wandb(wandb)
-    minimum = config.replay.min_env_steps
-    _require(
-        "--env-steps",
-        options.env_steps,
-        f"it must be at least replay.min_env_steps={minimum}, before which nothing is learned",
-        options.env_steps >= minimum,
-    )
+    check_env_steps(AGENTS[agent], config, options.env_steps)
+    _check_number_of_workers(options)
     run_folder.check_can_be_made(options.workdir)
     return options
+
+
+def check_env_steps(kind: AgentKind, config: AgentConfig, env_steps: int) -> None:
+    """Checks whether a run is long enough to learn anything.
+
+    Raises:
+      UsageError: if it is not.
+    """
+    needed, minimum = kind.first_env_steps(config), config.replay.min_env_steps
+    reason = f"replay.min_env_steps={minimum}, before which nothing is learned"
+    if needed > minimum:
+        reason = (
+            f"{needed}, which is when each of {config.num_environments} environments has a "
+            f"sequence of {config.sequence_length} rows to learn from; or give a smaller "
+            "--num_environments"
+        )
+    _require("--env-steps", env_steps, f"it must be at least {reason}", env_steps >= needed)
+
+
+def _check_number_of_workers(options: TrainOptions) -> None:
+    """Checks whether this machine can have a thread or a process for each environment."""
+    if options.env_workers == "inline":
+        return
+    number, allowed = options.config.num_environments, MOST_WORKERS
+    if options.env_workers == "processes":
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files != resource.RLIM_INFINITY:
+            allowed = min(allowed, max(1, (files - _OTHER_FILES) // _FILES_OF_A_PROCESS))
+    _require(
+        "--num_environments",
+        number,
+        f"with --env-workers {options.env_workers} it must be at most {allowed} here; with inline "
+        "there may be more",
+        number <= allowed,
+    )
 
 
 def _check_goes_with(name: str, value: str | None, other: str, other_value: str | None) -> None:

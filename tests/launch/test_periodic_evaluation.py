@@ -212,7 +212,7 @@ def test_ctrl_c_ends_the_evaluation_of_a_run(tmp_path, monkeypatch):
     train += ["--evaluate-every", "100", "--evaluate-max-episode-steps", "none"]
     assert cli.main(train) == 130
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["interrupted"] and summary["env_steps"] == 100
+    assert summary["interrupted"] and 100 <= summary["env_steps"] <= 101
     assert not read_evaluations(folder)
 
 
