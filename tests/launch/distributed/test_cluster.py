@@ -8,6 +8,7 @@ import pytest
 
 from acme_r2i.launch.distributed import cluster
 from acme_r2i.launch.errors import UsageError
+from acme_r2i.launchpad_ray import launching
 from tests.launch.distributed.processes import options_of
 
 
@@ -22,6 +23,28 @@ def nobody():
 def join(tmp_path, address):
     with cluster.joined(options_of(tmp_path / "run", cluster=address)):
         pass
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
+def test_rays_sockets_have_a_short_path(tmp_path, name, monkeypatch):
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    for number, is_short in ((20, True), (35, True), (36, False), (90, False), (300, False)):
+        monkeypatch.setenv(name, "/" + "x" * (number - 1))
+        assert (launching.ray_folder() == {}) == is_short
+    monkeypatch.setattr("os.access", lambda folder, mode: folder == "/var/tmp")
+    assert launching.ray_folder() == {"_temp_dir": "/var/tmp/ray"}
+    monkeypatch.setattr("os.access", lambda folder, mode: False)
+    with pytest.raises(ValueError, match=f"^{name}=/x+ is too long .* at most 35 bytes$"):
+        launching.ray_folder()
+
+
+def test_a_long_tmpdir_has_a_ray(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    folder = tmp_path / ("x" * 90)
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    with cluster.joined(options_of(tmp_path / "run")) as ray:
+        assert ray.is_initialized()
 
 
 def test_nobody_answers(tmp_path, nobody):
