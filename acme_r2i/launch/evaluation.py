@@ -138,7 +138,7 @@ def evaluate_run(
             run.kind,
             run.config,
             PlainEnvironmentSpec.of(EnvironmentSpec.of(envs[0])),
-            functools.partial(load_parameters, kept.folder),
+            functools.partial(load_parameters, kept.folder, file=kept.file),
             greedy=how.greedy,
             seed=how.seed,
             num_environments=how.environments,
