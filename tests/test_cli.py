@@ -16,8 +16,9 @@ from acme_r2i import cli
 from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.model_config import CoreConfig, LSTMConfig
-from acme_r2i.launch import options, overrides
+from acme_r2i.launch import options, overrides, run_folder
 from acme_r2i.launch.agent_kinds import AGENTS
+from tests.helpers import write_run
 
 ROOT = pathlib.Path(__file__).parents[1]
 TASK = ("--env", "bsuite:memory_len/0")
@@ -313,6 +314,79 @@ def test_answers_that_need_nothing_heavy(here):
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+
+
+# Every import of some packages fails, as where they are not installed.
+WITHOUT_PACKAGES = """
+import contextlib, io, json, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+blocked = set(json.loads(sys.argv[1]))
+from acme_r2i import cli
+
+for arguments in json.load(sys.stdin):
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        code = cli.main(arguments)
+    line = errors.getvalue()
+    assert code in (1, 2) and line.count("\\n") == 1, (code, arguments, line)
+    assert "r2i: error: " in line and "No module named" in line, line
+    assert "pip install" in line, line
+"""
+# What `pip install .` does not bring, and r2i imports somewhere.
+NOT_OF_NETWORKS = {
+    *("acme", "reverb", "tensorflow", "launchpad", "sonnet", "ray", "rich", "psutil", "pandas"),
+    *("matplotlib", "PIL", "imageio", "bsuite", "popgym", "gymnasium", "gym", "dm_control"),
+    *("mujoco", "ale_py", "memory_maze", "wandb", "tensorboard"),
+}
+TRAIN = ("train", *TINY, "--workdir", "new")
+
+
+@pytest.mark.parametrize(
+    ("blocked", "commands"),
+    [
+        (
+            NOT_OF_NETWORKS,
+            [
+                *(TRAIN, (*TRAIN, "--num-actors", "2"), (*TRAIN, "--agent", "random")),
+                *(("report", "run"), ("evaluate", "run"), ("imagine", "run"), ("plan", *TASK)),
+                *(("export", "run", "--out", "out"), ("envs", TASK[1])),
+            ],
+        ),
+        *(({name}, [TRAIN]) for name in ("acme", "reverb", "tensorflow")),
+        ({"tensorboard"}, [(*TRAIN, "--tensorboard")]),
+        ({"wandb"}, [(*TRAIN, "--wandb", "offline")]),
+    ],
+)
+def test_a_missing_package_is_a_line_that_says_what_to_install(blocked, commands, here):
+    write_run(here / "run", TASK[1], preset="debug", seed=0)
+    run_folder.write_json(here / "run" / "summary.json", {"env_steps": 7})
+    (here / "run" / "metrics.jsonl").touch()
+    before = contents(here)
+    finished = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PACKAGES, json.dumps([*blocked])],
+        input=json.dumps(commands),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert contents(here) == before and not (here / "new").exists()
+
+
+def test_trouble_with_a_file_is_a_line(here, capsys):
+    assert cli.main([*TRAIN[:-1], "x" * 300]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("r2i: error: ") and "File name too long" in error
+    assert error.count("\n") == 1
 
 
 def run(arguments, capsys):

@@ -195,6 +195,12 @@ def open_logs(
     return logs
 
 
+def packages(options: TrainOptions) -> list[str]:
+    """Packages that the logs of a run take."""
+    asked_for = {"tensorboard": options.tensorboard, "wandb": options.wandb}
+    return [name for name, value in asked_for.items() if value]
+
+
 def check_wandb(mode: str) -> None:
     """Checks, before anything else is done, whether a run of W&B can be begun.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -42,7 +43,9 @@ class Progress(Protocol):
 def make_progress(stream: TextIO | None = None) -> Progress:
     """Makes the progress that suits a stream (standard output by default)."""
     stream = stream or sys.stdout
-    return LiveProgress(stream) if stream.isatty() else PlainProgress(stream)
+    if stream.isatty() and importlib.util.find_spec("rich"):
+        return LiveProgress(stream)
+    return PlainProgress(stream)
 
 
 class PlainProgress:

@@ -58,6 +58,7 @@ def train_on_cluster(
         remade=True,
     ) as envs:
         spec = envs.spec
+    AGENTS[options.agent].check_installed(*metrics_logs.packages(options))
     from acme_r2i.launch.blueprint import make_blueprint
 
     blueprint = make_blueprint(AGENTS[options.agent], options.config, spec, options.env_steps)
