@@ -140,7 +140,7 @@ def _write_index(
 ) -> None:
     """Writes which run is what, beside what is there from another part of the sweep."""
     index = out / INDEX
-    known = json.loads(index.read_text())["runs"] if index.exists() else {}
+    known = json.loads(index.read_text(encoding="utf-8"))["runs"] if index.exists() else {}
     known |= {
         each.name: {
             "env": each.env,

@@ -245,7 +245,7 @@ def append_evaluation(folder: pathlib.Path, evaluation: Evaluation) -> None:
 def read_evaluations(folder: pathlib.Path) -> list[dict[str, Any]]:
     """The lines of evaluations.jsonl, [] where there is none; a broken last line is left out."""
     try:
-        lines = (folder / EVALUATIONS).read_text().splitlines()
+        lines = (folder / EVALUATIONS).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
     found = []

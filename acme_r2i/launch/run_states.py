@@ -82,6 +82,6 @@ def _last_line(path: pathlib.Path) -> dict[str, Any]:
 
 def _read_json(path: pathlib.Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

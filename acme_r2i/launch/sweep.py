@@ -82,12 +82,12 @@ def read_sweep(path: pathlib.Path, options: Mapping[str, str] | None = None) -> 
             if content is None:
                 raise UsageError(f"{path} has no dictionary named SWEEP")
         elif path.suffix == ".toml":
-            content = tomllib.loads(path.read_text())
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
         else:
             raise UsageError(f"a sweep is a file that ends in .toml or .py, got {path}")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from None
     try:
         return plan(content, options)

@@ -84,7 +84,7 @@ def read_run(folder: pathlib.Path) -> TrainedRun:
       UsageError: if the folder holds no run, or one that this version cannot rebuild.
     """
     try:
-        described = json.loads((folder / run_folder.CONFIG).read_text())
+        described = json.loads((folder / run_folder.CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder} holds no run: {run_folder.CONFIG}: {error}") from None
     try:
@@ -165,7 +165,7 @@ def _list(kept: dict[int, pathlib.Path]) -> str:
 def _read(path: pathlib.Path) -> dict[str, Any]:
     """A JSON file's content, {} where there is none."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

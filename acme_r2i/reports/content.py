@@ -92,7 +92,7 @@ def interval(estimate: Estimate) -> str:
 def write_csv(table: Table, folder: pathlib.Path) -> pathlib.Path:
     """Writes a table as NAME.csv."""
     path = folder / f"{table.name}.csv"
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(table.header)
         writer.writerows(table.rows)

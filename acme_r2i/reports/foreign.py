@@ -58,7 +58,7 @@ def bsuite_curve(path: pathlib.Path) -> Curve:
 
 def is_acme_log(path: pathlib.Path) -> bool:
     """Whether a CSV file has an episode's return and the actor's steps, as Acme's loops log."""
-    with path.open(newline="", errors="replace") as file:
+    with path.open(encoding="utf-8", newline="", errors="replace") as file:
         columns = next(csv.reader(file), [])
     return _ACME_RETURN in columns and _ACME_STEPS in columns
 
@@ -92,7 +92,7 @@ def read_acme(path: pathlib.Path, task: str = UNKNOWN_TASK, variant: str = "") -
 
 
 def _read_csv(path: pathlib.Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -44,7 +44,9 @@ class Report:
         """Writes the page as one HTML file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with figures.style():
-            path.write_text(pages.render(self.title, self.introduction, self.sections))
+            # Folders may have names that are not UTF-8.
+            page = pages.render(self.title, self.introduction, self.sections)
+            path.write_text(page, encoding="utf-8", errors="backslashreplace")
 
     def export(self, folder: pathlib.Path) -> list[pathlib.Path]:
         """Writes every figure as PNG and CSV, and every table as CSV; returns the files."""

@@ -167,7 +167,7 @@ def read_run(folder: pathlib.Path) -> Run:
     Raises:
       FileNotFoundError: if the folder holds none.
     """
-    config = json.loads((folder / CONFIG).read_text())
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     summary = folder / SUMMARY
     episodes = _episodes(folder / EPISODES)
     env_steps, returns = (np.array(each, float) for each in episodes)
@@ -179,7 +179,7 @@ def read_run(folder: pathlib.Path) -> Run:
         returns=returns,
         variant=_variant(folder),
         config=config,
-        summary=json.loads(summary.read_text()) if summary.exists() else None,
+        summary=json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else None,
         metrics=tuple(read_json_lines(folder / METRICS)),
         evaluations=tuple(read_json_lines(folder / EVALUATIONS)),
     )
@@ -188,7 +188,7 @@ def read_run(folder: pathlib.Path) -> Run:
 def read_json_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     """Yields the lines of a file, none if it is missing; one that was cut short is left out."""
     if path.exists():
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 yield json.loads(line)
             except json.JSONDecodeError:
@@ -198,7 +198,7 @@ def read_json_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
 def _episodes(path: pathlib.Path) -> tuple[list[int], list[float]]:
     if not path.exists():
         return [], []
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["length"] is not None]
     return [int(row["env_steps"]) for row in rows], [float(row["return"]) for row in rows]
 
@@ -208,4 +208,8 @@ def _variant(folder: pathlib.Path) -> str:
     index = folder.parent / INDEX
     if not index.exists():
         return ""
-    return json.loads(index.read_text())["runs"].get(folder.name, {}).get("variant", "")
+    return (
+        json.loads(index.read_text(encoding="utf-8"))["runs"]
+        .get(folder.name, {})
+        .get("variant", "")
+    )
