@@ -389,6 +389,38 @@ def test_trouble_with_a_file_is_a_line(here, capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
+def test_names_that_are_not_utf_8(locale, here):
+    """As a folder of runs; a run's own is refused in a line."""
+    place = os.fsencode(here) + b"/caf\xe9"
+    os.mkdir(place)
+    write_run(pathlib.Path(os.fsdecode(place)) / "run", TASK[1], preset="debug", seed=0)
+    environment = {
+        **{**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": locale},
+        **{"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    }
+
+    def command(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "acme_r2i.cli", *arguments],
+            env=environment,
+            cwd=here,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+
+    made = command("report", place, "--out", place + b"/page.html", "--export", place + b"/figures")
+    assert made.returncode == 0, made.stderr
+    page = pathlib.Path(os.fsdecode(place)) / "page.html"
+    assert "caf" in page.read_text(encoding="utf-8")
+    refused = command(*TRAIN[:-1], place + b"/new")
+    assert refused.returncode == 2 and refused.stderr.count(b"\n") == 1
+    assert b"/caf\\xe9/new' is not allowed: its name must be UTF-8" in refused.stderr
+    missing = command("report", place + b"\xff")
+    assert missing.returncode == 2 and missing.stderr.count(b"\n") == 1
+
+
 def run(arguments, capsys):
     assert cli.main(arguments) == 0
     captured = capsys.readouterr()

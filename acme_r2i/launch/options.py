@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import re
 import resource
@@ -263,8 +264,19 @@ def make_options(
         check_wandb(wandb)
     check_env_steps(AGENTS[agent], config, options.env_steps)
     _check_number_of_workers(options)
+    _check_is_utf8(options.workdir)
     run_folder.check_can_be_made(options.workdir)
     return options
+
+
+def _check_is_utf8(workdir: pathlib.Path) -> None:
+    try:
+        str(workdir).encode()
+    except UnicodeEncodeError:
+        name = repr(os.fsencode(workdir))[1:]
+        raise UsageError(
+            f"--workdir={name} is not allowed: its name must be UTF-8, for Reverb and TensorBoard"
+        ) from None
 
 
 def check_env_steps(kind: AgentKind, config: AgentConfig, env_steps: int) -> None:
