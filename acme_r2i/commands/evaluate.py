@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 from acme_r2i.commands.parsing import path, refuse, with_default
 from acme_r2i.launch import env_options, options, trained_run
 from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.stopping import StopSignals
 
 _DESCRIPTION = """\
 Plays whole episodes of a run's task with what the run has learned, in environments of their own,
@@ -107,7 +109,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
         if video is not None:
             video.add(episode)
 
-    try:
+    with StopSignals("the evaluation") as stop, contextlib.closing(shown):
         result = evaluation.evaluate_run(
             trained,
             kept,
@@ -115,9 +117,10 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
             wrap_first=video.film if video else None,
             on_episode=on_episode,
             on_step=lambda steps: shown.show(so_far.describe(steps)),
+            should_stop=lambda: stop.received is not None,
         )
-    finally:
-        shown.close()
+    if result is None:
+        return stop.exit_code
     if typed.json:
         print(json.dumps(dataclasses.asdict(result), indent=2))
     else:

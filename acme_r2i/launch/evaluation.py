@@ -116,7 +116,8 @@ def evaluate_run(
     wrap_first: Callable[[dm_env.Environment], dm_env.Environment] | None = None,
     on_episode: Callable[[PlayedEpisode], None] = lambda episode: None,
     on_step: Callable[[int], None] = lambda steps: None,
-) -> Evaluation:
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
     """Evaluates what a run has learned.
 
     Args:
@@ -126,6 +127,10 @@ def evaluate_run(
       wrap_first: wraps the first environment, to film it.
       on_episode: called when an episode has ended.
       on_step: see ``play_episodes``.
+      should_stop: likewise.
+
+    Returns:
+      What came of it; None if it was stopped.
 
     Raises:
       UsageError: if the environment cannot be made, or the parameters do not fit.
@@ -143,7 +148,16 @@ def evaluate_run(
             seed=how.seed,
             num_environments=how.environments,
         )
-        played = play_episodes(policy, envs, how.episodes, on_episode=on_episode, on_step=on_step)
+        played = play_episodes(
+            policy,
+            envs,
+            how.episodes,
+            on_episode=on_episode,
+            on_step=on_step,
+            should_stop=should_stop,
+        )
+    if should_stop():
+        return None
     return summarise(
         played,
         how,

@@ -216,6 +216,17 @@ def test_ctrl_c_ends_the_evaluation_of_a_run(tmp_path, monkeypatch):
     assert not read_evaluations(folder)
 
 
+def test_ctrl_c_ends_an_evaluation(tmp_path, monkeypatch, capfd):
+    (tmp_path / "endless_task_3.py").write_text(ENDLESS)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "run"
+    write_run(folder, "import:endless_task_3:make", "r2d2")
+    evaluate = ["evaluate", str(folder), "--episodes", "2", "--max-episode-steps", "none"]
+    assert cli.main(evaluate) == 130
+    assert "SIGINT: ending the evaluation" in capfd.readouterr().err
+    assert not read_evaluations(folder)
+
+
 def test_episodes_without_an_end_are_cut_off(tmp_path, monkeypatch):
     (tmp_path / "endless_task_2.py").write_text(ENDLESS)
     monkeypatch.syspath_prepend(tmp_path)
