@@ -569,6 +569,31 @@ def test_an_environment_may_change_the_current_folder(workers, here, monkeypatch
     assert (here / "mine" / "evaluations.jsonl").exists()
 
 
+INTERRUPTED = """
+import os, signal
+from acme_r2i.environments import make_environment
+from acme_r2i.environments.wrappers import EnvironmentWrapper
+
+class Interrupted(EnvironmentWrapper):
+    def step(self, action):
+        os.kill(os.getpid(), signal.SIGINT)
+        return self._environment.step(action)
+
+def make():
+    return Interrupted(make_environment("bsuite:catch/0"))
+"""
+
+
+def test_ctrl_c_while_an_environment_is_stepped(here, capsys):
+    (here / "interrupted_task.py").write_text(INTERRUPTED)
+    name = "import:interrupted_task:make"
+    assert cli.main(["envs", name, "--seconds", "1000"]) == 130
+    train = ["train", "--agent", "random", "--env", name, "--workdir", "mine"]
+    assert cli.main(train) == 130
+    assert json.loads((here / "mine" / "summary.json").read_text())["interrupted"]
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_ctrl_c_while_loading(here, monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
 
+from acme_r2i import cli
 from acme_r2i.launch.distributed import cluster
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launchpad_ray import launching
@@ -45,6 +47,34 @@ def test_a_long_tmpdir_has_a_ray(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(folder))
     with cluster.joined(options_of(tmp_path / "run")) as ray:
         assert ray.is_initialized()
+
+
+AWAY = """
+import os
+from acme_r2i.environments import make_environment
+
+def make():
+    os.chdir("/")
+    return make_environment("bsuite:catch/0")
+"""
+
+
+def test_ray_starts_where_the_command_was_given(tmp_path, monkeypatch):
+    """Nodes find the user's modules there, also where an environment changes the folder."""
+    pytest.importorskip("ray")
+    (tmp_path / "away_in_nodes.py").write_text(AWAY)
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def joined(options):
+        asked.append((os.getcwd(), options.workdir))
+        raise UsageError("not now")
+
+    monkeypatch.setattr(cluster, "joined", joined)
+    train = ["train", "--env", "import:away_in_nodes:make", "--preset", "debug"]
+    assert cli.main([*train, "--num-actors", "1", "--workdir", "run"]) == 2
+    assert asked == [(str(tmp_path), tmp_path / "run")]
+    assert not (tmp_path / "run").exists()
 
 
 def test_nobody_answers(tmp_path, nobody):
