@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 
 from acme_r2i.commands.parsing import refuse
 from acme_r2i.launch import output_paths, trained_run
@@ -28,8 +27,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         description=_DESCRIPTION,
     )
     export.set_defaults(run=run)
-    export.add_argument("folder", metavar="RUN", help="folder of the run")
-    export.add_argument("--out", metavar="DIR", help="folder to write, new or empty (needed)")
+    export.add_argument("folder", type=path, metavar="RUN", help="folder of the run")
+    export.add_argument(
+        "--out", type=path, metavar="DIR", help="folder to write, new or empty (needed)"
+    )
     export.add_argument(
         "--checkpoint",
         metavar="STEP|latest",

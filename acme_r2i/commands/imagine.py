@@ -42,7 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="rows that it then imagines, at most to the episode's end (default: 30)",
     )
     add("--seed", metavar="N", default="0", help=with_default("of the episode and of imagination"))
-    add("--out", metavar="DIR", help="folder of the pictures (default: RUN/imagine)")
+    add("--out", type=path, metavar="DIR", help="folder of the pictures (default: RUN/imagine)")
 
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
@@ -63,7 +63,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     from acme_r2i.launch import imagine  # imports JAX
     from acme_r2i.reports import open_loop
 
-    run = imagine.load_run(folder, seed)
+    run = imagine.load_run(typed.folder, seed)
     prediction = imagine.predict(run, context, horizon, seed)
     _say_if_shorter(prediction, context, horizon)
     with output_paths.writing("--out", out):

@@ -48,8 +48,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     report.set_defaults(run=run)
     add = report.add_argument
     add("places", nargs="+", metavar="RUNS", help="folders of runs, or of others' results")
-    add("--out", metavar="FILE", default="report.html", help=with_default("the page"))
-    add("--export", metavar="DIR", help="folder for every figure as PNG and CSV, tables as CSV")
+    add("--out", type=path, metavar="FILE", default="report.html", help=with_default("the page"))
+    add(
+        "--export",
+        type=path,
+        metavar="DIR",
+        help="folder for every figure as PNG and CSV, tables as CSV",
+    )
     add("--title", metavar="TEXT", default="Runs of r2i", help=with_default("heading"))
     add("--task", metavar="SUITE:TASK", help="of logs that do not name theirs, as Acme's")
     add(

@@ -63,10 +63,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     sweep.set_defaults(run=run)
     add = sweep.add_argument
-    add("file", metavar="FILE", help="the sweep, a .toml or .py file")
+    add("file", type=path, metavar="FILE", help="the sweep, a .toml or .py file")
     add("--parallel", metavar="N", default="1", help=with_default("runs at a time"))
     add("--pin", action="store_true", help="one core for each run at a time")
-    add("--out", metavar="DIR", help="folder of the runs' folders (default: runs/ and FILE's name)")
+    add(
+        "--out",
+        type=path,
+        metavar="DIR",
+        help="folder of the runs' folders (default: runs/ and FILE's name)",
+    )
     add("--only", metavar="PATTERN", help="runs whose names match; * stands for any part")
     add("--dry-run", action="store_true", help="print the commands, and run nothing")
 

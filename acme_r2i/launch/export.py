@@ -38,7 +38,8 @@ def export(run: TrainedRun, kept: KeptParameters, out: pathlib.Path) -> None:
     finally:
         environment.close()
     networks = run.kind.make_networks(run.config, spec)
-    load_parameters(kept.folder, jax.eval_shape(networks.init, jax.random.key(0)))  # they fit
+    shapes = jax.eval_shape(networks.init, jax.random.key(0))
+    load_parameters(kept.folder, shapes, kept.file)  # they fit
     described = {key: value for key, value in run.described.items() if key != "config"}
     content = {
         "format": FORMAT,
