@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from acme_r2i.commands.parsing import refuse
+from acme_r2i.commands.parsing import path, refuse
 from acme_r2i.launch import output_paths, trained_run
 from acme_r2i.launch.errors import UsageError
 
@@ -44,8 +44,8 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     refuse(others, "export")
     if not typed.out:
         raise UsageError("--out is needed, e.g. --out exported")
-    out = pathlib.Path(typed.out)
-    trained = trained_run.read_run(pathlib.Path(typed.folder))
+    out = typed.out
+    trained = trained_run.read_run(typed.folder)
     kept = trained_run.find_parameters(trained.folder, typed.checkpoint)
     output_paths.check_folder("--out", out)
     output_paths.check_has_no_others("--out", out)

@@ -6,7 +6,7 @@ import argparse
 import pathlib
 import sys
 
-from acme_r2i.commands.parsing import refuse, with_default
+from acme_r2i.commands.parsing import path, refuse, with_default
 from acme_r2i.launch import output_paths
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.reports import page
@@ -67,8 +67,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Writes the page and prints its path; returns the exit code."""
     refuse(others, "report")
-    out = pathlib.Path(typed.out)
-    folder = pathlib.Path(typed.export) if typed.export else None
+    out = typed.out
+    folder = typed.export
     _check_page(out)
     if folder is not None:
         _check_export(folder, out)

@@ -55,8 +55,8 @@ def export(run: TrainedRun, kept: KeptParameters, out: pathlib.Path) -> None:
     }
     with output_paths.writing("--out", out):
         out.mkdir(parents=True, exist_ok=True)
-        with open(kept.folder / run_folder.PARAMETERS, "rb") as parameters:
-            run_folder.write_whole(
-                out / run_folder.PARAMETERS, lambda file: shutil.copyfileobj(parameters, file)
-            )
+        kept.file.seek(0)
+        run_folder.write_whole(
+            out / run_folder.PARAMETERS, lambda file: shutil.copyfileobj(kept.file, file)
+        )
         run_folder.write_json(out / EXPORTED, content)

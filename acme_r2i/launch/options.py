@@ -236,6 +236,10 @@ def make_options(
         evaluate_episodes=whole_number(
             "--evaluate-episodes", evaluate_episodes or str(DEFAULT_EVALUATE_EPISODES), 1
         ),
+        evaluate_max_episode_steps=number_or_none(
+            "--evaluate-max-episode-steps",
+            evaluate_max_episode_steps or str(DEFAULT_MAX_EPISODE_STEPS),
+        ),
         checkpoint_every_env_steps=read_checkpoint_every(checkpoint_every, steps),
         keep_checkpoints=whole_number("--keep-checkpoints", keep_checkpoints, 1),
         max_skipped_in_a_row=whole_number("--max-skipped-updates", max_skipped_updates, 1),
@@ -266,13 +270,9 @@ def make_options(
     _check_goes_with("--wandb-project", wandb_project, "--wandb", wandb)
     if wandb is not None:
         check_wandb(wandb)
-    minimum = config.replay.min_env_steps
-    _require(
-        "--env-steps",
-        options.env_steps,
-        f"it must be at least replay.min_env_steps={minimum}, before which nothing is learned",
-        options.env_steps >= minimum,
-    )
+    check_env_steps(AGENTS[agent], config, options.env_steps)
+    _check_number_of_workers(options)
+    _check_is_utf8(options.workdir)
     texts = [value for value in options.env_options.values() if isinstance(value, str)]
     run_folder.check_can_be_made(options.workdir, texts)
     return options
@@ -338,6 +338,11 @@ def whole_number(name: str, text: str, minimum: int) -> int:
     value = overrides.convert(name, text, int)
     _require(name, value, f"it must be in [{minimum}, 2**32)", minimum <= value < 2**32)
     return value
+
+
+def number_or_none(name: str, text: str) -> int | None:
+    """Reads an option that is a whole number above 0, or "none"; see ``whole_number``."""
+    return None if text.lower() == "none" else whole_number(name, text, 1)
 
 
 def read_env_step_timeout(text: str | None, env_workers: str) -> float | None:

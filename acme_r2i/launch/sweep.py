@@ -203,14 +203,26 @@ def _flatten(values: Any, where: str, prefix: str = "") -> dict[str, Any]:
             flat |= _flatten(value, where, f"{name}.")
         else:
             _check_free(name, where)
-            flat[name] = _text(value)
+            flat[name] = value
     return flat
+
+
+def _texts(env: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """Options as `r2i train` reads them. Those of an environment keep their types."""
+    prefix = env_options.PREFIX
+    return {
+        name: env_options.write(env, name.removeprefix(prefix), value)
+        if name.startswith(prefix)
+        else _text(value)
+        for name, value in options.items()
+    }
 
 
 def _typed(name: str, text: str) -> list[str]:
     """The arguments that set an option; of a flag, which takes no value, there is one or none."""
     if name not in FLAG_NAMES:
-        return [f"--{name}", text]
+        # In one piece where the text would be taken for an option.
+        return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
     if text.lower() not in ("true", "false"):
         raise UsageError(f"{name} must be true or false, got {text!r}")
     return [f"--{name}"] if text.lower() == "true" else []

@@ -152,7 +152,7 @@ def _checkpoints(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     """The kept checkpoints by their environment steps."""
     found = {
         int(path.parent.name): path.parent
-        for path in folder.glob(f"{run_folder.CHECKPOINTS}/*/{run_folder.PARAMETERS}")
+        for path in folder.glob(f"{CHECKPOINTS}/*/{run_folder.PARAMETERS}")
         if path.parent.name.isdecimal()
     }
     return dict(sorted(found.items()))

@@ -98,7 +98,7 @@ def write_csv(table: Table, folder: pathlib.Path) -> pathlib.Path:
     writer = csv.writer(text)
     writer.writerow(table.header)
     writer.writerows(table.rows)
-    return write_text(folder / f"{table.name}.csv", text.getvalue())
+    return save_text(folder / f"{table.name}.csv", text.getvalue())
 
 
 def write_png(picture: Picture, folder: pathlib.Path) -> pathlib.Path:
@@ -108,7 +108,7 @@ def write_png(picture: Picture, folder: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def write_text(path: pathlib.Path, text: str) -> pathlib.Path:
+def save_text(path: pathlib.Path, text: str) -> pathlib.Path:
     """Writes a file in UTF-8; of names that are not in UTF-8, the wrong bytes come as escapes."""
     content = text.encode(errors="backslashreplace")
     run_folder.write_whole(path.resolve(), lambda file: file.write(content))

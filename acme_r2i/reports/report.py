@@ -21,7 +21,7 @@ from acme_r2i.reports.content import (
     number,
     write_csv,
     write_png,
-    write_text,
+    save_text,
 )
 from acme_r2i.reports.foreign import UNKNOWN_TASK
 from acme_r2i.reports.runs import Run, throughput
@@ -55,7 +55,7 @@ class Report:
         with figures.style():
             text = pages.render(self.title, self.introduction, self.sections)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
+        save_text(path, text)
 
     def export(self, folder: pathlib.Path) -> list[pathlib.Path]:
         """Writes every figure as PNG and CSV, and every table as CSV; returns the files.
