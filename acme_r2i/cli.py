@@ -6,6 +6,7 @@ run that can be loads JAX, Acme and the simulators, which takes seconds.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -23,18 +24,28 @@ r2i COMMAND --help tells what a command takes, e.g.
 """
 
 
+_INSTALL = (
+    "; `pip install .` alone brings what networks need, and `pip install --no-deps -r "
+    "requirements.txt` all that r2i needs"
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code.
 
     Args:
       arguments: what was typed after `r2i`; None takes it from the process.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files need not be UTF-8, and a terminal need not show all characters.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _run(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
         return code
     except UsageError as error:
-        print(f"r2i: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"r2i: error: {_in_a_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -43,6 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as in `r2i train --help-fields | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "acme_r2i":
+            raise
+        print(f"r2i: error: {_in_a_line(error)}{_INSTALL}", file=sys.stderr)
+        return 1
+    except OSError as error:  # which names the file
+        print(f"r2i: error: {_in_a_line(error)}", file=sys.stderr)
+        return 1
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _run(arguments: list[str]) -> int:

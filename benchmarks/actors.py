@@ -61,7 +61,10 @@ def measure(num_actors: int | None, train_arguments: list[str]) -> Figures:
         )
         if finished.returncode:
             raise SystemExit(finished.stderr)
-        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        lines = [
+            json.loads(line)
+            for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
     learning = [line for line in lines if line["learner_steps"] >= _WARM_UP_UPDATES]
     first, last = learning[0], learning[-1]
     seconds = last["wall_seconds"] - first["wall_seconds"]

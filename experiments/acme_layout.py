@@ -43,7 +43,7 @@ class Episodes(loggers.Logger):
 
     def __init__(self, path: pathlib.Path):
         """Begins the file."""
-        self._file = path.open("w", buffering=1)
+        self._file = path.open("w", encoding="utf-8", buffering=1)
 
     def write(self, data: Mapping[str, Any]) -> None:
         """Writes the line of an episode."""
@@ -135,7 +135,7 @@ def main() -> None:
     print(f"{time.time() - began:.0f} s")
     episodes = []
     for path in sorted(out.glob("actor*.jsonl")):
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         hosts = ", ".join({line["host"] for line in lines})
         print(f"{path.stem} on {hosts}: {len(lines)} episodes, last line {lines[-1]}")
         episodes += lines

@@ -168,7 +168,7 @@ def measure(
 def write(found: Iterable[Recall], path: pathlib.Path) -> None:
     """Writes a CSV file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
         writer.writerows((*each[:-1], f"{each.accuracy:.4f}") for each in found)
@@ -176,7 +176,7 @@ def write(found: Iterable[Recall], path: pathlib.Path) -> None:
 
 def read(path: pathlib.Path) -> list[Recall]:
     """Reads a CSV file."""
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return [
             Recall(
                 row["data"],

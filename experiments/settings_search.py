@@ -265,7 +265,7 @@ def main() -> None:
         for setting, returns, loss in zip(settings, by_setting, losses, strict=True):
             print("  ", setting, "return", np.round(returns, 2), "reward loss", np.round(loss, 3))
         if args.out:
-            with args.out.open("w", newline="") as file:
+            with args.out.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, rows[0])
                 writer.writeheader()
                 writer.writerows(rows)

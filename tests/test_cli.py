@@ -16,13 +16,15 @@ from acme_r2i import cli
 from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.model_config import CoreConfig, LSTMConfig
-from acme_r2i.launch import options, overrides
+from acme_r2i.launch import options, overrides, run_folder
 from acme_r2i.launch.agent_kinds import AGENTS
+from tests.helpers import write_run
 
 ROOT = pathlib.Path(__file__).parents[1]
 TASK = ("--env", "bsuite:memory_len/0")
 VISION = ("--env", "bsuite_vision:catch/0")
 R2D2 = ("--agent", "r2d2")
+MANY = ("train", *TASK, "--num_environments", "2000", "--env-workers")
 TINY = (*TASK, "--preset", "debug", "--env-steps", "100")
 
 # What is wrong -> the line on stderr, whole or its beginning (where it ends in "...").
@@ -173,6 +175,25 @@ WRONG = {
         "--env-steps=1023 is not allowed: it must be at least replay.min_env_steps=1024, before "
         "which nothing is learned"
     ),
+    ("train", *TINY, "--num_environments", "50"): (
+        "--env-steps=100 is not allowed: it must be at least 400, ..."
+    ),
+    ("train", *TINY, *R2D2, "--num_environments", "50"): (
+        "--env-steps=100 is not allowed: it must be at least 450, ..."
+    ),
+    ("train", *TASK, "--num_environments", "100000"): (
+        "--env-steps=100000 is not allowed: it must be at least 3200000, which is when each of "
+        "100000 environments has a sequence of 32 rows to learn from; or give a smaller "
+        "--num_environments"
+    ),
+    (
+        *MANY,
+        "processes",
+    ): "--num_environments=2000 is not allowed: with --env-workers processes ...",
+    (*MANY, "threads"): (
+        "--num_environments=2000 is not allowed: with --env-workers threads it must be at most "
+        "1024 here; with inline there may be more"
+    ),
     ("train", *TASK, "--seed", "-1"): "--seed=-1 is not allowed: it must be in [0, 2**32)",
     ("train", *TASK, "--seed", str(2**32)): (
         "--seed=4294967296 is not allowed: it must be in [0, 2**32)"
@@ -182,25 +203,19 @@ WRONG = {
     ("train", *TASK, "--workdir", "a file/below"): "--workdir a file/below cannot be made: ...",
     ("train", *TASK, "--workdir", "."): "--workdir ...",
     ("train", *TASK, "--workdir", "a run"): (
-        "--workdir a run holds a run already (bsuite:catch/0, preset cpu, seed 7, ended) without a "
-        "checkpoint to go on from, and a run is never overwritten: give another folder, or move or "
-        "delete that one"
+        "--workdir {here}/a run holds a run already (bsuite:catch/0, preset cpu, seed 7, ended) "
+        "without a checkpoint to go on from, and a run is never overwritten: give another folder, "
+        "or move or delete that one"
     ),
 }
 
 # These come to light only once a simulator or JAX has been imported.
 WRONG_LATER = {
-    ("train", *TINY, "--num_environments", "50"): (
-        "--env-steps=100 is not allowed: it must be at least 400, ..."
-    ),
     ("train", *TINY, "--behaviour.actor_gradient", "reparameterised"): (
         "behaviour.actor_gradient='reparameterised' is not allowed with discrete actions: ..."
     ),
     ("train", *TINY, "--world_model.vector_keys", "position"): (
         "no observation is chosen: of observation, no image matches image_keys='.*' and ..."
-    ),
-    ("train", *TINY, *R2D2, "--num_environments", "50"): (
-        "--env-steps=100 is not allowed: it must be at least 450, ..."
     ),
     ("train", *R2D2, "--env", "popgym:PositionOnlyPendulumEasy"): "action spec BoundedArray(...",
 }
@@ -223,6 +238,7 @@ def contents(folder):
 
 
 def assert_refused(arguments, message, here, capsys):
+    message = message.replace("{here}", str(here))
     before = contents(here)
     assert cli.main(arguments) == 2
     captured = capsys.readouterr()
@@ -290,6 +306,111 @@ def test_answers_that_need_nothing_heavy(here):
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+
+
+# Every import of some packages fails, as where they are not installed.
+WITHOUT_PACKAGES = """
+import contextlib, io, json, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+blocked = set(json.loads(sys.argv[1]))
+from acme_r2i import cli
+
+for arguments in json.load(sys.stdin):
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
+        code = cli.main(arguments)
+    line = errors.getvalue()
+    assert code in (1, 2) and line.count("\\n") == 1, (code, arguments, line)
+    assert "r2i: error: " in line and "No module named" in line, line
+    assert "pip install" in line, line
+"""
+# What `pip install .` does not bring, and r2i imports somewhere.
+NOT_OF_NETWORKS = {
+    *("acme", "reverb", "tensorflow", "launchpad", "sonnet", "ray", "rich", "psutil", "pandas"),
+    *("matplotlib", "PIL", "imageio", "bsuite", "popgym", "gymnasium", "gym", "dm_control"),
+    *("mujoco", "ale_py", "memory_maze", "wandb", "tensorboard"),
+}
+TRAIN = ("train", *TINY, "--workdir", "new")
+
+
+@pytest.mark.parametrize(
+    ("blocked", "commands"),
+    [
+        (
+            NOT_OF_NETWORKS,
+            [
+                *(TRAIN, (*TRAIN, "--num-actors", "2"), (*TRAIN, "--agent", "random")),
+                *(("report", "run"), ("evaluate", "run"), ("imagine", "run"), ("plan", *TASK)),
+                *(("export", "run", "--out", "out"), ("envs", TASK[1])),
+            ],
+        ),
+        *(({name}, [TRAIN]) for name in ("acme", "reverb", "tensorflow")),
+        ({"tensorboard"}, [(*TRAIN, "--tensorboard")]),
+        ({"wandb"}, [(*TRAIN, "--wandb", "offline")]),
+    ],
+)
+def test_a_missing_package_is_a_line_that_says_what_to_install(blocked, commands, here):
+    write_run(here / "run", TASK[1], preset="debug", seed=0)
+    run_folder.write_json(here / "run" / "summary.json", {"env_steps": 7})
+    (here / "run" / "metrics.jsonl").touch()
+    before = contents(here)
+    finished = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PACKAGES, json.dumps([*blocked])],
+        input=json.dumps(commands),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert contents(here) == before and not (here / "new").exists()
+
+
+def test_trouble_with_a_file_is_a_line(here, capsys):
+    assert cli.main([*TRAIN[:-1], "x" * 300]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("r2i: error: ") and "File name too long" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
+def test_names_that_are_not_utf_8(locale, here):
+    """As a folder of runs; a run's own is refused in a line."""
+    place = os.fsencode(here) + b"/caf\xe9"
+    os.mkdir(place)
+    write_run(pathlib.Path(os.fsdecode(place)) / "run", TASK[1], preset="debug", seed=0)
+    environment = {
+        **{**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": locale},
+        **{"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    }
+
+    def command(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "acme_r2i.cli", *arguments],
+            env=environment,
+            cwd=here,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+
+    made = command("report", place, "--out", place + b"/page.html", "--export", place + b"/figures")
+    assert made.returncode == 0, made.stderr
+    page = pathlib.Path(os.fsdecode(place)) / "page.html"
+    assert "caf" in page.read_text(encoding="utf-8")
+    refused = command(*TRAIN[:-1], place + b"/new")
+    assert refused.returncode == 2 and refused.stderr.count(b"\n") == 1
+    assert b"/caf\\xe9/new' is not allowed: its name must be UTF-8" in refused.stderr
+    missing = command("report", place + b"\xff")
+    assert missing.returncode == 2 and missing.stderr.count(b"\n") == 1
 
 
 def run(arguments, capsys):
@@ -376,15 +497,93 @@ def test_what_is_typed_becomes_options(here, monkeypatch):
         r2d2_presets.cpu(), core=LSTMConfig(initial_state="zeros"), trace_length=20
     )
     assert (first.env, first.preset, first.env_steps, first.seed, first.workdir) == (
-        *("bsuite:memory_len/0", "debug", 100, 5, pathlib.Path("out")),
+        *("bsuite:memory_len/0", "debug", 100, 5, here / "out"),
     )
     assert first.overrides == {"behaviour.horizon": 3} and first.config.behaviour.horizon == 3
     assert (second.env, second.preset, second.env_steps, second.seed) == (
         *("bsuite:memory_len/0", "cpu", 100_000, 0),
     )
     assert second.config == presets.PRESETS["cpu"]()
-    assert second.workdir.parent == pathlib.Path("runs/bsuite_memory_len_0")
+    assert second.workdir.parent == here / "runs/bsuite_memory_len_0"
     assert sorted(os.listdir(here)) == ["a file", "a run"]
+
+
+def test_paths_are_absolute_and_of_the_home_folder(here, monkeypatch):
+    """Every option and argument that is a path. `r2i report` reads its folders itself."""
+    monkeypatch.setenv("HOME", str(here / "home"))
+    parser = cli._make_parser()
+    for typed, name in (
+        (["train", "--workdir={}"], "workdir"),
+        (["evaluate", "{}"], "folder"),
+        (["evaluate", "RUN", "--video", "{}"], "video"),
+        (["sweep", "{}"], "file"),
+        (["sweep", "FILE", "--out={}"], "out"),
+        (["report", "RUNS", "--out={}"], "out"),
+        (["report", "RUNS", "--export", "{}"], "export"),
+        (["imagine", "{}"], "folder"),
+        (["imagine", "RUN", "--out", "{}"], "out"),
+        (["export", "{}"], "folder"),
+        (["export", "RUN", "--out={}"], "out"),
+        (["plan", "--run={}"], "folder"),
+    ):
+        for text, expected in (("a/b", here / "a/b"), ("~/b", here / "home/b"), ("/b", "/b")):
+            read, _ = parser.parse_known_args([part.format(text) for part in typed])
+            assert getattr(read, name) == pathlib.Path(expected)
+
+
+AWAY = """
+import os
+from acme_r2i.environments import make_environment
+
+def make(task, *, seed):
+    made = make_environment(task, seed=seed)
+    os.chdir("/")
+    return made
+"""
+
+
+@pytest.mark.parametrize("workers", ["inline", "processes"])
+def test_an_environment_may_change_the_current_folder(workers, here, monkeypatch, capsys):
+    module = f"away_{workers}"
+    (here / f"{module}.py").write_text(AWAY)
+    monkeypatch.syspath_prepend("")  # as `python -c` has it
+    train = ["train", "--agent", "random", "--env", f"import:{module}:make", "--env.task"]
+    train += ["bsuite:catch/0", "--env-steps", "200", "--env-workers", workers]
+    assert cli.main([*train, "--workdir", "mine"]) == 0
+    assert {"config.json", "summary.json"} <= set(os.listdir(here / "mine"))
+    before = contents(here)
+    monkeypatch.chdir(here)
+    assert cli.main([*train, "--workdir", "mine"]) == 0
+    assert "done before" in capsys.readouterr().out
+    assert contents(here) == before
+    monkeypatch.chdir(here)
+    assert cli.main(["evaluate", "mine", "--episodes", "2"]) == 0
+    assert (here / "mine" / "evaluations.jsonl").exists()
+
+
+INTERRUPTED = """
+import os, signal
+from acme_r2i.environments import make_environment
+from acme_r2i.environments.wrappers import EnvironmentWrapper
+
+class Interrupted(EnvironmentWrapper):
+    def step(self, action):
+        os.kill(os.getpid(), signal.SIGINT)
+        return self._environment.step(action)
+
+def make():
+    return Interrupted(make_environment("bsuite:catch/0"))
+"""
+
+
+def test_ctrl_c_while_an_environment_is_stepped(here, capsys):
+    (here / "interrupted_task.py").write_text(INTERRUPTED)
+    name = "import:interrupted_task:make"
+    assert cli.main(["envs", name, "--seconds", "1000"]) == 130
+    train = ["train", "--agent", "random", "--env", name, "--workdir", "mine"]
+    assert cli.main(train) == 130
+    assert json.loads((here / "mine" / "summary.json").read_text())["interrupted"]
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_ctrl_c_while_loading(here, monkeypatch, capsys):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
-import pathlib
 import sys
 from typing import Any
 
-from acme_r2i.commands.parsing import refuse, with_default
+from acme_r2i.commands.parsing import path, refuse, with_default
 from acme_r2i.launch import env_options, options, trained_run
 from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.stopping import StopSignals
 
 _DESCRIPTION = """\
 Plays whole episodes of a run's task with what the run has learned, in environments of their own,
@@ -41,7 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     evaluate.set_defaults(run=run)
     add = evaluate.add_argument
-    add("folder", metavar="RUN", help="folder of the run")
+    add("folder", type=path, metavar="RUN", help="folder of the run")
     add("--episodes", metavar="N", default="100", help=with_default("how many to play"))
     add(
         "--checkpoint",
@@ -61,7 +62,18 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="environments acted for in one call of the policy (default: as many as the run had)",
     )
-    add("--video", metavar="FILE", help="film the first environment: a .gif, or a .mp4 with FFmpeg")
+    add(
+        "--max-episode-steps",
+        metavar="N|none",
+        default=str(options.DEFAULT_MAX_EPISODE_STEPS),
+        help=with_default("steps after which an episode is cut off"),
+    )
+    add(
+        "--video",
+        type=path,
+        metavar="FILE",
+        help="film the first environment: a .gif, or a .mp4 with FFmpeg",
+    )
     add("--video-episodes", metavar="N", default="1", help=with_default("how many to film"))
     add("--json", action="store_true", help="show the evaluation as JSON")
 
@@ -73,9 +85,10 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     episodes = options.whole_number("--episodes", typed.episodes, 1)
     seed = options.whole_number("--seed", typed.seed, 0)
     video_episodes = options.whole_number("--video-episodes", typed.video_episodes, 1)
+    limit = options.number_or_none("--max-episode-steps", typed.max_episode_steps)
     if typed.mode not in ("greedy", "sampled"):
         raise UsageError(f"--mode={typed.mode} is not allowed: it must be greedy or sampled")
-    trained = trained_run.read_run(pathlib.Path(typed.folder))
+    trained = trained_run.read_run(typed.folder)
     given = env_options.read(trained.task, suite_options)
     trained = dataclasses.replace(trained, env_options={**trained.env_options, **given})
     kept = trained_run.find_parameters(trained.folder, typed.checkpoint)
@@ -89,25 +102,25 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
 
     video = filming.Video(typed.video, trained.task, video_episodes) if typed.video else None
     shown = progress.make_progress(sys.stderr)
-    done: list[float] = []
+    so_far = progress.EpisodesSoFar(episodes)
 
     def on_episode(episode: Any) -> None:
-        done.append(episode.episode_return)
-        mean = sum(done) / len(done)
-        shown.show(f"{len(done):,} of {episodes:,} episodes | mean return {mean:.3f}")
+        so_far.add(episode.episode_return)
         if video is not None:
             video.add(episode)
 
-    try:
+    with StopSignals("the evaluation") as stop, contextlib.closing(shown):
         result = evaluation.evaluate_run(
             trained,
             kept,
-            evaluation.HowToEvaluate(episodes, typed.mode == "greedy", seed, number),
+            evaluation.HowToEvaluate(episodes, typed.mode == "greedy", seed, number, limit),
             wrap_first=video.film if video else None,
             on_episode=on_episode,
+            on_step=lambda steps: shown.show(so_far.describe(steps)),
+            should_stop=lambda: stop.received is not None,
         )
-    finally:
-        shown.close()
+    if result is None:
+        return stop.exit_code
     if typed.json:
         print(json.dumps(dataclasses.asdict(result), indent=2))
     else:

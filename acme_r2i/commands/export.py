@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 
-from acme_r2i.commands.parsing import refuse
+from acme_r2i.commands.parsing import path, refuse
 from acme_r2i.launch import output_paths, trained_run
 from acme_r2i.launch.errors import UsageError
 
@@ -28,8 +27,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         description=_DESCRIPTION,
     )
     export.set_defaults(run=run)
-    export.add_argument("folder", metavar="RUN", help="folder of the run")
-    export.add_argument("--out", metavar="DIR", help="folder to write, new or empty (needed)")
+    export.add_argument("folder", type=path, metavar="RUN", help="folder of the run")
+    export.add_argument(
+        "--out", type=path, metavar="DIR", help="folder to write, new or empty (needed)"
+    )
     export.add_argument(
         "--checkpoint",
         metavar="STEP|latest",
@@ -43,8 +44,8 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     refuse(others, "export")
     if not typed.out:
         raise UsageError("--out is needed, e.g. --out exported")
-    out = pathlib.Path(typed.out)
-    trained = trained_run.read_run(pathlib.Path(typed.folder))
+    out = typed.out
+    trained = trained_run.read_run(typed.folder)
     kept = trained_run.find_parameters(trained.folder, typed.checkpoint)
     output_paths.check_folder("--out", out)
     output_paths.check_has_no_others("--out", out)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from acme_r2i.commands.parsing import refuse, with_default
+from acme_r2i.commands.parsing import path, refuse, with_default
 from acme_r2i.launch import options, output_paths
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     imagine.set_defaults(run=run)
     add = imagine.add_argument
-    add("folder", metavar="RUN", help="folder of a run that has ended")
+    add("folder", type=path, metavar="RUN", help="folder of a run that has ended")
     add(
         "--context",
         metavar="N",
@@ -42,7 +41,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="rows that it then imagines, at most to the episode's end (default: 30)",
     )
     add("--seed", metavar="N", default="0", help=with_default("of the episode and of imagination"))
-    add("--out", metavar="DIR", help="folder of the pictures (default: RUN/imagine)")
+    add("--out", type=path, metavar="DIR", help="folder of the pictures (default: RUN/imagine)")
 
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
@@ -56,20 +55,20 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
             ("seed", typed.seed, 0),
         )
     )
-    folder = pathlib.Path(typed.folder)
-    out = pathlib.Path(typed.out) if typed.out else folder / "imagine"
+    folder = typed.folder
+    out = typed.out or folder / "imagine"
     if typed.out or folder.is_dir():
         output_paths.check_folder("--out", out)
     from acme_r2i.launch import imagine  # imports JAX
     from acme_r2i.reports import open_loop
 
-    run = imagine.load_run(folder, seed)
+    run = imagine.load_run(typed.folder, seed)
     prediction = imagine.predict(run, context, horizon, seed)
     _say_if_shorter(prediction, context, horizon)
     with output_paths.writing("--out", out):
         paths = open_loop.draw(prediction, f"R2I on {run.task}", out)
-    for path in paths:
-        print(path)
+    for picture in paths:
+        print(picture)
     return 0
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import pathlib
 from typing import Any, NoReturn
 
+from acme_r2i.launch import overrides
 from acme_r2i.launch.errors import UsageError
 
 
@@ -22,6 +24,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
+
+
+def path(text: str) -> pathlib.Path:
+    """Reads a path, as argparse's ``type``; see ``overrides.absolute_path``."""
+    try:
+        return overrides.absolute_path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def with_default(text: str) -> str:

@@ -6,10 +6,9 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import pathlib
 from typing import Any
 
-from acme_r2i.commands.parsing import with_default
+from acme_r2i.commands.parsing import path, with_default
 from acme_r2i.launch import env_options, options, overrides
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
 from acme_r2i.launch.errors import UsageError
@@ -52,6 +51,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add(
         "--run",
         dest="folder",
+        type=path,
         metavar="RUN",
         help="take task, settings and rates from a run's folder; rates that are given win",
     )
@@ -95,7 +95,7 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
 
     if typed.folder:
         subject = _of_run(typed, fields)
-        rates = planning.read_rates(pathlib.Path(typed.folder))
+        rates = planning.read_rates(typed.folder)
     else:
         subject = _of_options(typed, fields)
         rates = planning.Rates()
@@ -136,7 +136,7 @@ def _of_run(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
         raise UsageError(f"--run has task, agent and settings of its run: leave out {name}")
     from acme_r2i.launch import trained_run
 
-    found = trained_run.read_run(pathlib.Path(typed.folder))
+    found = trained_run.read_run(typed.folder)
     env_steps = typed.env_steps or str(found.described.get("env_steps", options.DEFAULT_ENV_STEPS))
     return {
         "kind": found.kind,

@@ -6,7 +6,7 @@ import argparse
 import pathlib
 import sys
 
-from acme_r2i.commands.parsing import refuse, with_default
+from acme_r2i.commands.parsing import path, refuse, with_default
 from acme_r2i.launch import output_paths
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.reports import page
@@ -48,8 +48,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     report.set_defaults(run=run)
     add = report.add_argument
     add("places", nargs="+", metavar="RUNS", help="folders of runs, or of others' results")
-    add("--out", metavar="FILE", default="report.html", help=with_default("the page"))
-    add("--export", metavar="DIR", help="folder for every figure as PNG and CSV, tables as CSV")
+    add("--out", type=path, metavar="FILE", default="report.html", help=with_default("the page"))
+    add(
+        "--export",
+        type=path,
+        metavar="DIR",
+        help="folder for every figure as PNG and CSV, tables as CSV",
+    )
     add("--title", metavar="TEXT", default="Runs of r2i", help=with_default("heading"))
     add("--task", metavar="SUITE:TASK", help="of logs that do not name theirs, as Acme's")
     add(
@@ -62,8 +67,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Writes the page and prints its path; returns the exit code."""
     refuse(others, "report")
-    out = pathlib.Path(typed.out)
-    folder = pathlib.Path(typed.export) if typed.export else None
+    out = typed.out
+    folder = typed.export
     _check_page(out)
     if folder is not None:
         _check_export(folder, out)

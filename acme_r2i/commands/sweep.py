@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acme_r2i.commands import train
-from acme_r2i.commands.parsing import with_default
+from acme_r2i.commands.parsing import path, with_default
 from acme_r2i.launch import options, output_paths, overrides, run_folder
 from acme_r2i.launch.description import describe_options
 from acme_r2i.launch.errors import UsageError
@@ -63,10 +63,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     sweep.set_defaults(run=run)
     add = sweep.add_argument
-    add("file", metavar="FILE", help="the sweep, a .toml or .py file")
+    add("file", type=path, metavar="FILE", help="the sweep, a .toml or .py file")
     add("--parallel", metavar="N", default="1", help=with_default("runs at a time"))
     add("--pin", action="store_true", help="one core for each run at a time")
-    add("--out", metavar="DIR", help="folder of the runs' folders (default: runs/ and FILE's name)")
+    add(
+        "--out",
+        type=path,
+        metavar="DIR",
+        help="folder of the runs' folders (default: runs/ and FILE's name)",
+    )
     add("--only", metavar="PATTERN", help="runs whose names match; * stands for any part")
     add("--dry-run", action="store_true", help="print the commands, and run nothing")
 
@@ -74,14 +79,14 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Runs the sweep; returns the exit code."""
     parallel = options.whole_number("--parallel", typed.parallel, 1)
-    path = pathlib.Path(typed.file)
-    out = pathlib.Path(typed.out) if typed.out else pathlib.Path("runs") / path.stem
-    planned = read_sweep(path, _hyphens(overrides.parse_assignments(_with_values(others))))
+    file = typed.file
+    out = typed.out or overrides.absolute_path(f"runs/{file.stem}")
+    planned = read_sweep(file, _hyphens(overrides.parse_assignments(_with_values(others))))
     runs = planned
     if typed.only:
         runs = [each for each in runs if fnmatch.fnmatchcase(each.name, typed.only)]
         if not runs:
-            raise UsageError(f"no run of {path} has a name like {typed.only!r}")
+            raise UsageError(f"no run of {file} has a name like {typed.only!r}")
     known = {} if typed.dry_run else _check_out(out, planned)
     arguments = {each.name: _check(each, out) for each in runs}
     if typed.dry_run:
@@ -94,7 +99,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
 
     runner = Runner(arguments, out, parallel=parallel, pin=typed.pin, look=_look)
     with output_paths.writing("--out", out):
-        _write_index(out, path, known, runs, arguments)
+        _write_index(out, file, known, runs, arguments)
     with StopSignals() as stop, Overview(runner.jobs) as overview:
         runner.run(overview.changed, overview.poll, lambda: stop.received is not None)
     if stop.received is not None and not runner.whole:
@@ -153,7 +158,7 @@ def _look(arguments: Sequence[str]) -> Start:
 
 def _write_index(
     out: pathlib.Path,
-    path: pathlib.Path,
+    file: pathlib.Path,
     known: Mapping[str, Any],
     runs: Sequence[PlannedRun],
     arguments: Mapping[str, Sequence[str]],
@@ -169,5 +174,5 @@ def _write_index(
         for each in runs
     }
     out.mkdir(parents=True, exist_ok=True)
-    content = {"file": str(path), "runs": {**known, **described}}
+    content = {"file": str(file), "runs": {**known, **described}}
     run_folder.write_json(out / INDEX, content)

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from acme_r2i.commands import presets
-from acme_r2i.commands.parsing import Parser, with_default
+from acme_r2i.commands.parsing import Parser, path, with_default
 from acme_r2i.launch import config_changes, env_options, metrics_logs, options
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
 
@@ -125,6 +125,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add(
         "--workdir",
+        type=path,
         metavar="DIR",
         help="folder of the run, new or to go on with (default: a new one under runs/)",
     )
@@ -144,6 +145,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--evaluate-episodes",
         metavar="N",
         help=f"episodes of such an evaluation (default: {options.DEFAULT_EVALUATE_EPISODES})",
+    )
+    add(
+        "--evaluate-max-episode-steps",
+        metavar="N|none",
+        help="steps after which such an episode is cut off "
+        f"(default: {options.DEFAULT_MAX_EPISODE_STEPS})",
     )
     add(
         "--checkpoint-every",
@@ -253,6 +260,7 @@ def _read(typed: argparse.Namespace, fields: list[str]) -> options.TrainOptions:
         env_max_restarts=typed.env_max_restarts,
         evaluate_every=typed.evaluate_every,
         evaluate_episodes=typed.evaluate_episodes,
+        evaluate_max_episode_steps=typed.evaluate_max_episode_steps,
         checkpoint_every=typed.checkpoint_every,
         keep_checkpoints=typed.keep_checkpoints,
         max_skipped_updates=typed.max_skipped_updates,

@@ -20,6 +20,7 @@ it has such a limit, the time is part of the observation.
 from __future__ import annotations
 
 import inspect
+import pathlib
 
 import dm_env
 
@@ -139,7 +140,7 @@ def episode_limit(task: str) -> int | None:
 
 
 def make(
-    task: str, *, seed: int, results_dir: str | None = None, resume_results: bool = False
+    task: str, *, seed: int, results_dir: pathlib.Path | None = None, resume_results: bool = False
 ) -> dm_env.Environment:
     """Builds a task.
 

@@ -59,7 +59,7 @@ def record(
         last = _read_last_row(path, columns)
     else:
         last = {}
-        with path.open("x", newline="") as file:
+        with path.open("x", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow(columns)
     return _ContinuedLogging(_ContinuedInfo(environment, last), _CsvRows(path, columns), last)
 
@@ -101,7 +101,7 @@ class _CsvRows:
         self._columns = columns
 
     def write(self, data: Mapping[str, Any]) -> None:
-        with self._path.open("a", newline="") as file:
+        with self._path.open("a", encoding="utf-8", newline="") as file:
             csv.writer(file).writerow([data[column] for column in self._columns])
             file.flush()
             os.fsync(file.fileno())

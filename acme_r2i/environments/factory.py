@@ -27,7 +27,7 @@ SUITES: dict[str, str] = {
 }
 
 
-def make_environment(name: str, *, seed: int = 0, **options: Any) -> dm_env.Environment:
+def make_environment(name: str, /, *, seed: int = 0, **options: Any) -> dm_env.Environment:
     """Builds an environment.
 
     Observations and rewards are float32, discounts float32 (0 at a termination, 1 at a

@@ -11,6 +11,7 @@ takes. The suite ``atari`` brings the same games to one.
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,7 @@ def episode_limit(task: str) -> int | None:
     return None
 
 
-def make(task: str, *, seed: int, **options: Any) -> dm_env.Environment:
+def make(task: str, /, *, seed: int, **options: Any) -> dm_env.Environment:
     try:
         from acme_r2i.environments import from_gymnasium
     except ImportError as error:
@@ -93,10 +94,13 @@ def _make(task: str, options: dict[str, Any]) -> gymnasium.Env:
         user_code.import_module(match["module"])
     if match["id"].startswith("ALE/"):
         _import_ale()
+    if "id" in options:
+        raise ValueError(f"gym:{task} cannot be given the option 'id', which gymnasium.make has")
+    _check_flags(task, gymnasium.registry.get(match["id"]), options)
     try:
         with user_code.reported(f"making gym:{task}"):
             # The checker warns, asserts and costs time at every step.
-            return gymnasium.make(match["id"], disable_env_checker=True, **options)
+            return gymnasium.make(match["id"], **{"disable_env_checker": True, **options})
     except ValueError as error:
         cause = error.__cause__
         if isinstance(cause, gymnasium.error.NamespaceNotFound):
@@ -107,6 +111,24 @@ def _make(task: str, options: dict[str, Any]) -> gymnasium.Env:
             message = " ".join(str(cause).split())
             raise naming.SimulatorMissingError(f"gym:{task} cannot be made: {message}") from cause
         raise
+
+
+def _check_flags(
+    task: str, spec: gymnasium.envs.registration.EnvSpec | None, options: dict[str, Any]
+) -> None:
+    """See ``user_code.check_flags``; the defaults are those that the id is registered with."""
+    from gymnasium.envs.registration import load_env_creator
+
+    if spec is None:
+        return
+    try:
+        entry = spec.entry_point
+        signature = inspect.signature(entry if callable(entry) else load_env_creator(entry))
+    except Exception:  # what is wrong with it, gymnasium.make says
+        return
+    defaults = {name: spec.kwargs.get(name, each) for name, each in signature.parameters.items()}
+    flags = {name for name, default in defaults.items() if isinstance(default, bool)}
+    user_code.check_flags(f"gym:{task}", signature, options, flags)
 
 
 def _import_ale() -> None:

@@ -58,7 +58,7 @@ def episode_limit(task: str) -> int | None:
     return None
 
 
-def make(task: str, *, seed: int, **options: Any) -> dm_env.Environment:
+def make(task: str, /, *, seed: int, **options: Any) -> dm_env.Environment:
     name = f"import:{task}"
     factory = _find(task)
     arguments = _arguments(name, factory, seed, options)
@@ -114,6 +114,7 @@ def _arguments(
         signature.bind(**arguments)
     except TypeError as error:
         raise ValueError(f"{name}{signature} cannot be called: {error}") from error
+    user_code.check_flags(name, signature, options)
     return arguments
 
 

@@ -53,7 +53,7 @@ class Suite(Protocol):
             names, if no task can have that name.
         """
 
-    def make(self, task: str, *, seed: int, **options: Any) -> dm_env.Environment:
+    def make(self, task: str, /, *, seed: int, **options: Any) -> dm_env.Environment:
         """Builds a resolved task.
 
         The keyword arguments beside ``seed`` are the suite's options: annotated with ``bool``,

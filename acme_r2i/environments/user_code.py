@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import os
 import pathlib
 import sys
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 
 def import_module(name: str) -> types.ModuleType:
@@ -19,7 +21,7 @@ def import_module(name: str) -> types.ModuleType:
       ValueError: if there is no such module, or importing it fails.
     """
     folder = os.getcwd()
-    if folder not in sys.path and "" not in sys.path:
+    if folder not in sys.path:  # "" would be another folder after a change of directory
         sys.path.insert(0, folder)  # and it stays, for what the module imports later
     try:
         return importlib.import_module(name)
@@ -42,6 +44,32 @@ def reported(doing: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise _failure(doing, error) from error
+
+
+def check_flags(
+    name: str,
+    signature: inspect.Signature,
+    options: Mapping[str, Any],
+    flags: Collection[str] = (),
+) -> None:
+    """Checks that no option which is true or false is given a text: every text would be true.
+
+    Args:
+      name: of what is called.
+      signature: its parameters.
+      options: what it is to be called with.
+      flags: further parameters that are true or false.
+
+    Raises:
+      ValueError: naming the option.
+    """
+    for option, value in options.items():
+        if not isinstance(value, str) or option not in signature.parameters:
+            continue
+        parameter = signature.parameters[option]
+        kinds = (bool, "bool")  # the annotation is a text after `from __future__`
+        if option in flags or type(parameter.default) is bool or parameter.annotation in kinds:
+            raise ValueError(f"{name}: {option} must be true or false, got the text {value!r}")
 
 
 def _failure(doing: str, error: Exception) -> ValueError:

@@ -6,6 +6,7 @@ Importing this module imports no JAX; methods say what they import.
 from __future__ import annotations
 
 import abc
+import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -51,6 +52,7 @@ class AgentKind(abc.ABC):
       core_field: where its settings have the sequence core; "" if it has none.
       has_core_option: whether `--core NAME` stands for the kind of that field.
       can_be_distributed: whether there is a ``make_distributed_builder``.
+      packages: what it takes to train it, beside what networks take.
     """
 
     name: ClassVar[str]
@@ -59,6 +61,7 @@ class AgentKind(abc.ABC):
     core_field: ClassVar[str]
     has_core_option: ClassVar[bool] = False
     can_be_distributed: ClassVar[bool] = False
+    packages: ClassVar[tuple[str, ...]] = ("acme", "reverb", "tensorflow")
 
     @property
     def core_names(self) -> Sequence[str]:
@@ -72,6 +75,19 @@ class AgentKind(abc.ABC):
     @abc.abstractmethod
     def first_env_steps(self, config: Any) -> int:
         """Environment steps after which an update finds what it needs in replay."""
+
+    def check_installed(self, *others: str) -> None:
+        """Checks for packages that are imported when a run has a folder already.
+
+        Args:
+          *others: further packages that the run takes.
+
+        Raises:
+          ModuleNotFoundError: if one is missing.
+        """
+        for name in (*self.packages, *others):
+            if importlib.util.find_spec(name) is None:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     def check_devices(self, config: Any) -> None:
         """Checks that it can learn on this machine's devices; ValueError if not. Imports JAX."""
@@ -139,9 +155,20 @@ class R2I(AgentKind):
 
     def first_env_steps(self, config: Any) -> int:
         """See AgentKind."""
-        from acme_r2i.agents.r2i import replay
+        return config.first_env_steps
 
-        return replay.table_sizes(config).min_rows
+    def check_installed(self, *others: str) -> None:
+        """Checks for packages that are imported when a run has a folder already.
+
+        Args:
+          *others: further packages that the run takes.
+
+        Raises:
+          ModuleNotFoundError: if one is missing.
+        """
+        for name in (*self.packages, *others):
+            if importlib.util.find_spec(name) is None:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     def check_devices(self, config: Any) -> None:
         """See AgentKind."""
@@ -255,6 +282,7 @@ class Random(AgentKind):
     summary = "draws its actions uniformly and learns nothing: what benchmarks compare with"
     presets = random_config.PRESETS
     core_field = ""
+    packages = ()
 
     def compose(self, presets: Sequence[str]) -> AgentConfig:
         """See AgentKind."""

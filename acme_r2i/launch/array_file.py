@@ -30,20 +30,23 @@ def save_arrays(path: pathlib.Path, tree: Any) -> None:
     run_folder.write_whole(path, lambda file: _write_arrays(file, arrays))
 
 
-def load_arrays(path: pathlib.Path, like: Any) -> Any:
+def load_arrays(path: pathlib.Path, like: Any, file: BinaryIO | None = None) -> Any:
     """Reads a file.
 
     Args:
       path: the file.
       like: a tree of arrays, or of their shapes, with the structure to return.
+      file: the same, where it is open; it stays so.
 
     Raises:
       FileNotFoundError: if it is not there.
       UsageError: if it does not hold these arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        if file is not None:
+            file.seek(0)
+        with np.load(file or path, allow_pickle=False) as archive:
+            arrays = dict(archive)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, zipfile.BadZipFile) as error:

@@ -13,6 +13,7 @@ import jax
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.launch.agent_kinds import AgentConfig, AgentKind, tree_bytes
 from acme_r2i.launch.errors import UsageError
+from acme_r2i.launch.options import check_env_steps
 from acme_r2i.launch.run_loop import UpdateSchedule
 
 
@@ -62,18 +63,12 @@ def make_blueprint(
     """
     try:
         kind.check_devices(config)
-        first_env_steps = kind.first_env_steps(config)
         networks = kind.make_networks(config, spec)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    if env_steps < first_env_steps:
-        raise UsageError(
-            f"--env-steps={env_steps} is not allowed: it must be at least {first_env_steps}, which "
-            f"is when each of {config.num_environments} environments has a sequence of "
-            f"{config.sequence_length} rows to learn from"
-        )
+    check_env_steps(kind, config, env_steps)
     schedule = UpdateSchedule.make(
-        first_env_steps=first_env_steps,
+        first_env_steps=kind.first_env_steps(config),
         train_ratio=config.train_ratio,
         batch_size=config.batch_size,
         sequence_length=config.sequence_length,

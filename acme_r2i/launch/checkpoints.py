@@ -148,7 +148,7 @@ def newest(run_folder: pathlib.Path) -> tuple[Checkpoint | None, list[Damaged]]:
 def _fault(path: pathlib.Path) -> str | None:
     """What is wrong with a checkpoint; None if all is as it was written."""
     try:
-        expected = json.loads((path / CONTENTS).read_text())
+        expected = json.loads((path / CONTENTS).read_text(encoding="utf-8"))
         for name, description in expected.items():
             file = path / name
             if not file.is_file():

@@ -38,7 +38,7 @@ def use_compilation_cache(workdir: pathlib.Path) -> pathlib.Path | None:
 def _processor() -> str:
     """A name for what machine code was compiled for: it must not run on a lesser processor."""
     try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     features = [line for line in lines if line.startswith(("model name", "flags", "Features"))]

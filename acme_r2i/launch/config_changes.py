@@ -80,8 +80,15 @@ def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]
     return [
         Change(field, before.get(field, _ABSENT), after.get(field, _ABSENT))
         for field in [*before, *(field for field in after if field not in before)]
-        if before.get(field, _ABSENT) != after.get(field, _ABSENT)
+        if not _same(field, before.get(field, _ABSENT), after.get(field, _ABSENT))
     ]
+
+
+def _same(field: str, old: Any, new: Any) -> bool:
+    """Whether a field is as it was. To an environment 1, 1.0 and true are three values."""
+    if field.startswith("env_options."):
+        return repr(old) == repr(new)
+    return old == new
 
 
 def check_changes(changes: Sequence[Change], *, allow: bool) -> None:

@@ -23,7 +23,9 @@ import numpy as np
 
 from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
 from acme_r2i.environments import EnvironmentSpec
+from acme_r2i.environments.wrappers import TimeLimit
 from acme_r2i.launch import run_folder
+from acme_r2i.launch.options import DEFAULT_MAX_EPISODE_STEPS
 from acme_r2i.launch.parameters import load_parameters
 from acme_r2i.launch.playing import PlayedEpisode, play_episodes
 from acme_r2i.launch.policies import make_policy
@@ -55,6 +57,7 @@ class Evaluation:
       wall_seconds: what it took.
       env_steps_per_second: of all environments together, in that time; compiling is part of it.
       date: when it ended.
+      max_episode_steps: where episodes are cut off, None if nowhere.
     """
 
     env_steps: int | None
@@ -72,6 +75,7 @@ class Evaluation:
     wall_seconds: float
     env_steps_per_second: float
     date: str
+    max_episode_steps: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +87,14 @@ class HowToEvaluate:
       greedy: the likeliest actions, or drawn ones.
       seed: of the environments and of what the policy draws.
       num_environments: played side by side, at most as many as episodes.
+      max_episode_steps: where episodes are cut off, None for nowhere.
     """
 
     episodes: int
     greedy: bool
     seed: int
     num_environments: int
+    max_episode_steps: int | None = DEFAULT_MAX_EPISODE_STEPS
 
     @property
     def environments(self) -> int:
@@ -109,7 +115,9 @@ def evaluate_run(
     *,
     wrap_first: Callable[[dm_env.Environment], dm_env.Environment] | None = None,
     on_episode: Callable[[PlayedEpisode], None] = lambda episode: None,
-) -> Evaluation:
+    on_step: Callable[[int], None] = lambda steps: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
     """Evaluates what a run has learned.
 
     Args:
@@ -118,6 +126,11 @@ def evaluate_run(
       how: episodes, mode, seed.
       wrap_first: wraps the first environment, to film it.
       on_episode: called when an episode has ended.
+      on_step: see ``play_episodes``.
+      should_stop: likewise.
+
+    Returns:
+      What came of it; None if it was stopped.
 
     Raises:
       UsageError: if the environment cannot be made, or the parameters do not fit.
@@ -130,12 +143,21 @@ def evaluate_run(
             run.kind,
             run.config,
             PlainEnvironmentSpec.of(EnvironmentSpec.of(envs[0])),
-            functools.partial(load_parameters, kept.folder),
+            functools.partial(load_parameters, kept.folder, file=kept.file),
             greedy=how.greedy,
             seed=how.seed,
             num_environments=how.environments,
         )
-        played = play_episodes(policy, envs, how.episodes, on_episode=on_episode)
+        played = play_episodes(
+            policy,
+            envs,
+            how.episodes,
+            on_episode=on_episode,
+            on_step=on_step,
+            should_stop=should_stop,
+        )
+    if should_stop():
+        return None
     return summarise(
         played,
         how,
@@ -154,13 +176,15 @@ def open_environments(
 
     Args:
       make: makes one of a seed.
-      how: how many, and of which seeds.
+      how: how many, of which seeds, and where their episodes are cut off.
     """
     with contextlib.ExitStack() as stack:
         envs = []
         for seed in how.environment_seeds:
             envs.append(make(seed))
             stack.callback(envs[-1].close)
+            if how.max_episode_steps is not None:
+                envs[-1] = TimeLimit(envs[-1], how.max_episode_steps)
         yield envs
 
 
@@ -193,6 +217,7 @@ def summarise(
         wall_seconds=round(wall_seconds, 3),
         env_steps_per_second=round(sum(episode.length for episode in played) / wall_seconds, 1),
         date=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        max_episode_steps=how.max_episode_steps,
     )
 
 
@@ -234,7 +259,7 @@ def append_evaluation(folder: pathlib.Path, evaluation: Evaluation) -> None:
 def read_evaluations(folder: pathlib.Path) -> list[dict[str, Any]]:
     """The lines of evaluations.jsonl, [] where there is none; a broken last line is left out."""
     try:
-        lines = (folder / EVALUATIONS).read_text().splitlines()
+        lines = (folder / EVALUATIONS).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
     found = []

@@ -21,7 +21,7 @@ def evaluation_lines(
         "run": f"{run.folder} ({', '.join([run.kind.name, *about])})",
         "task": run.task,
         "parameters": f"{_PARAMETERS.get(evaluation.parameters, evaluation.parameters)}{after}",
-        "played": f"{evaluation.episodes} episodes of {_lengths(evaluation.lengths)}, "
+        "played": f"{evaluation.episodes} episodes of {_lengths(evaluation)}, "
         f"{evaluation.mode} actions, seed {evaluation.seed}, "
         f"{evaluation.num_environments} environments, {evaluation.wall_seconds:.1f} s "
         f"({evaluation.env_steps_per_second:,.0f} steps/s)",
@@ -57,9 +57,11 @@ def _spread(evaluation: Evaluation) -> str:
     )
 
 
-def _lengths(lengths: list[int]) -> str:
-    least, most = min(lengths), max(lengths)
-    return f"{least} steps" if least == most else f"{least} to {most} steps"
+def _lengths(evaluation: Evaluation) -> str:
+    least, most = min(evaluation.lengths), max(evaluation.lengths)
+    text = f"{least} steps" if least == most else f"{least} to {most} steps"
+    number = evaluation.lengths.count(evaluation.max_episode_steps)
+    return f"{text} ({number} cut off there)" if number else text
 
 
 def _measure(measure: str) -> str:

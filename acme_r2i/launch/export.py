@@ -38,7 +38,8 @@ def export(run: TrainedRun, kept: KeptParameters, out: pathlib.Path) -> None:
     finally:
         environment.close()
     networks = run.kind.make_networks(run.config, spec)
-    load_parameters(kept.folder, jax.eval_shape(networks.init, jax.random.key(0)))  # they fit
+    shapes = jax.eval_shape(networks.init, jax.random.key(0))
+    load_parameters(kept.folder, shapes, kept.file)  # they fit
     described = {key: value for key, value in run.described.items() if key != "config"}
     content = {
         "format": FORMAT,
@@ -54,8 +55,8 @@ def export(run: TrainedRun, kept: KeptParameters, out: pathlib.Path) -> None:
     }
     with output_paths.writing("--out", out):
         out.mkdir(parents=True, exist_ok=True)
-        with open(kept.folder / run_folder.PARAMETERS, "rb") as parameters:
-            run_folder.write_whole(
-                out / run_folder.PARAMETERS, lambda file: shutil.copyfileobj(parameters, file)
-            )
+        kept.file.seek(0)
+        run_folder.write_whole(
+            out / run_folder.PARAMETERS, lambda file: shutil.copyfileobj(kept.file, file)
+        )
         run_folder.write_json(out / EXPORTED, content)

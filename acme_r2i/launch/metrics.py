@@ -285,7 +285,7 @@ class CoresBusy:
 def peak_memory() -> float:
     """The most memory of the machine that this process has held so far, in MiB."""
     # What getrusage says begins with what the process had that started this one.
-    status = pathlib.Path("/proc/self/status").read_text()
+    status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
     return int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)[1]) / 1024
 
 

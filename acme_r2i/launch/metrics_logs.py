@@ -126,14 +126,14 @@ class WandbLog:
         path = folder / _WANDB / "run_id"
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
-            path.write_text(secrets.token_hex(4))
+            path.write_text(secrets.token_hex(4), encoding="utf-8")
         online = mode == "online"
         try:
             self._run = wandb.init(
                 dir=str(folder),
                 project=project,
                 name=name or folder.name,
-                id=path.read_text(),
+                id=path.read_text(encoding="utf-8"),
                 mode=mode,
                 resume="allow" if online else None,
                 config=dict(config),
@@ -193,6 +193,12 @@ def open_logs(
         logs.append(log)
         print(f"{'wandb':<12}{log.place}", flush=True)
     return logs
+
+
+def packages(options: TrainOptions) -> list[str]:
+    """Packages that the logs of a run take."""
+    asked_for = {"tensorboard": options.tensorboard, "wandb": options.wandb}
+    return [name for name, value in asked_for.items() if value]
 
 
 def check_wandb(mode: str) -> None:

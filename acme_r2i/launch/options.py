@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import re
+import resource
 import time
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -22,11 +24,17 @@ ENV_WORKERS = ("inline", "threads", "processes")
 DEFAULT_ENV_STEP_TIMEOUT = 60.0
 DEFAULT_ENV_MAX_RESTARTS = 10
 DEFAULT_EVALUATE_EPISODES = 20
+# Longer than any episode of the suites, of which Memory Maze's have up to 40,000 steps.
+DEFAULT_MAX_EPISODE_STEPS = 100_000
 DEFAULT_KEEP_CHECKPOINTS = 2
 DEFAULT_MAX_SKIPPED_IN_A_ROW = 10
 DEFAULT_CLUSTER = "local"
 DEFAULT_MAX_STALENESS = 32
 DEFAULT_MAX_RESTARTS = 5
+# Threads or processes of environments that a run may have, where the open files are enough.
+MOST_WORKERS = 1024
+_FILES_OF_A_PROCESS = 3
+_OTHER_FILES = 128
 # Without a wish, a run has at most so many checkpoints, and none closer together than this.
 MOST_CHECKPOINTS = 50
 CLOSEST_CHECKPOINTS_ENV_STEPS = 10_000
@@ -46,6 +54,7 @@ OPTION_NAMES = (
     "log-every",
     "evaluate-every",
     "evaluate-episodes",
+    "evaluate-max-episode-steps",
     "checkpoint-every",
     "keep-checkpoints",
     "max-skipped-updates",
@@ -74,7 +83,7 @@ class TrainOptions:
       overrides: value of each field that was set by hand, by dotted path.
       env_steps: actions to take, over all environments together.
       seed: of parameters, actions and environments.
-      workdir: folder of the run.
+      workdir: folder of the run, an absolute path.
       log_every_env_steps: a line of metrics is due every so many environment steps.
       env_options: of the task's suite, by name.
       env_workers: where the environments run, one of ENV_WORKERS.
@@ -82,6 +91,7 @@ class TrainOptions:
       env_max_restarts: how often environments that fail may be made anew, all together.
       evaluate_every_env_steps: an evaluation is due every so many environment steps; None for none.
       evaluate_episodes: of an evaluation.
+      evaluate_max_episode_steps: where these are cut off, None for nowhere.
       checkpoint_every_env_steps: environment steps between two checkpoints; there is also one when
         the run ends or is ended by a signal. None makes none at all.
       keep_checkpoints: how many are kept.
@@ -111,6 +121,7 @@ class TrainOptions:
     env_max_restarts: int = DEFAULT_ENV_MAX_RESTARTS
     evaluate_every_env_steps: int | None = None
     evaluate_episodes: int = DEFAULT_EVALUATE_EPISODES
+    evaluate_max_episode_steps: int | None = DEFAULT_MAX_EPISODE_STEPS
     checkpoint_every_env_steps: int | None = None
     keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS
     max_skipped_in_a_row: int = DEFAULT_MAX_SKIPPED_IN_A_ROW
@@ -140,13 +151,14 @@ def make_options(
     preset: str = DEFAULT_PRESET,
     env_steps: str = str(DEFAULT_ENV_STEPS),
     seed: str = "0",
-    workdir: str | None = None,
+    workdir: str | pathlib.Path | None = None,
     log_every: str = str(DEFAULT_LOG_EVERY_ENV_STEPS),
     env_workers: str = ENV_WORKERS[0],
     env_step_timeout: str | None = None,
     env_max_restarts: str = str(DEFAULT_ENV_MAX_RESTARTS),
     evaluate_every: str | None = None,
     evaluate_episodes: str | None = None,
+    evaluate_max_episode_steps: str | None = None,
     checkpoint_every: str | None = None,
     keep_checkpoints: str = str(DEFAULT_KEEP_CHECKPOINTS),
     max_skipped_updates: str = str(DEFAULT_MAX_SKIPPED_IN_A_ROW),
@@ -176,6 +188,7 @@ def make_options(
       env_max_restarts: a whole number.
       evaluate_every: a whole number; None for no evaluations.
       evaluate_episodes: a whole number; None takes the default.
+      evaluate_max_episode_steps: a whole number, or "none"; None takes the default.
       checkpoint_every: a whole number, or "none"; None goes by the length of the run.
       keep_checkpoints: a whole number.
       max_skipped_updates: a whole number.
@@ -211,7 +224,7 @@ def make_options(
         overrides=values,
         env_steps=steps,
         seed=whole_number("--seed", seed, 0),
-        workdir=pathlib.Path(workdir or default_workdir(task, seed)),
+        workdir=overrides.absolute_path(workdir or default_workdir(task, seed)),
         log_every_env_steps=whole_number("--log-every", log_every, 1),
         env_options=env_options.read(task, suite_options),
         env_workers=env_workers,
@@ -222,6 +235,10 @@ def make_options(
         ),
         evaluate_episodes=whole_number(
             "--evaluate-episodes", evaluate_episodes or str(DEFAULT_EVALUATE_EPISODES), 1
+        ),
+        evaluate_max_episode_steps=number_or_none(
+            "--evaluate-max-episode-steps",
+            evaluate_max_episode_steps or str(DEFAULT_MAX_EPISODE_STEPS),
         ),
         checkpoint_every_env_steps=read_checkpoint_every(checkpoint_every, steps),
         keep_checkpoints=whole_number("--keep-checkpoints", keep_checkpoints, 1),
@@ -245,20 +262,65 @@ def make_options(
         _check_goes_with(name, value, "--num-actors", num_actors)
     if options.num_actors is not None:
         check_can_be_distributed(options)
-    _check_goes_with("--evaluate-episodes", evaluate_episodes, "--evaluate-every", evaluate_every)
+    for name, value in (
+        ("--evaluate-episodes", evaluate_episodes),
+        ("--evaluate-max-episode-steps", evaluate_max_episode_steps),
+    ):
+        _check_goes_with(name, value, "--evaluate-every", evaluate_every)
     _check_goes_with("--wandb-project", wandb_project, "--wandb", wandb)
     if wandb is not None:
         check_wandb(wandb)
-    minimum = config.replay.min_env_steps
-    _require(
-        "--env-steps",
-        options.env_steps,
-        f"it must be at least replay.min_env_steps={minimum}, before which nothing is learned",
-        options.env_steps >= minimum,
-    )
+    check_env_steps(AGENTS[agent], config, options.env_steps)
+    _check_number_of_workers(options)
+    _check_is_utf8(options.workdir)
     texts = [value for value in options.env_options.values() if isinstance(value, str)]
     run_folder.check_can_be_made(options.workdir, texts)
     return options
+
+
+def _check_is_utf8(workdir: pathlib.Path) -> None:
+    try:
+        str(workdir).encode()
+    except UnicodeEncodeError:
+        name = repr(os.fsencode(workdir))[1:]
+        raise UsageError(
+            f"--workdir={name} is not allowed: its name must be UTF-8, for Reverb and TensorBoard"
+        ) from None
+
+
+def check_env_steps(kind: AgentKind, config: AgentConfig, env_steps: int) -> None:
+    """Checks whether a run is long enough to learn anything.
+
+    Raises:
+      UsageError: if it is not.
+    """
+    needed, minimum = kind.first_env_steps(config), config.replay.min_env_steps
+    reason = f"replay.min_env_steps={minimum}, before which nothing is learned"
+    if needed > minimum:
+        reason = (
+            f"{needed}, which is when each of {config.num_environments} environments has a "
+            f"sequence of {config.sequence_length} rows to learn from; or give a smaller "
+            "--num_environments"
+        )
+    _require("--env-steps", env_steps, f"it must be at least {reason}", env_steps >= needed)
+
+
+def _check_number_of_workers(options: TrainOptions) -> None:
+    """Checks whether this machine can have a thread or a process for each environment."""
+    if options.env_workers == "inline":
+        return
+    number, allowed = options.config.num_environments, MOST_WORKERS
+    if options.env_workers == "processes":
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files != resource.RLIM_INFINITY:
+            allowed = min(allowed, max(1, (files - _OTHER_FILES) // _FILES_OF_A_PROCESS))
+    _require(
+        "--num_environments",
+        number,
+        f"with --env-workers {options.env_workers} it must be at most {allowed} here; with inline "
+        "there may be more",
+        number <= allowed,
+    )
 
 
 def _check_goes_with(name: str, value: str | None, other: str, other_value: str | None) -> None:
@@ -278,6 +340,11 @@ def whole_number(name: str, text: str, minimum: int) -> int:
     return value
 
 
+def number_or_none(name: str, text: str) -> int | None:
+    """Reads an option that is a whole number above 0, or "none"; see ``whole_number``."""
+    return None if text.lower() == "none" else whole_number(name, text, 1)
+
+
 def read_env_step_timeout(text: str | None, env_workers: str) -> float | None:
     """The seconds of `--env-step-timeout`; inline, a limit that nobody asked for would be slow."""
     if text is None:
@@ -291,7 +358,7 @@ def read_checkpoint_every(text: str | None, env_steps: int) -> int | None:
     """The steps of `--checkpoint-every`; by default few enough to cost a long run little."""
     if text is None:
         return max(CLOSEST_CHECKPOINTS_ENV_STEPS, env_steps // MOST_CHECKPOINTS)
-    return None if text == "none" else whole_number("--checkpoint-every", text, 1)
+    return number_or_none("--checkpoint-every", text)
 
 
 def make_config(

@@ -11,6 +11,8 @@ import dataclasses
 import difflib
 import inspect
 import math
+import os
+import pathlib
 import re
 import types
 import typing
@@ -111,7 +113,8 @@ def apply_overrides(
 
 
 def convert(name: str, text: str, kind: Any) -> Any:
-    """Reads a value of a type: int, float, bool, str, a tuple of these (a,b), or any or None.
+    """Reads a value of a type: int, float, bool, str, a path, a tuple of these (a,b), or any or
+    None.
 
     Raises:
       UsageError: naming what was being read, and what it takes.
@@ -120,6 +123,26 @@ def convert(name: str, text: str, kind: Any) -> Any:
         return _read(text, kind)
     except ValueError:
         raise UsageError(f"{name} takes {_describe(kind)}, got {text!r}") from None
+
+
+def absolute_path(text: str | os.PathLike[str]) -> pathlib.Path:
+    """Reads a path: `~` is the home folder, and what is relative is of the current folder of now.
+
+    Paths are read before code of an environment runs, which may change the current folder.
+
+    Raises:
+      ValueError: if it is empty, or of a user or a folder that is not there.
+    """
+    text = os.fspath(text)
+    if not text:
+        raise ValueError("a path is needed, got ''")
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~"):
+        raise ValueError(f"{text!r} has no home folder here; ./~ is a name that begins with ~")
+    try:
+        return pathlib.Path(expanded).absolute()
+    except FileNotFoundError:
+        raise ValueError(f"{text!r} is relative, and the current folder is gone") from None
 
 
 def nearest(name: str, candidates: Iterable[str]) -> list[str]:
@@ -200,6 +223,8 @@ def _read(text: str, kind: Any) -> Any:
         return value
     if kind is str:
         return text
+    if kind is pathlib.Path:
+        return absolute_path(text)
     raise TypeError(f"fields of type {kind} cannot be set on the command line yet")
 
 
@@ -224,6 +249,7 @@ def _describe(kind: Any) -> str:
         int: "a whole number",
         float: "a finite number",
         str: "text",
+        pathlib.Path: "a path",
         type(None): "none",
     }[kind]
 

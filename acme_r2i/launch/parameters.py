@@ -7,7 +7,7 @@ is code, so one from a stranger can be looked at safely.
 from __future__ import annotations
 
 import pathlib
-from typing import Any
+from typing import Any, BinaryIO
 
 from acme_r2i.launch.array_file import load_arrays, save_arrays
 from acme_r2i.launch.errors import UsageError
@@ -19,17 +19,18 @@ def save_parameters(folder: pathlib.Path, params: Any) -> None:
     save_arrays(folder / PARAMETERS, params)
 
 
-def load_parameters(folder: pathlib.Path, like: Any) -> Any:
+def load_parameters(folder: pathlib.Path, like: Any, file: BinaryIO | None = None) -> Any:
     """Reads parameters.npz.
 
     Args:
       folder: of the run, or of one of its checkpoints.
       like: a tree of arrays, or of their shapes, with the structure to return.
+      file: the folder's parameters.npz, where it is open.
 
     Raises:
       UsageError: if there is no such file, or it does not hold these parameters.
     """
     try:
-        return load_arrays(folder / PARAMETERS, like)
+        return load_arrays(folder / PARAMETERS, like, file)
     except FileNotFoundError:
         raise UsageError(f"{folder} has no {PARAMETERS}, which a run writes when it ends") from None

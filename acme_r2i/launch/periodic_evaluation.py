@@ -31,8 +31,10 @@ from acme_r2i.launch.evaluation import (
     summarise,
 )
 from acme_r2i.launch.metrics import Counts
+from acme_r2i.launch.options import DEFAULT_MAX_EPISODE_STEPS, TrainOptions
 from acme_r2i.launch.playing import play_episodes
 from acme_r2i.launch.policies import make_policy
+from acme_r2i.launch.progress import EpisodesSoFar
 from acme_r2i.policy import Policy
 
 SOURCE = "training"
@@ -47,7 +49,10 @@ class Evaluator:
         make_environment: Callable[..., Any],
         *,
         episodes: int,
+        max_episode_steps: int | None = DEFAULT_MAX_EPISODE_STEPS,
         seed: int = 0,
+        on_progress: Callable[[str], None] = lambda text: None,
+        should_stop: Callable[[], bool] = lambda: False,
     ):
         """Stores the parts.
 
@@ -55,17 +60,30 @@ class Evaluator:
           blueprint: of the agent.
           make_environment: called with ``seed=...``, makes an environment.
           episodes: of an evaluation.
+          max_episode_steps: where they are cut off, None for nowhere.
           seed: of an evaluation, the same each time.
+          on_progress: called often with the state of an evaluation, in a line.
+          should_stop: asked between two steps; True ends an evaluation without a result.
         """
         self._blueprint = blueprint
         self._make_environment = make_environment
+        self._on_progress = on_progress
+        self._should_stop = should_stop
         self._how = HowToEvaluate(
-            episodes, greedy=True, seed=seed, num_environments=blueprint.config.num_environments
+            episodes,
+            greedy=True,
+            seed=seed,
+            num_environments=blueprint.config.num_environments,
+            max_episode_steps=max_episode_steps,
         )
         self._policy: Policy | None = None
 
-    def evaluate(self, params: Any, *, env_steps: int, learner_steps: int) -> Evaluation:
-        """Plays the episodes by these parameters, which the run had after so many steps."""
+    def evaluate(self, params: Any, *, env_steps: int, learner_steps: int) -> Evaluation | None:
+        """Plays the episodes by these parameters, which the run had after so many steps.
+
+        Returns:
+          What came of it; None if it was stopped.
+        """
         began = time.monotonic()
         if self._policy is None:
             self._policy = make_policy(
@@ -79,8 +97,19 @@ class Evaluator:
         self._policy.params = params
         self._policy.reset(self._how.seed)
         make = lambda seed: self._make_environment(seed=seed)  # noqa: E731
+        so_far, begin = EpisodesSoFar(self._how.episodes), f"evaluation at env step {env_steps:,}"
+
         with open_environments(make, self._how) as envs:
-            played = play_episodes(self._policy, envs, self._how.episodes)
+            played = play_episodes(
+                self._policy,
+                envs,
+                self._how.episodes,
+                on_episode=lambda episode: so_far.add(episode.episode_return),
+                on_step=lambda steps: self._on_progress(f"{begin}: {so_far.describe(steps)}"),
+                should_stop=self._should_stop,
+            )
+        if self._should_stop():
+            return None
         return summarise(
             played,
             self._how,
@@ -97,30 +126,26 @@ class PeriodicEvaluator:
     def __init__(
         self,
         folder: pathlib.Path,
+        evaluator: Evaluator,
         blueprint: Blueprint,
-        make_environment: Callable[..., Any],
         get_params: Callable[[], Any],
         *,
         every_env_steps: int,
-        episodes: int,
-        seed: int = 0,
         on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
     ):
         """Stores the parts.
 
         Args:
           folder: of the run.
-          blueprint: of its agent.
-          make_environment: called with ``seed=...``, makes an environment.
+          evaluator: evaluates.
+          blueprint: of the run's agent.
           get_params: returns what has been learned by now.
           every_env_steps: an evaluation is due every so many.
-          episodes: of an evaluation.
-          seed: of an evaluation, the same each time.
           on_evaluation: called with each of them.
         """
         self._folder = folder
         self._blueprint = blueprint
-        self._evaluator = Evaluator(blueprint, make_environment, episodes=episodes, seed=seed)
+        self._evaluator = evaluator
         self._get_params = get_params
         self._every = every_env_steps
         self._on_evaluation = on_evaluation
@@ -142,36 +167,49 @@ class PeriodicEvaluator:
         evaluation = self._evaluator.evaluate(
             self._get_params(), env_steps=counts.env_steps, learner_steps=counts.learner_steps
         )
-        append_evaluation(self._folder, evaluation)
-        self._on_evaluation(evaluation)
+        if evaluation is not None:
+            append_evaluation(self._folder, evaluation)
+            self._on_evaluation(evaluation)
 
 
 def make_evaluator(
-    folder: pathlib.Path,
+    options: TrainOptions,
     blueprint: Blueprint,
-    task: str,
-    env_options: dict[str, Any],
     get_params: Callable[[], Any],
     *,
-    every_env_steps: int | None,
-    episodes: int,
     on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
+    **listeners: Any,
 ) -> Callable[[Counts], None]:
     """Returns what is to be told each step of a run: an evaluator, or what does nothing.
 
-    See ``PeriodicEvaluator`` for the arguments.
+    Args:
+      options: of the run.
+      blueprint: of its agent.
+      get_params: returns what has been learned by now.
+      on_evaluation: called with each evaluation.
+      **listeners: ``on_progress`` and ``should_stop`` of an ``Evaluator``.
     """
-    if every_env_steps is None:
+    if options.evaluate_every_env_steps is None:
         return lambda counts: None
     return PeriodicEvaluator(
-        folder,
+        options.workdir,
+        evaluator_of(options, blueprint, **listeners),
         blueprint,
-        environment_maker(task, env_options),
         get_params,
-        every_env_steps=every_env_steps,
-        episodes=episodes,
+        every_env_steps=options.evaluate_every_env_steps,
         on_evaluation=on_evaluation,
     ).add_step
+
+
+def evaluator_of(options: TrainOptions, blueprint: Blueprint, **listeners: Any) -> Evaluator:
+    """Returns the evaluator that a run's options ask for; see ``make_evaluator``."""
+    return Evaluator(
+        blueprint,
+        environment_maker(options.env, options.env_options),
+        episodes=options.evaluate_episodes,
+        max_episode_steps=options.evaluate_max_episode_steps,
+        **listeners,
+    )
 
 
 def environment_maker(task: str, env_options: dict[str, Any]) -> Callable[..., Any]:

@@ -42,6 +42,8 @@ def play_episodes(
     episodes: int,
     *,
     on_episode: Callable[[PlayedEpisode], None] = lambda episode: None,
+    on_step: Callable[[int], None] = lambda steps: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> list[PlayedEpisode]:
     """Plays exactly so many episodes.
 
@@ -50,9 +52,12 @@ def play_episodes(
       environments: of one task. One that has played its episodes stands still.
       episodes: at least one for each environment.
       on_episode: called when an episode has ended.
+      on_step: called after each batched step, with the number of steps taken in all environments.
+      should_stop: asked between two batched steps; True ends the playing.
 
     Returns:
-      The episodes, those of the first environment first, each environment's in their order.
+      The episodes that have ended, those of the first environment first, each environment's in
+      their order.
     """
     number = len(environments)
     left = quotas(episodes, number)
@@ -60,7 +65,8 @@ def play_episodes(
     running = np.zeros(number), np.zeros(number, int)  # returns and lengths
     played: list[list[PlayedEpisode]] = [[] for _ in environments]
     policy.reset()
-    while any(left):
+    steps = 0
+    while any(left) and not should_stop():
         actions = policy.step(
             jax.tree.map(lambda *x: np.stack(x), *(each.observation for each in timesteps)),
             np.array([timestep.first() for timestep in timesteps]),
@@ -80,4 +86,6 @@ def play_episodes(
                 left[index] -= 1
                 timestep = environment.reset() if left[index] else timestep
             timesteps[index] = timestep
+            steps += 1
+        on_step(steps)
     return [episode for each in played for episode in each]

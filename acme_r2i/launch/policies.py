@@ -62,7 +62,7 @@ def load(
     if mode not in MODES:
         raise ValueError(f"mode={mode!r} is not allowed: it must be one of {', '.join(MODES)}")
     try:
-        content = json.loads((folder / EXPORTED).read_text())
+        content = json.loads((folder / EXPORTED).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder} holds no exported policy: {EXPORTED}: {error}") from None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -42,7 +43,9 @@ class Progress(Protocol):
 def make_progress(stream: TextIO | None = None) -> Progress:
     """Makes the progress that suits a stream (standard output by default)."""
     stream = stream or sys.stdout
-    return LiveProgress(stream) if stream.isatty() else PlainProgress(stream)
+    if stream.isatty() and importlib.util.find_spec("rich"):
+        return LiveProgress(stream)
+    return PlainProgress(stream)
 
 
 class PlainProgress:
@@ -151,6 +154,27 @@ def describe(
     if losses:
         parts.append(f"losses: {', '.join(losses)}")
     return " | ".join(parts)
+
+
+class EpisodesSoFar:
+    """Episodes of an evaluation that have ended."""
+
+    def __init__(self, planned: int):
+        """Begins with none of so many episodes."""
+        self._planned = planned
+        self._number = 0
+        self._total_return = 0.0
+
+    def add(self, episode_return: float) -> None:
+        """Takes an episode that has ended."""
+        self._number += 1
+        self._total_return += episode_return
+
+    def describe(self, steps: int) -> str:
+        """One line on the state of the evaluation after so many steps in all environments."""
+        mean = _number(self._total_return / self._number if self._number else None)
+        episodes = f"{self._number:,} of {self._planned:,} episodes"
+        return f"{episodes} | mean return {mean} | {steps:,} steps"
 
 
 def duration(seconds: float) -> str:

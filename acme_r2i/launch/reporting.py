@@ -178,6 +178,10 @@ class Reporter:
         }
         return summary
 
+    def show(self, text: str) -> None:
+        """Shows a line in the place of the progress, until that is shown again."""
+        self._progress.show(text)
+
     def note(self, text: str) -> None:
         """Shows a line beside the progress."""
         self._progress.note(text)

@@ -133,7 +133,7 @@ class RunFolder:
 
     def read_episodes(self) -> list[Episode]:
         """The episodes so far."""
-        lines = (self.path / EPISODES).read_text().splitlines()[1:]
+        lines = (self.path / EPISODES).read_text(encoding="utf-8").splitlines()[1:]
         return [_read_episode(line) for line in lines]
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
@@ -174,7 +174,7 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
       OSError: if they cannot be read.
       ValueError: if one is no JSON.
     """
-    return [json.loads(line) for line in (path / METRICS).read_text().splitlines()]
+    return [json.loads(line) for line in (path / METRICS).read_text(encoding="utf-8").splitlines()]
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:
@@ -212,7 +212,7 @@ def finite(content: Any) -> Any:
 def describe_run(path: pathlib.Path) -> str:
     """A few words on the run in a folder, or "" if its config.json does not tell."""
     try:
-        config = json.loads((path / CONFIG).read_text())
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         over = "ended" if (path / SUMMARY).exists() else "no summary"
         return f"{config['env']}, preset {config['preset']}, seed {config['seed']}, {over}"
     except (OSError, ValueError, KeyError, TypeError):

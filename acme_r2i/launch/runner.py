@@ -216,5 +216,9 @@ def _outcome(job: Job, code: int) -> tuple[State, str]:
 
 
 def _last_words(log: pathlib.Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [
+        line
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
     return f": {lines[-1].strip()}" if lines else ""

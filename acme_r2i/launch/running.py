@@ -65,16 +65,6 @@ class Run:
         self._record = RunRecord(
             options, folder, agent, checkpoints, start, began, logs=logs, measure=self._measure
         )
-        self._evaluate_if_due = make_evaluator(
-            folder.path,
-            blueprint,
-            options.env,
-            options.env_options,
-            lambda: agent.learner.save().params,
-            every_env_steps=options.evaluate_every_env_steps,
-            episodes=options.evaluate_episodes,
-            on_evaluation=self._record.reporter.add_evaluation,
-        )
 
     def run(self, should_stop: Callable[[], bool]) -> dict[str, Any]:
         """Runs to the end, or until it is told to stop or fails; returns the summary.
@@ -86,6 +76,20 @@ class Run:
         reporter = record.reporter
         trouble = Trouble(self._folder.path, options.max_skipped_in_a_row, reporter.note)
         schedule = self._blueprint.schedule
+        evaluate_if_due = make_evaluator(
+            options,
+            self._blueprint,
+            lambda: self._agent.learner.save().params,
+            on_evaluation=reporter.add_evaluation,
+            on_progress=reporter.show,
+            should_stop=should_stop,
+        )
+
+        def end_turn(counts: Counts) -> None:
+            if not should_stop():
+                evaluate_if_due(counts)
+            record.save_if_due()
+
         loop = RunLoop(
             self._envs,
             self._agent.actor,
@@ -94,7 +98,7 @@ class Run:
             on_episode=reporter.add_episode,
             on_restart=reporter.add_restart,
             on_step=reporter.add_step,
-            on_turn=self._end_turn,
+            on_turn=end_turn,
             on_skipped=trouble.add,
             should_stop=should_stop,
             counts=record.counts,
@@ -125,10 +129,6 @@ class Run:
             ),
             **{f"timing/{name}": shares.get(name) for name in SPENT_ON},
         }
-
-    def _end_turn(self, counts: Counts) -> None:
-        self._evaluate_if_due(counts)
-        self._record.save_if_due()
 
 
 def train_ratio(config: AgentConfig, schedule: UpdateSchedule, counts: Counts) -> float | None:

@@ -25,7 +25,9 @@ class StopSignals:
       received: the signal that came, or None.
     """
 
-    def __init__(self):
+    def __init__(self, what: str = "the run"):
+        """Says what is ended, for the user."""
+        self._what = what
         self.received: signal.Signals | None = None
         self._former: dict[signal.Signals, Any] = {}
         self._thread: threading.Thread | None = None
@@ -69,7 +71,7 @@ class StopSignals:
             os._exit(128 + number)
         self.received = number
         # Not print: another thread may be in the middle of one.
-        os.write(2, f"\nr2i: {number.name}: ending the run; once more kills it\n".encode())
+        os.write(2, f"\nr2i: {number.name}: ending {self._what}; once more kills it\n".encode())
 
 
 def _do_nothing(number: int, frame: Any) -> None:

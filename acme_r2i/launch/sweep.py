@@ -32,6 +32,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from acme_r2i.launch import env_options
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.options import FLAG_NAMES
 
@@ -114,7 +115,11 @@ def plan(content: Mapping[str, Any], options: Mapping[str, str] | None = None) -
     }
     runs = [
         PlannedRun(
-            _name(env, variant, seed), env, variant, seed, {**common, **own, **(options or {})}
+            _name(env, variant, seed),
+            env,
+            variant,
+            seed,
+            {**_texts(env, {**common, **own}), **(options or {})},
         )
         for seed, env, (variant, own) in itertools.product(seeds, envs, variants.items())
     ]
@@ -187,25 +192,37 @@ def _list_of(content: Mapping[str, Any], key: str, kind: type) -> list:
     return list(values)
 
 
-def _flatten(values: Any, where: str, prefix: str = "") -> dict[str, str]:
-    """Options as text by their names; tables in tables are dotted paths."""
+def _flatten(values: Any, where: str, prefix: str = "") -> dict[str, Any]:
+    """Options by their names: dotted paths, but a table in an environment's options stays one."""
     if not isinstance(values, Mapping):
         raise UsageError(f"{where} must be a table of options of r2i train, got {values!r}")
-    flat: dict[str, str] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and prefix != env_options.PREFIX:
             flat |= _flatten(value, where, f"{name}.")
         else:
             _check_free(name, where)
-            flat[name] = _text(value)
+            flat[name] = value
     return flat
+
+
+def _texts(env: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """Options as `r2i train` reads them. Those of an environment keep their types."""
+    prefix = env_options.PREFIX
+    return {
+        name: env_options.write(env, name.removeprefix(prefix), value)
+        if name.startswith(prefix)
+        else _text(value)
+        for name, value in options.items()
+    }
 
 
 def _typed(name: str, text: str) -> list[str]:
     """The arguments that set an option; of a flag, which takes no value, there is one or none."""
     if name not in FLAG_NAMES:
-        return [f"--{name}", text]
+        # In one piece where the text would be taken for an option.
+        return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
     if text.lower() not in ("true", "false"):
         raise UsageError(f"{name} must be true or false, got {text!r}")
     return [f"--{name}"] if text.lower() == "true" else []

@@ -68,6 +68,7 @@ def _train_here(
     keep_freed_memory()
     seeds = environment_seeds(options.seed, options.config.num_environments, start.lives)
     envs = stack.enter_context(make_pool(options, seeds, remade=bool(start.lives)))
+    AGENTS[options.agent].check_installed(*metrics_logs.packages(options))
     from acme_r2i.launch import blueprint as blueprint_lib  # imports JAX
 
     use_compilation_cache(options.workdir)

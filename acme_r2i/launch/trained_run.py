@@ -5,13 +5,15 @@ Importing this module imports no JAX.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from acme_r2i.launch import env_options, run_folder
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT, AgentConfig, AgentKind
+from acme_r2i.launch.checkpoints import CHECKPOINTS, COUNTERS
 from acme_r2i.launch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints"
 LATEST = "latest"
+# How often a checkpoint is looked for that a run replaces by newer ones in the meantime.
+_ATTEMPTS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,16 +61,18 @@ class TrainedRun:
 
 @dataclasses.dataclass(frozen=True)
 class KeptParameters:
-    """Parameters that a run has kept.
+    """Parameters that a run has kept, in a file that is open: it stays when its checkpoint goes.
 
     Attributes:
-      folder: has them, as ``parameters.load_parameters`` takes it.
+      folder: has them, or had them.
+      file: parameters.npz, for ``parameters.load_parameters``.
       source: "final" for those that the run ended with, or "checkpoint".
       env_steps: environment steps that led to them, None if unknown.
       learner_steps: updates that led to them, None if unknown.
     """
 
     folder: pathlib.Path
+    file: BinaryIO
     source: str
     env_steps: int | None
     learner_steps: int | None
@@ -79,7 +85,7 @@ def read_run(folder: pathlib.Path) -> TrainedRun:
       UsageError: if the folder holds no run, or one that this version cannot rebuild.
     """
     try:
-        described = json.loads((folder / run_folder.CONFIG).read_text())
+        described = json.loads((folder / run_folder.CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder} holds no run: {run_folder.CONFIG}: {error}") from None
     try:
@@ -106,15 +112,30 @@ def find_parameters(folder: pathlib.Path, checkpoint: str | None = None) -> Kept
     Raises:
       UsageError: if it is not there, saying what is.
     """
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError):  # a newer checkpoint has taken its place
+            return _open(folder, checkpoint)
+    raise UsageError(
+        f"--checkpoint {checkpoint}: the run in {folder} is replacing its checkpoints; give the "
+        "same command again"
+    )
+
+
+def _open(folder: pathlib.Path, checkpoint: str | None) -> KeptParameters:
+    """Likewise; FileNotFoundError if a checkpoint goes while it is opened."""
     kept = _checkpoints(folder)
     if checkpoint is None:
-        if not (folder / run_folder.PARAMETERS).exists():
+        try:
+            file = open(folder / run_folder.PARAMETERS, "rb")  # noqa: SIM115
+        except FileNotFoundError:
             hint = f"; it has {_list(kept)}" if kept else ""
             raise UsageError(
                 f"{folder} has no {run_folder.PARAMETERS}, which a run writes when it ends{hint}"
-            )
+            ) from None
         counts = _read(folder / run_folder.SUMMARY)
-        return KeptParameters(folder, "final", counts.get("env_steps"), counts.get("learner_steps"))
+        return KeptParameters(
+            folder, file, "final", counts.get("env_steps"), counts.get("learner_steps")
+        )
     if checkpoint == LATEST and kept:
         env_steps = max(kept)
     else:
@@ -122,8 +143,10 @@ def find_parameters(folder: pathlib.Path, checkpoint: str | None = None) -> Kept
         env_steps = int(digits) if digits.isdecimal() else None
     if env_steps not in kept:
         raise UsageError(f"--checkpoint {checkpoint}: {folder} has {_list(kept)}")
-    counts = _read(kept[env_steps] / "counters.json").get("counts", {})
-    return KeptParameters(kept[env_steps], "checkpoint", env_steps, counts.get("learner_steps"))
+    path = kept[env_steps]
+    file = open(path / run_folder.PARAMETERS, "rb")  # noqa: SIM115
+    counts = json.loads((path / COUNTERS).read_text(encoding="utf-8"))["counts"]
+    return KeptParameters(path, file, "checkpoint", env_steps, counts.get("learner_steps"))
 
 
 def _checkpoints(folder: pathlib.Path) -> dict[int, pathlib.Path]:
@@ -143,7 +166,7 @@ def _list(kept: dict[int, pathlib.Path]) -> str:
 def _read(path: pathlib.Path) -> dict[str, Any]:
     """A JSON file's content, {} where there is none."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

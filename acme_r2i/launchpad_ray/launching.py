@@ -18,6 +18,9 @@ from acme_r2i.launchpad_ray.resources import (
 )
 from acme_r2i.launchpad_ray.running import RunningProgram
 
+# What Ray adds to it is /ray/session_<26 bytes of time>_<process>/sockets/plasma_store.1.
+_MOST_BYTES_OF_TMPDIR = 107 - 72
+
 
 def launch(
     programs: Program,
@@ -136,4 +139,26 @@ def _start_ray(ray: Any, address: str | None, num_nodes: int) -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")
     # Of one machine's own, all nodes run at once, however few its CPUs.
     num_cpus = max(os.cpu_count() or 1, num_nodes)
-    ray.init(address="local", num_cpus=num_cpus, include_dashboard=False)
+    ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **ray_folder())
+
+
+def ray_folder() -> dict[str, str]:
+    """Options of ``ray.init`` for a Ray of this machine's own: a folder that Ray can use.
+
+    Ray makes its folder in RAY_TMPDIR, or else in TMPDIR. The path of a Unix socket in it can have
+    107 bytes only; where that is too few, the folder is in /tmp, /var/tmp or /dev/shm.
+
+    Raises:
+      ValueError: if none of these can be used.
+    """
+    name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+    wanted = os.environ.get(name, "/tmp")
+    if len(os.fsencode(wanted)) <= _MOST_BYTES_OF_TMPDIR:
+        return {}
+    for folder in ("/tmp", "/var/tmp", "/dev/shm"):
+        if os.access(folder, os.W_OK | os.X_OK):
+            return {"_temp_dir": f"{folder}/ray"}
+    raise ValueError(
+        f"{name}={wanted} is too long for Ray's sockets: set RAY_TMPDIR to a folder whose path has "
+        f"at most {_MOST_BYTES_OF_TMPDIR} bytes"
+    )

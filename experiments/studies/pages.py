@@ -13,9 +13,14 @@ _END = "<!-- end of table -->"
 
 def put(folder: pathlib.Path, table: Table) -> list[pathlib.Path]:
     """Writes a table into the pages that have a place for it; returns these."""
-    pages = [page for page in sorted(folder.glob("*.md")) if _begin(table) in page.read_text()]
+    pages = [
+        page
+        for page in sorted(folder.glob("*.md"))
+        if _begin(table) in page.read_text(encoding="utf-8")
+    ]
     for page in pages:
-        page.write_text(with_table(page.read_text(), table))
+        text = page.read_text(encoding="utf-8")
+        page.write_text(with_table(text, table), encoding="utf-8")
     return pages
 
 

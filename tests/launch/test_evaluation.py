@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import threading
 
 import imageio.v3
 import numpy as np
@@ -13,6 +14,8 @@ from PIL import Image
 
 from acme_r2i import cli, environments
 from acme_r2i.launch import evaluation, filming, run_folder, trained_run
+from acme_r2i.launch.checkpoints import Checkpoints
+from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.evaluation import Evaluation, HowToEvaluate, bootstrap_interval
 from acme_r2i.launch.evaluation_listing import evaluation_lines
 from acme_r2i.launch.parameters import save_parameters
@@ -174,8 +177,11 @@ def test_what_is_played_is_not_recorded_among_the_runs_results(tmp_path, capsys)
         (("{empty}",), "{empty} has no parameters.npz, which a run writes when it ends"),
         (("{empty}", "--checkpoint", "latest"), "--checkpoint latest: {empty} has no checkpoints"),
         (("{strange}",), "there is no agent 'ppo'; agents: r2i, r2d2, random"),
-        (("{run}", "--video", "a.png"), "--video a.png is not allowed: it must end in .gif or"),
-        (("{run}", "--video", "no/a.gif"), "--video no/a.gif: there is no folder"),
+        (
+            ("{run}", "--video", "a.png"),
+            "--video {here}/a.png is not allowed: it must end in .gif or",
+        ),
+        (("{run}", "--video", "no/a.gif"), "--video {here}/no/a.gif: there is no folder"),
         (("{run}", "--video", "a.gif"), "--video is for tasks that show images or that MuJoCo"),
         (("{run}", "--batch_size", "3"), "unexpected argument '--batch_size'"),
     ],
@@ -190,7 +196,13 @@ def test_what_cannot_be_evaluated_is_refused(
     shutil.copy(folder / "config.json", empty)
     strange.mkdir()
     (strange / "config.json").write_text('{"agent": "ppo"}')
-    names = {"run": folder, "unfinished": unfinished, "empty": empty, "strange": strange}
+    names = {
+        "here": tmp_path,
+        "run": folder,
+        "unfinished": unfinished,
+        "empty": empty,
+        "strange": strange,
+    }
     monkeypatch.chdir(tmp_path)
     assert cli.main(["evaluate", *(each.format(**names) for each in arguments)]) == 2
     error = capsys.readouterr().err
@@ -222,3 +234,51 @@ def test_an_mp4_has_the_frames_at_their_speed(tmp_path):
     assert read.shape == (30, 250, 300, 3)
     assert np.abs(read.mean(axis=(1, 2, 3)) - grey).max() < 4
     assert imageio.v3.immeta(tmp_path / "a.mp4")["fps"] == 20
+
+
+def test_the_latest_checkpoint_of_a_run_that_replaces_its_checkpoints(folder, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(folder / "config.json", run)
+    keeper, stop = Checkpoints(run, keep=1), threading.Event()
+
+    def write(env_steps):
+        def fill(at):
+            shutil.copy(folder / "parameters.npz", at)
+            run_folder.write_json(at / "counters.json", {"counts": {"learner_steps": env_steps}})
+
+        keeper.write(env_steps, fill)
+
+    def replace():
+        for env_steps in range(2, 2000):
+            if stop.is_set():
+                return
+            write(env_steps)
+
+    write(1)
+    first = trained_run.find_parameters(run, "latest")
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        found = [trained_run.find_parameters(run, "latest") for _ in range(300)]
+    finally:
+        stop.set()
+        thread.join()
+    steps = [each.env_steps for each in found]
+    assert steps == sorted(steps) and steps[0] < steps[-1]
+    assert [each.learner_steps for each in found] == steps
+    # They can be read when their checkpoints are gone.
+    assert not first.folder.exists()
+    content = (folder / "parameters.npz").read_bytes()
+    assert first.file.read() == content and found[-1].file.read() == content
+    how = HowToEvaluate(episodes=2, greedy=True, seed=0, num_environments=1)
+    assert evaluation.evaluate_run(trained_run.read_run(run), first, how).env_steps == 1
+
+
+def test_checkpoints_that_go_all_the_time_are_told_of_in_a_line(folder, monkeypatch):
+    def gone(*arguments):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(trained_run, "_open", gone)
+    with pytest.raises(UsageError, match="is replacing its checkpoints"):
+        trained_run.find_parameters(folder, "latest")

@@ -12,12 +12,12 @@ import pytest
 
 from acme_r2i import cli
 from acme_r2i.environments import EnvironmentSpec, make_environment
-from acme_r2i.launch import evaluation, trained_run
+from acme_r2i.launch import evaluation, options, trained_run
 from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.blueprint import make_blueprint
 from acme_r2i.launch.evaluation import EVALUATIONS, HowToEvaluate, read_evaluations
 from acme_r2i.launch.metrics import Counts
-from acme_r2i.launch.periodic_evaluation import PeriodicEvaluator, make_evaluator
+from acme_r2i.launch.periodic_evaluation import Evaluator, PeriodicEvaluator, make_evaluator
 from acme_r2i.launch.source_commit import source_commit
 from tests.helpers import write_run
 
@@ -38,10 +38,13 @@ def run(tmp_path_factory):
 
 
 def make(folder, blueprint, params, every=100):
+    return periodic(folder, blueprint, lambda: params, every=every)
+
+
+def periodic(folder, blueprint, get_params, *, every, episodes=3, **others):
     environment = functools.partial(make_environment, TASK)
-    return PeriodicEvaluator(
-        folder, blueprint, environment, lambda: params, every_env_steps=every, episodes=3
-    )
+    evaluator = Evaluator(blueprint, environment, episodes=episodes, **others)
+    return PeriodicEvaluator(folder, evaluator, blueprint, get_params, every_env_steps=every)
 
 
 def walk(evaluator, env_steps):
@@ -93,10 +96,7 @@ def test_the_latest_parameters_are_evaluated(tmp_path, blueprint, run):
         return params
 
     taken = iter([always(0), always(2), always(0)])
-    environment = functools.partial(make_environment, TASK)
-    evaluator = PeriodicEvaluator(
-        tmp_path, blueprint, environment, lambda: next(taken), every_env_steps=10, episodes=20
-    )
+    evaluator = periodic(tmp_path, blueprint, lambda: next(taken), every=10, episodes=20)
     walk(evaluator, [10, 20, 30])
     first, other, again = (each["returns"] for each in read_evaluations(tmp_path))
     assert first == again != other
@@ -157,8 +157,86 @@ def test_a_run_that_records_its_results_is_evaluated_beside_them(tmp_path, capsy
 
 
 def test_without_the_option_nothing_happens(tmp_path, blueprint):
-    evaluate = make_evaluator(
-        tmp_path, blueprint, TASK, {}, lambda: 1 / 0, every_env_steps=None, episodes=3
-    )
+    asked = options.make_options(env=TASK, workdir=tmp_path)
+    evaluate = make_evaluator(asked, blueprint, lambda: 1 / 0)
     evaluate(Counts(env_steps=100))
     assert not (tmp_path / EVALUATIONS).exists()
+
+
+def test_an_evaluation_tells_how_far_it_is_and_can_be_stopped(tmp_path, blueprint, run):
+    told = []
+    evaluator = periodic(
+        *(tmp_path, blueprint, lambda: run[1]),
+        every=100,
+        on_progress=told.append,
+        should_stop=lambda: len(told) == 5,
+    )
+    walk(evaluator, [100])
+    assert len(told) == 5 and "evaluation at env step 100" in told[0]
+    assert not read_evaluations(tmp_path)
+    # A run that is resumed does not know of it.
+    walk(make(tmp_path, blueprint, run[1]), [101])
+    assert [each["env_steps"] for each in read_evaluations(tmp_path)] == [101]
+
+
+ENDLESS = """
+import os, signal
+import numpy as np
+from acme_r2i.environments import make_environment
+from acme_r2i.environments.wrappers import EnvironmentWrapper
+
+class Endless(EnvironmentWrapper):
+    steps = 0
+
+    def step(self, action):
+        Endless.steps += 1
+        if Endless.steps == 300:
+            os.kill(os.getpid(), signal.SIGINT)
+        timestep = self._environment.step(action)
+        if timestep.last():
+            timestep = self._environment.reset()
+            return timestep._replace(step_type=1, reward=np.float32(1), discount=np.float32(1))
+        return timestep
+
+def make():
+    return Endless(make_environment("bsuite:catch/0"))
+"""
+
+
+def test_ctrl_c_ends_the_evaluation_of_a_run(tmp_path, monkeypatch):
+    (tmp_path / "endless_task.py").write_text(ENDLESS)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "run"
+    train = ["train", "--agent", "random", "--env", "import:endless_task:make"]
+    train += ["--env-steps", "200", "--workdir", str(folder)]
+    train += ["--evaluate-every", "100", "--evaluate-max-episode-steps", "none"]
+    assert cli.main(train) == 130
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["interrupted"] and 100 <= summary["env_steps"] <= 101
+    assert not read_evaluations(folder)
+
+
+def test_ctrl_c_ends_an_evaluation(tmp_path, monkeypatch, capfd):
+    (tmp_path / "endless_task_3.py").write_text(ENDLESS)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "run"
+    write_run(folder, "import:endless_task_3:make", "r2d2")
+    evaluate = ["evaluate", str(folder), "--episodes", "2", "--max-episode-steps", "none"]
+    assert cli.main(evaluate) == 130
+    assert "SIGINT: ending the evaluation" in capfd.readouterr().err
+    assert not read_evaluations(folder)
+
+
+def test_episodes_without_an_end_are_cut_off(tmp_path, monkeypatch):
+    (tmp_path / "endless_task_2.py").write_text(ENDLESS)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "run"
+    train = ["train", "--agent", "random", "--env", "import:endless_task_2:make"]
+    train += ["--env-steps", "100", "--workdir", str(folder)]
+    train += ["--evaluate-every", "100", "--evaluate-max-episode-steps", "7"]
+    assert cli.main([*train, "--evaluate-episodes", "3"]) == 0
+    evaluate = ["evaluate", str(folder), "--episodes", "2", "--max-episode-steps", "9"]
+    assert cli.main(evaluate) == 0
+    along, after = read_evaluations(folder)
+    assert along["lengths"] == [7] * 3 and along["max_episode_steps"] == 7
+    assert after["lengths"] == [9] * 2 and after["max_episode_steps"] == 9

@@ -79,6 +79,14 @@ def test_each_environment_plays_its_part_and_stands_still():
     assert rows == [(0, True, 0), (0, True, 0), (1, False, 1), (2, False, 2)]
 
 
+def test_steps_are_told_and_playing_can_be_stopped():
+    environments, told = [Scripted([9, 99]), Scripted([2, 99])], []
+    play = lambda **others: play_episodes(Counting(), environments, 2, **others)  # noqa: E731
+    played = play(on_step=told.append, should_stop=lambda: len(told) == 4)
+    assert told == [2, 4, 5, 6]  # the second environment stands still from its end on
+    assert played == [PlayedEpisode(1, 3.0, 2)]
+
+
 def test_short_episodes_do_not_count_more():
     """Half of the episodes have 1 step, half 19. The first 100 to end would be nearly all short."""
     random = np.random.default_rng(0)

@@ -172,3 +172,12 @@ def test_a_run_on_many_processes_may_get_another_number_of_them(tmp_path):
     # Replay's limiter would hold nobody, or for ever.
     with pytest.raises(UsageError, match="num_actors was 2, is nothing"):
         find(tmp_path, WANTED, True)
+
+
+def test_an_option_of_another_type_is_another_option(tmp_path):
+    task = "import:module:function"
+    make_run(tmp_path, describe("--env.flag", "true", env=task), 500)
+    assert find(tmp_path, describe("--env.flag", "True", env=task)).checkpoint is not None
+    for text in ("1", "1.0", '"true"'):
+        with pytest.raises(UsageError, match="env_options.flag was True"):
+            find(tmp_path, describe("--env.flag", text, env=task))

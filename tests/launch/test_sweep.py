@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import pathlib
 import shlex
+import tomllib
 
 import pytest
 
 from acme_r2i import cli
+from acme_r2i.commands import train
 from acme_r2i.launch import sweep
 from acme_r2i.launch.errors import UsageError
 
@@ -67,6 +69,28 @@ def test_options_may_name_the_runs_folder(tmp_path):
     assert run.name == "bsuite_memory_len_0-seed0"
     expected = ["--env.results_dir", str(tmp_path / "here" / "results")]
     assert run.arguments(tmp_path / "here")[-2:] == expected
+
+
+TYPED = """
+envs = ["import:module:function"]
+[options.env]
+flag = false
+version = "1.10"
+number = 1.10
+few = [3]
+names = ["a", "b"]
+word = "true"
+minus = "-x"
+table = {size = 3, on = true}
+folder = "{run}/x"
+"""
+
+
+def test_options_of_an_environment_keep_the_types_of_toml(tmp_path):
+    (run,) = sweep.plan(tomllib.loads(TYPED))
+    asked = train.read([*run.arguments(tmp_path / "here"), "--workdir", str(tmp_path / "here")])
+    expected = {**tomllib.loads(TYPED)["options"]["env"], "folder": f"{tmp_path / 'here'}/x"}
+    assert repr(asked.env_options) == repr(expected)
 
 
 def test_a_python_file_says_the_same(file, tmp_path):
@@ -177,7 +201,7 @@ def test_a_dry_run_prints_commands_that_can_be_run(file, monkeypatch, capsys, tm
     words = shlex.split(lines[0])
     assert words[:2] == ["r2i", "train"]
     options = dict(zip(words[2::2], words[3::2], strict=True))
-    folder = "runs/memory/popgym_RepeatPreviousEasy-small-seed0"
+    folder = str(tmp_path / "runs/memory/popgym_RepeatPreviousEasy-small-seed0")
     assert options["--workdir"] == folder and options["--log-every"] == "50"
     assert cli.main(["sweep", str(file), "--only", "x"]) == 2
 

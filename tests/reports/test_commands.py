@@ -26,6 +26,8 @@ EXAMPLES = [
     (*TASK, "--wandb", "offline", "--wandb-project=-x"),
     (*TASK, "--evaluate-every", "500", "--evaluate-episodes", "3"),
     (*TASK, "--evaluate-every", "500"),
+    (*TASK, "--evaluate-every", "500", "--evaluate-max-episode-steps", "none"),
+    (*TASK, "--evaluate-every", "500", "--evaluate-max-episode-steps", "70"),
     (*TASK, "--checkpoint-every", "none", "--keep-checkpoints", "4"),
     (*TASK, "--checkpoint-every", "123"),
     (*TASK, "--env-workers", "processes", "--env-step-timeout", "2.5", "--env-max-restarts", "0"),

@@ -213,6 +213,12 @@ class R2IConfig:
             starts is None or starts <= self.sequence_length,
         )
 
+    @property
+    def first_env_steps(self) -> int:
+        """Environment steps after which each environment has a sequence in replay, and replay has
+        its minimum."""
+        return max(self.replay.min_env_steps, self.num_environments * self.sequence_length)
+
 
 def from_dict(data: dict[str, Any], cls: type = R2IConfig) -> Any:
     """Settings from what ``dataclasses.asdict`` made of them, through JSON or not.

@@ -76,7 +76,7 @@ class TableSizes(NamedTuple):
 def table_sizes(config: R2IConfig) -> TableSizes:
     """Converts the environment steps of the configuration into items; see :class:`TableSizes`."""
     length, stride, streams = config.sequence_length, config.replay.stride, config.num_environments
-    min_rows = max(config.replay.min_env_steps, streams * length)
+    min_rows = config.first_env_steps
     min_items = streams * ((min_rows // streams - length) // stride + 1)
     max_items = (config.replay.capacity_env_steps - streams * (length - stride)) // stride
     samples_per_insert = config.train_ratio * stride / length

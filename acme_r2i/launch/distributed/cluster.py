@@ -11,6 +11,7 @@ from typing import Any
 
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.options import TrainOptions
+from acme_r2i.launchpad_ray.launching import ray_folder
 
 # How long a cluster's first machine may take to accept a connection.
 _ANSWER_SECONDS = 10.0
@@ -46,7 +47,7 @@ def joined(options: TrainOptions) -> Iterator[Any]:
             # Ray would run nodes at a lower priority than this process.
             os.environ.setdefault("RAY_worker_niceness", "0")
             cpus = max(os.cpu_count() or 1, cpus_needed(options))
-            ray.init("local", num_cpus=cpus, include_dashboard=False, **_COMMON)
+            ray.init("local", num_cpus=cpus, include_dashboard=False, **ray_folder(), **_COMMON)
         else:
             _join(ray, options.cluster)
     except UsageError:

@@ -27,11 +27,7 @@ class EvaluatorNode:
         options = plan.options
         use_compilation_cache(options.workdir)
         self._learner = learner
-        self._evaluator = periodic_evaluation.Evaluator(
-            plan.blueprint(),
-            periodic_evaluation.environment_maker(options.env, options.env_options),
-            episodes=options.evaluate_episodes,
-        )
+        self._evaluator = periodic_evaluation.evaluator_of(options, plan.blueprint())
 
     def evaluate(self, env_steps: int) -> Evaluation:
         """Evaluates the newest parameters, of about so many environment steps."""

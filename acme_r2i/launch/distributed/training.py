@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -50,14 +51,12 @@ def train_on_cluster(
 
     # What this process computes is not worth the learner's GPU.
     jax.config.update("jax_platforms", "cpu")
-    # Nodes have working directories of their own.
-    options = dataclasses.replace(options, workdir=options.workdir.absolute())
-    with make_pool(
-        dataclasses.replace(options, env_workers="inline"),
-        environment_seeds(options.seed, 1),
-        remade=True,
-    ) as envs:
-        spec = envs.spec
+    # Ray has nodes find the modules of the current folder, also where an environment changes it.
+    with contextlib.chdir(os.getcwd()):
+        inline = dataclasses.replace(options, env_workers="inline")
+        with make_pool(inline, environment_seeds(options.seed, 1), remade=True) as envs:
+            spec = envs.spec
+    AGENTS[options.agent].check_installed(*metrics_logs.packages(options))
     from acme_r2i.launch.blueprint import make_blueprint
 
     blueprint = make_blueprint(AGENTS[options.agent], options.config, spec, options.env_steps)
