@@ -70,3 +70,38 @@ def test_an_option_that_would_do_nothing_is_refused(tmp_path, typed, message):
     with pytest.raises(UsageError, match=message):
         options.make_options(env="bsuite:catch/0", workdir=str(tmp_path / "run"), **typed)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_evaluation_s_longest_episode_is_a_number_or_none():
+    typed = {"env": "bsuite:catch/0", "evaluate_every": "100"}
+    read = lambda **more: options.make_options(**typed, **more).evaluate_max_episode_steps  # noqa: E731
+    assert read() == options.DEFAULT_MAX_EPISODE_STEPS
+    assert read(evaluate_max_episode_steps="7") == 7
+    assert read(evaluate_max_episode_steps="None") is None
+    with pytest.raises(UsageError, match="--evaluate-max-episode-steps=0 is not allowed"):
+        read(evaluate_max_episode_steps="0")
+
+
+@pytest.mark.parametrize("agent", ["r2i", "r2d2"])
+def test_more_environments_than_can_learn_are_refused_before_they_are_made(agent):
+    with pytest.raises(UsageError, match=r"^--env-steps=100000 .* each of 100000 environments .*"):
+        options.make_options(
+            env="bsuite:catch/0", agent=agent, fields=["--num_environments", "100000"]
+        )
+
+
+def test_workers_that_a_machine_cannot_have_are_refused(monkeypatch):
+    def make(workers, number):
+        fields = ["--num_environments", str(number)]
+        return options.make_options(env="bsuite:catch/0", env_workers=workers, fields=fields)
+
+    files = [10**6]
+    monkeypatch.setattr("resource.getrlimit", lambda what: (files[0], files[0]))
+    for workers in ("threads", "processes"):
+        assert make(workers, 1024).config.num_environments == 1024
+        with pytest.raises(UsageError, match=f"{workers} it must be at most 1024 here"):
+            make(workers, 1025)
+    files[0] = 428  # 100 processes of three files each, beside 128 others
+    assert make("processes", 100) and make("threads", 101) and make("inline", 2000)
+    with pytest.raises(UsageError, match="^--num_environments=101 .* must be at most 100 here"):
+        make("processes", 101)
