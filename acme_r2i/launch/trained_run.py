@@ -19,7 +19,6 @@ from acme_r2i.launch.errors import UsageError
 if TYPE_CHECKING:
     import dm_env
 
-CHECKPOINTS = "checkpoints"
 LATEST = "latest"
 # How often a checkpoint is looked for that a run replaces by newer ones in the meantime.
 _ATTEMPTS = 100
