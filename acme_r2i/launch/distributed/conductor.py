@@ -31,7 +31,7 @@ NODES = "nodes.json"
 _TURN_SECONDS = 0.1
 # How long actors may take to end the step they are in when the run is ended.
 _HALT_SECONDS = 5.0
-# Updates that the learner may be ahead of the steps that are known of, however few those are.
+# Updates that the learner may be ahead of the known steps; from 100 times as many on it is 1%.
 _FEW_UPDATES = 16
 # How long gRPC may take to find a server that has come back.
 _RECONNECT_SECONDS = 150.0
@@ -179,18 +179,16 @@ class Conductor:
 
     @property
     def _last_step(self) -> int:
-        """The update that may be made by now: a little ahead, as reports come after the steps."""
+        """Last update that may be made by now: a little ahead, as reports come after the steps."""
         counts, schedule = self._record.counts, self._blueprint.schedule
         now = schedule.due(counts.env_steps, counts.dropped_episodes)
         last = schedule.due(self._options.env_steps, counts.dropped_episodes)
-        return min(last, now + max(_FEW_UPDATES, now // 50))
+        return min(last, now + max(_FEW_UPDATES, now // 100))
 
     @property
-    def _surplus(self) -> int | None:
-        """Batches in all that no update is made of; None after the last update of the run."""
+    def _surplus(self) -> int:
+        """Batches that no update is made of, for all rows that are known of."""
         counts, schedule = self._record.counts, self._blueprint.schedule
-        if counts.learner_steps >= schedule.due(self._options.env_steps, counts.dropped_episodes):
-            return None
         return schedule.surplus(counts.env_steps, counts.episodes, counts.dropped_episodes)
 
     def _is_over(self) -> bool:
