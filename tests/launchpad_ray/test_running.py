@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import unittest
 
 import numpy as np
 import psutil
@@ -150,7 +151,8 @@ def make(constructor, *args, **kwargs):
 
 def launch(program, **options):
     options = {"stop_timeout_seconds": PATIENCE_SECONDS, **options}
-    resources = dict.fromkeys(program.groups, LIGHT)
+    groups = program[0].groups if isinstance(program, list) else program.groups
+    resources = dict.fromkeys(groups, LIGHT)
     return lp.launch(program, local_resources=resources, **options)
 
 
@@ -189,6 +191,32 @@ def test_a_colocation_is_one_process_whose_nodes_call_one_another(tmp_path):
     running.stop()
     assert (tmp_path / "note").read_text() == "returned"
     assert_gone(*pids)
+
+
+class Case(unittest.TestCase):
+    """Launches a program, as a test does that was written for Launchpad."""
+
+    program = None
+
+    def runTest(self):
+        node = self.program.groups["loop"][0].create_handle()
+        launch(
+            [self.program],
+            launch_type=lp.LaunchType.TEST_MULTI_PROCESSING,
+            test_case=self,
+            terminal="tmux_session",
+        )
+        self.pid = node.dereference().pid()
+
+
+def test_a_test_case_stops_its_program(tmp_path):
+    case = Case()
+    case.program = lp.Program("case")
+    case.program.add_node(make(Loop, tmp_path / "note"), label="loop")
+    result = case.run()
+    assert result.wasSuccessful(), result.errors
+    assert (tmp_path / "note").read_text() == "returned"
+    assert_gone(case.pid)
 
 
 def test_stop_in_a_node_ends_the_program_cleanly(tmp_path):
