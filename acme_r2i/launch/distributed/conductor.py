@@ -163,7 +163,7 @@ class Conductor:
         counts, reporter = record.counts, record.reporter
         self._note_restarts()
         self._connect()
-        self._learner.turn(self._last_step, self._surplus, reporter.note)
+        self._learner.turn(self._last_step, self._most_left_out, reporter.note)
         counts.learner_steps = self._learner.learner_steps
         for skipped in self._learner.take_skipped():
             counts.skipped_updates += 1
@@ -186,10 +186,23 @@ class Conductor:
         return min(last, now + max(_FEW_UPDATES, now // 100))
 
     @property
-    def _surplus(self) -> int:
-        """Batches that no update is made of, for all rows that are known of."""
+    def _most_left_out(self) -> int:
+        """Batches that the learner's process may leave out, by what the limiter has given.
+
+        The limiter's own count is compared with the updates, whoever has read or lost the batches.
+        So the learner never waits for steps while actors wait for it: then it would have made more
+        than the updates that are due, and left out more than the surplus.
+        """
+        report = self._learner.report
+        if report is None or not report.holds_back:
+            return 0
+        info = self._agent.table_info()
+        if info is None:
+            return 0
         counts, schedule = self._record.counts, self._blueprint.schedule
-        return schedule.surplus(counts.env_steps, counts.episodes, counts.dropped_episodes)
+        surplus = schedule.surplus(counts.env_steps, counts.episodes, counts.dropped_episodes)
+        without_update = info.samples // self._options.config.batch_size - report.learner_steps
+        return report.left_out + max(0, surplus - without_update)
 
     def _is_over(self) -> bool:
         """Whether all steps are taken, and all updates made that there are rows for."""

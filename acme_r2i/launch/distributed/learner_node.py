@@ -27,24 +27,28 @@ class UpdatePace:
 
     Replay's limiter counts rows, of which an episode has one more than environment steps, and
     actors wait until all that it allows has been sampled. So there are more batches than updates,
-    and the rest is left out. Both bounds are totals of the run: a learner that was restarted needs
-    to know of nothing else, and may leave out more than is due rather than have actors wait.
+    and the rest is left out.
+
+    Attributes:
+      left_out: batches without an update.
+      waits: whether a batch waits for bounds that allow it.
     """
 
     def __init__(self):
         """Allows nothing yet."""
         self._changed = threading.Condition()
-        self._last_step = self._surplus = self._left_out = 0
+        self._last_step = self._most_left_out = self.left_out = 0
+        self.waits = False
 
-    def allow(self, last_step: int, surplus: int) -> None:
+    def allow(self, last_step: int, most_left_out: int) -> None:
         """Sets the bounds.
 
         Args:
           last_step: last update that may be made by now.
-          surplus: batches without an update, for all rows that are known of.
+          most_left_out: what ``left_out`` may come to.
         """
         with self._changed:
-            self._last_step, self._surplus = last_step, surplus
+            self._last_step, self._most_left_out = last_step, most_left_out
             self._changed.notify_all()
 
     def takes(self, step: int) -> bool:
@@ -53,15 +57,17 @@ class UpdatePace:
         Waits as long as the bounds allow neither.
         """
         with self._changed:
+            self.waits = not self.decides(step)
             self._changed.wait_for(lambda: self.decides(step))
+            self.waits = False
             if step < self._last_step:
                 return True
-            self._left_out += 1
+            self.left_out += 1
             return False
 
     def decides(self, step: int) -> bool:
         """Returns whether ``takes`` would return at once."""
-        return step < self._last_step or self._left_out < self._surplus
+        return step < self._last_step or self.left_out < self._most_left_out
 
 
 class LearnerNode:
@@ -121,9 +127,10 @@ class LearnerNode:
         self._began = time.monotonic()
         self._begun.set()
 
-    def report(self, last_step: int, surplus: int) -> LearnerReport:
-        """Takes the bounds of UpdatePace; tells how far it is."""
-        self._pace.allow(last_step, surplus)
+    def report(self, made: str | None, last_step: int, most_left_out: int) -> LearnerReport:
+        """Takes the bounds of UpdatePace, if its process is meant; tells how far it is."""
+        if made == self._place.made:
+            self._pace.allow(last_step, most_left_out)
         now = time.monotonic()
         waiting_seconds = now - (self._waiting_since or now)
         skipped, self._skipped = self._skipped, []
@@ -134,6 +141,8 @@ class LearnerNode:
             seconds=now - self._began if self._begun.is_set() else 0.0,
             waited_seconds=self._waited_seconds + waiting_seconds,
             waiting_seconds=waiting_seconds,
+            left_out=self._pace.left_out,
+            holds_back=self._pace.waits,
             skipped=skipped,
             doing=self._state,
         )

@@ -77,12 +77,12 @@ class RemoteLearner:
         """For how long it has been waiting for a batch, by its own clock; 0 if it is not known."""
         return self.report.waiting_seconds if self.has_begun else 0.0
 
-    def turn(self, last_step: int, surplus: int, note: Callable[[str], None]) -> None:
+    def turn(self, last_step: int, most_left_out: int, note: Callable[[str], None]) -> None:
         """Takes the report that has come, if any, and asks for another.
 
         Args:
           last_step: last update that may be made by now.
-          surplus: batches of the run that no update is made of.
+          most_left_out: batches of its process that may be without an update.
           note: tells whoever watches.
         """
         if self._beginning is not None and self._beginning.done():
@@ -92,7 +92,8 @@ class RemoteLearner:
         report: LearnerReport | None = self._poll.take()
         if report is not None:
             self._take(report, note)
-        self._poll.ask(last_step, surplus)
+        made = None if self.report is None else self.report.place.made
+        self._poll.ask(made, last_step, most_left_out)
 
     def _take(self, report: LearnerReport, note: Callable[[str], None]) -> None:
         before, self.report = self.report, report
