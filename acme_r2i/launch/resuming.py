@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acme_r2i.launch import checkpoints, config_changes
+from acme_r2i.launch import checkpoints, config_changes, run_config
 from acme_r2i.launch.checkpoints import COUNTERS, Checkpoint
 from acme_r2i.launch.config_changes import Change
 from acme_r2i.launch.errors import UsageError
@@ -76,8 +76,10 @@ def find_start(folder: pathlib.Path, wanted: Mapping[str, Any], *, allow_changes
         for name in FILES:
             if (folder / name).exists():
                 raise _holds_a_run(folder, f"it has {name}")
+        if checkpoints.paths(folder):
+            raise _holds_a_run(folder, f"it has {checkpoints.CHECKPOINTS} and no {CONFIG}")
         return Start()
-    recorded = _read_json(folder / CONFIG)
+    recorded = run_config.read(folder)
     finished = _steps_of_finished(folder) >= wanted["env_steps"]
     if not (finished or _can_go_on(folder, recorded)):
         raise _holds_a_run(folder, describe_run(folder) or "nobody can tell which")
@@ -146,11 +148,10 @@ def add_life(start: Start, wanted: Mapping[str, Any], machine: Mapping[str, Any]
 
 
 def _can_go_on(folder: pathlib.Path, recorded: Mapping[str, Any]) -> bool:
-    """Whether a run has a checkpoint, or ended before it could have its first one."""
+    """Whether a run has a checkpoint, or was ended before it could have its first one."""
     if checkpoints.paths(folder):
         return True
-    was_to_have_one = recorded.get("checkpoint_every_env_steps") is not None
-    return was_to_have_one and not (folder / SUMMARY).exists()
+    return recorded["checkpoint_every_env_steps"] is not None and not _is_whole(folder)
 
 
 def _holds_a_run(folder: pathlib.Path, description: str) -> UsageError:
@@ -162,11 +163,15 @@ def _holds_a_run(folder: pathlib.Path, description: str) -> UsageError:
 
 def _steps_of_finished(folder: pathlib.Path) -> int:
     """Environment steps of a run that has come to its end; 0 for others."""
+    return _read_json(folder / SUMMARY)["env_steps"] if _is_whole(folder) else 0
+
+
+def _is_whole(folder: pathlib.Path) -> bool:
+    """Whether a run has come to its end, and has not failed or been stopped."""
     if not (folder / SUMMARY).exists():
-        return 0
+        return False
     summary = _read_json(folder / SUMMARY)
-    over = not summary.get("interrupted", False) and not summary.get("failure")
-    return summary.get("env_steps", 0) if over else 0
+    return not summary["interrupted"] and not summary["failure"]
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:

@@ -189,7 +189,8 @@ def test_what_cannot_be_evaluated_is_refused(
     empty.mkdir()
     shutil.copy(folder / "config.json", empty)
     strange.mkdir()
-    (strange / "config.json").write_text('{"agent": "ppo"}')
+    config = json.loads((folder / "config.json").read_text())
+    (strange / "config.json").write_text(json.dumps({**config, "agent": "ppo"}))
     names = {"run": folder, "unfinished": unfinished, "empty": empty, "strange": strange}
     monkeypatch.chdir(tmp_path)
     assert cli.main(["evaluate", *(each.format(**names) for each in arguments)]) == 2

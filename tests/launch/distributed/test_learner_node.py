@@ -161,6 +161,21 @@ def test_all_updates_are_made_however_late_steps_are_known(often, lengths):
 
 @pytest.mark.parametrize("often", SPEEDS)
 @pytest.mark.parametrize("lengths", [[1], [4], [10_000]])
+def test_a_resumed_run_lacks_the_batches_that_were_held_at_most(often, lengths):
+    simulation = Simulation(1000, lengths, seed=0)
+    for env_steps in (400, 600, 1000):
+        simulation.env_steps = env_steps
+        simulation.saved_updates = simulation.updates
+        simulation.fail_learner()
+        simulation.run(often)
+    due = SCHEDULE.due(1000)
+    # Where there are more batches than updates, others take their places.
+    lacking = 2 * HELD if lengths == [10_000] else 0
+    assert due - lacking <= simulation.updates <= due
+
+
+@pytest.mark.parametrize("often", SPEEDS)
+@pytest.mark.parametrize("lengths", [[1], [4], [10_000]])
 def test_no_run_stalls_whatever_dies_when(often, lengths):
     for seed in range(20):
         simulation = Simulation(1000, lengths, seed=seed, failures=5)
