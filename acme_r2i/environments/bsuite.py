@@ -20,6 +20,7 @@ it has such a limit, the time is part of the observation.
 from __future__ import annotations
 
 import inspect
+import pathlib
 
 import dm_env
 
@@ -136,6 +137,18 @@ def episode_limit(task: str) -> int | None:
     if experiment == "umbrella_length":
         return LENGTHS[int(setting)]
     return _EPISODE_LIMITS[experiment.removesuffix("_noise").removesuffix("_scale")]
+
+
+def recorded_files(
+    task: str, *, results_dir: str | None = None, resume_results: bool = False
+) -> list[pathlib.Path]:
+    """Returns the files that a task with these options writes what is played to."""
+    del resume_results
+    if results_dir is None:
+        return []
+    from acme_r2i.environments import bsuite_recording
+
+    return bsuite_recording.recorded_files(task, results_dir)
 
 
 def make(

@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from acme_r2i.launch import run_config, run_folder
+from acme_r2i.launch import run_folder
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.units import size_text
 
@@ -185,9 +185,8 @@ def read_rates(folder: pathlib.Path) -> Rates:
     There, acting and learning share the time, so each alone would be faster: lower bounds.
 
     Raises:
-      UsageError: if it has reported none, or is of another version.
+      UsageError: if it has reported none.
     """
-    run_config.read(folder)
     path = folder / run_folder.METRICS
     try:
         lines = run_folder.read_metrics(folder)

@@ -28,6 +28,7 @@ class Start:
       wall_seconds: what it has taken so far, without the time between processes.
       replay_sizes: items that each replay table had at least.
       saved_at: when the checkpoint was made, in seconds since 1970.
+      recorded_bytes: sizes then of the files that the environments write (see ``recordings``).
       recorded: config.json, {} for a new run.
       changes: what is different from it.
       notes: lines for whoever resumes it.
@@ -40,6 +41,7 @@ class Start:
     wall_seconds: float = 0.0
     replay_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     saved_at: float = 0.0
+    recorded_bytes: Sequence[int] = ()
     recorded: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     changes: Sequence[Change] = ()
     notes: Sequence[str] = ()
@@ -114,13 +116,17 @@ def find_start(folder: pathlib.Path, wanted: Mapping[str, Any], *, allow_changes
         wall_seconds=counters["wall_seconds"],
         replay_sizes=counters["replay_sizes"],
         saved_at=counters["saved_at"],
+        recorded_bytes=counters["recorded_bytes"],
         changes=changes,
         notes=notes,
     )
 
 
 def describe_counters(
-    counts: Counts, wall_seconds: float, replay_sizes: Mapping[str, int]
+    counts: Counts,
+    wall_seconds: float,
+    replay_sizes: Mapping[str, int],
+    recorded_bytes: Sequence[int] = (),
 ) -> dict[str, Any]:
     """What a checkpoint's counters.json says."""
     return {
@@ -128,6 +134,7 @@ def describe_counters(
         "wall_seconds": wall_seconds,
         "replay_sizes": dict(replay_sizes),
         "saved_at": time.time(),
+        "recorded_bytes": list(recorded_bytes),
     }
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from acme_r2i.launch import metrics_logs, resuming, words
+from acme_r2i.launch import metrics_logs, recordings, resuming, words
 from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.checkpoints import open_checkpoints
 from acme_r2i.launch.compilation_cache import use_compilation_cache
@@ -66,6 +66,10 @@ def _train_here(
 ) -> tuple[dict[str, Any], int]:
     """Trains in this process; returns the summary, and the exit code of a run that was ended."""
     keep_freed_memory()
+    if start.checkpoint is not None:
+        recordings.cut(options, start.recorded_bytes)
+    elif start.lives:
+        recordings.begin_again(options)
     seeds = environment_seeds(options.seed, options.config.num_environments, start.lives)
     envs = stack.enter_context(make_pool(options, seeds, remade=bool(start.lives)))
     from acme_r2i.launch import blueprint as blueprint_lib  # imports JAX

@@ -5,6 +5,7 @@ Episodes of the task have 4 steps. The preset learns once in 4 environment steps
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import pathlib
@@ -131,6 +132,61 @@ def test_a_replay_that_comes_back_smaller_is_an_error(run, capsys, monkeypatch):
     error = capsys.readouterr().err
     assert "replay table 'r2i' came back from" in error and "when it was saved" in error
     assert contents(run.folder) == before
+
+
+def assert_results_have_every_episode(run, results):
+    """Each row of bsuite's file says of its episode what the run's own log does."""
+    (path,) = results.glob("bsuite_id*.csv")
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    episodes = run.episodes
+    assert int(rows[-1]["episode"]) <= len(episodes)
+    # A row is due at 1, 1.2, 1.4 ... times a power of ten.
+    assert len(rows) == len({row["episode"] for row in rows}) >= 10 + 13
+    for row in rows:
+        number = int(row["episode"])
+        assert int(row["steps"]) == sum(each[3] for each in episodes[:number])
+        assert float(row["total_return"]) == sum(each[2] for each in episodes[:number])
+        assert float(row["total_regret"]) == sum(1 - each[2] for each in episodes[:number])
+
+
+@pytest.mark.parametrize("agent", ["random", pytest.param("r2i", marks=pytest.mark.slow)])
+def test_bsuites_results_count_every_episode_of_a_run_that_was_killed(agent, tmp_path, monkeypatch):
+    folder, results = tmp_path / "run", tmp_path / "results"
+    typed = ("--env", "bsuite:catch/0", "--env.results_dir", str(results), "--agent", agent)
+    typed += ("--num_environments", "1")
+    keep = reporting.Reporter.add_step
+
+    def die(self, counts):
+        """As SIGKILL ends it: nothing is written any more."""
+        keep(self, counts)
+        if counts.env_steps in deaths:
+            deaths.remove(counts.env_steps)
+            raise MemoryError
+
+    monkeypatch.setattr(reporting.Reporter, "add_step", die)
+    # Before the first checkpoint, and after the second, with a row that is cut and one that is not.
+    deaths = [93, 287]
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            train(folder, 330, *typed)
+    assert train(folder, 330, *typed) == 0
+    assert train(folder, 1100, *typed) == 0
+    run = RunFiles(folder)
+    run.assert_continuous()
+    assert_results_have_every_episode(run, results)
+    sums = results / ".bsuite_id_-_catch-0.csv.sums"
+    assert sums.read_text().count("\n") == 1 + len(run.episodes)
+
+
+def test_results_that_are_missing_are_told_before_anything_is_written(tmp_path, capsys):
+    folder, results = tmp_path / "run", tmp_path / "results"
+    typed = ("--env", "bsuite:catch/0", "--env.results_dir", str(results), "--agent", "random")
+    assert train(folder, 330, *typed) == 0
+    shutil.move(results, tmp_path / "moved")
+    before = contents(tmp_path)
+    assert train(folder, 660, *typed) == 2
+    assert "what was recorded by then is missing" in capsys.readouterr().err
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.slow
