@@ -26,7 +26,7 @@ ACME_STACK = frozenset({"acme", "launchpad", "ray", "reverb", "sonnet", "tensorf
 SIMULATORS = frozenset(
     {"ale_py", "bsuite", "dm_control", "gym", "gymnasium", "memory_maze", "mujoco", "popgym"}
 )
-NETWORKS = frozenset({"chex", "haiku", "jax", "numpy", "rlax"})
+NETWORKS = frozenset({"haiku", "jax", "numpy"})
 
 
 @dataclasses.dataclass(frozen=True)

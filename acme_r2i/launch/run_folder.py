@@ -106,7 +106,9 @@ class RunFolder:
             (path / PARAMETERS).unlink(missing_ok=True)
         self._columns = columns
         with self._writing(METRICS):
-            told = _kept_lines(path / METRICS, lambda line: _is_told(line, counts))
+            # Of a run that begins again nothing is, not even the line of its step 0.
+            begun = counts.env_steps > 0
+            told = _kept_lines(path / METRICS, lambda line: begun and _is_told(line, counts))
             self._metrics = _LineFile(path / METRICS, told)
         with self._writing(METRICS_TABLE):
             rows = (self._table_row(json.loads(line)) for line in told)

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from acme_r2i import cli
-from acme_r2i.launch import reporting
+from acme_r2i.launch import reporting, run_loop
 from acme_r2i.launch.agent import Agent
+from acme_r2i.launch.errors import RunFailedError
 from tests.run_files import RunFiles
 
 TASK = "bsuite:memory_len/2"
@@ -132,6 +133,41 @@ def test_a_replay_that_comes_back_smaller_is_an_error(run, capsys, monkeypatch):
     error = capsys.readouterr().err
     assert "replay table 'r2i' came back from" in error and "when it was saved" in error
     assert contents(run.folder) == before
+
+
+@pytest.mark.parametrize("steps", [0, 40])
+def test_a_run_that_was_ended_before_its_first_checkpoint_begins_again(
+    steps, tmp_path, capsys, monkeypatch
+):
+    """Stopped while it compiles, or failed so that nothing could be saved."""
+    folder, typed = tmp_path / "run", ("--agent", "random", "--log-every", "10")
+    loop_run = run_loop.RunLoop.run
+
+    def end_early(self, env_steps):
+        loop_run(self, steps)
+        if steps:
+            raise RunFailedError("an action was not finite")
+        return self.counts
+
+    for number in (1, 2):
+        monkeypatch.setattr(run_loop.RunLoop, "run", end_early)
+        assert train(folder, 330, *typed) == (1 if steps else 0)
+        summary = RunFiles(folder).json("summary.json")
+        assert (summary["interrupted"], summary["env_steps"]) == (True, steps)
+        # What a run has come to is never overwritten.
+        assert (folder / "former").exists() == (steps > 0 and number > 1)
+    monkeypatch.setattr(run_loop.RunLoop, "run", loop_run)
+    capsys.readouterr()
+    assert train(folder, 330, *typed) == 0
+    assert "has no checkpoint yet, and begins again" in capsys.readouterr().out
+    run = RunFiles(folder)
+    run.assert_continuous()
+    assert run.json("summary.json")["env_steps"] == 330
+    assert len(run.json("config.json")["resumes"]) == 2
+    if steps:
+        for number in ("1", "2"):
+            former = json.loads((folder / "former" / number / "summary.json").read_text())
+            assert former["env_steps"] == steps
 
 
 def assert_results_have_every_episode(run, results):
