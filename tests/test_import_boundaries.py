@@ -129,7 +129,7 @@ LAYERS = (
     Layer(
         "pure half",
         ("acme_r2i.agents.r2i.*", "acme_r2i.agents.r2d2.*", "acme_r2i.agents.random.*"),
-        outside=NETWORKS | {"dm_env", "optax"},
+        outside=NETWORKS | {"dm_env", "optax", "rlax"},
         inside=("networks",),
     ),
     Layer(

@@ -193,30 +193,27 @@ def test_a_colocation_is_one_process_whose_nodes_call_one_another(tmp_path):
     assert_gone(*pids)
 
 
-class Case(unittest.TestCase):
-    """Launches a program, as a test does that was written for Launchpad."""
-
-    program = None
-
-    def runTest(self):
-        node = self.program.groups["loop"][0].create_handle()
-        launch(
-            [self.program],
-            launch_type=lp.LaunchType.TEST_MULTI_PROCESSING,
-            test_case=self,
-            terminal="tmux_session",
-        )
-        self.pid = node.dereference().pid()
-
-
 def test_a_test_case_stops_its_program(tmp_path):
-    case = Case()
-    case.program = lp.Program("case")
-    case.program.add_node(make(Loop, tmp_path / "note"), label="loop")
-    result = case.run()
+    program = lp.Program("case")
+    node = program.add_node(make(Loop, tmp_path / "note"), label="loop")
+    pids = []
+
+    class Case(unittest.TestCase):
+        """Launches the program, as a test does that was written for Launchpad."""
+
+        def runTest(self):
+            launch(
+                [program],
+                launch_type=lp.LaunchType.TEST_MULTI_PROCESSING,
+                test_case=self,
+                terminal="tmux_session",
+            )
+            pids.append(node.dereference().pid())
+
+    result = Case().run()
     assert result.wasSuccessful(), result.errors
     assert (tmp_path / "note").read_text() == "returned"
-    assert_gone(case.pid)
+    assert_gone(*pids)
 
 
 def test_stop_in_a_node_ends_the_program_cleanly(tmp_path):
