@@ -170,15 +170,23 @@ def _holds_a_run(folder: pathlib.Path, description: str) -> UsageError:
 
 def _steps_of_finished(folder: pathlib.Path) -> int:
     """Environment steps of a run that has come to its end; 0 for others."""
-    return _read_json(folder / SUMMARY)["env_steps"] if _is_whole(folder) else 0
+    return _read_summary(folder)["env_steps"] if _is_whole(folder) else 0
 
 
 def _is_whole(folder: pathlib.Path) -> bool:
     """Whether a run has come to its end, and has not failed or been stopped."""
     if not (folder / SUMMARY).exists():
         return False
-    summary = _read_json(folder / SUMMARY)
+    summary = _read_summary(folder)
     return not summary["interrupted"] and not summary["failure"]
+
+
+def _read_summary(folder: pathlib.Path) -> dict[str, Any]:
+    summary = _read_json(folder / SUMMARY)
+    for name in ("env_steps", "interrupted", "failure"):
+        if name not in summary:
+            raise UsageError(f"{folder / SUMMARY} cannot be read: it has no field {name!r}")
+    return summary
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:

@@ -157,6 +157,14 @@ def test_a_folder_of_another_version_is_met_with_a_line(tmp_path, change, named)
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("content", ["[]", "{", "", "{}", '{"env_steps": 7}'])
+def test_a_damaged_summary_is_met_with_a_line(tmp_path, content):
+    make_run(tmp_path, WANTED, 500)
+    (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(UsageError, match="summary.json"):
+        find(tmp_path)
+
+
 @pytest.mark.parametrize("content", ["[]", "7", "{", ""])
 def test_what_is_no_config_is_met_with_a_line(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
