@@ -11,13 +11,16 @@ from acme_r2i.launch.options import TrainOptions
 
 
 def measure(options: TrainOptions) -> list[int]:
-    """Has the recorded files on the disk; returns their sizes in bytes.
+    """Has the recorded files on the disk; returns their sizes in bytes, 0 of those not there.
 
     Raises:
       OSError: if they cannot be written.
     """
     sizes = []
     for path in environments.recorded_files(options.env, options.env_options):
+        if not path.exists():
+            sizes.append(0)
+            continue
         with open(path, "rb") as file:
             os.fsync(file.fileno())
             sizes.append(os.fstat(file.fileno()).st_size)
@@ -25,7 +28,7 @@ def measure(options: TrainOptions) -> list[int]:
 
 
 def cut(options: TrainOptions, sizes: Sequence[int]) -> None:
-    """Cuts off what was recorded after a checkpoint.
+    """Cuts off what was recorded after a checkpoint, or after the beginning.
 
     Args:
       options: of the run.
@@ -40,22 +43,13 @@ def cut(options: TrainOptions, sizes: Sequence[int]) -> None:
             there = path.stat().st_size if path.exists() else 0
             if there < size:
                 raise UsageError(
-                    f"{path} has {there} bytes, and had {size} at the checkpoint: what was "
+                    f"{path} has {there} bytes, and had {size} where the run begins: what was "
                     "recorded by then is missing"
                 )
         for path, size in zip(paths, sizes, strict=True):
-            os.truncate(path, size)
+            if size:
+                os.truncate(path, size)
+            else:
+                path.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"what was recorded cannot be cut: {error}") from None
-
-
-def begin_again(options: TrainOptions) -> None:
-    """Removes what a run has recorded that begins again, unless it went on with others' results.
-
-    Without that option, a run's first process finds no such files, or refuses to begin.
-    """
-    recording = environments.restart_options(options.env.partition(":")[0])
-    if any(options.env_options.get(name) == value for name, value in recording.items()):
-        return
-    for path in environments.recorded_files(options.env, options.env_options):
-        path.unlink(missing_ok=True)

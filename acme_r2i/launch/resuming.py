@@ -28,7 +28,8 @@ class Start:
       wall_seconds: what it has taken so far, without the time between processes.
       replay_sizes: items that each replay table had at least.
       saved_at: when the checkpoint was made, in seconds since 1970.
-      recorded_bytes: sizes then of the files that the environments write (see ``recordings``).
+      recorded_bytes: sizes, where the run begins, of the files that the environments write (see
+        ``recordings``).
       recorded: config.json, {} for a new run.
       changes: what is different from it.
       notes: lines for whoever resumes it.
@@ -100,7 +101,8 @@ def find_start(folder: pathlib.Path, wanted: Mapping[str, Any], *, allow_changes
         if damaged:
             raise UsageError(f"no checkpoint of the run can be used: {'; '.join(notes)}")
         notes.append("the run has no checkpoint yet, and begins again")
-        return Start(**common, changes=changes, notes=notes)
+        recorded_bytes = recorded.get("recorded_bytes_before", ())  # not of distributed runs
+        return Start(**common, recorded_bytes=recorded_bytes, changes=changes, notes=notes)
     if damaged:
         notes.append(f"the one before is used: {newest.path}")
     counters = _read_json(newest.path / COUNTERS)

@@ -170,11 +170,10 @@ def test_a_run_that_was_ended_before_its_first_checkpoint_begins_again(
             assert former["env_steps"] == steps
 
 
-def assert_results_have_every_episode(run, results):
-    """Each row of bsuite's file says of its episode what the run's own log does."""
+def assert_results_have_every_episode(episodes, results):
+    """Each row of bsuite's file says of its episode what the runs' own logs do."""
     (path,) = results.glob("bsuite_id*.csv")
     rows = list(csv.DictReader(path.read_text().splitlines()))
-    episodes = run.episodes
     assert int(rows[-1]["episode"]) <= len(episodes)
     # A row is due at 1, 1.2, 1.4 ... times a power of ten.
     assert len(rows) == len({row["episode"] for row in rows}) >= 10 + 13
@@ -185,11 +184,22 @@ def assert_results_have_every_episode(run, results):
         assert float(row["total_regret"]) == sum(1 - each[2] for each in episodes[:number])
 
 
+@pytest.mark.parametrize("others", [0, 25])
 @pytest.mark.parametrize("agent", ["random", pytest.param("r2i", marks=pytest.mark.slow)])
-def test_bsuites_results_count_every_episode_of_a_run_that_was_killed(agent, tmp_path, monkeypatch):
+def test_bsuites_results_count_every_episode_of_a_run_that_was_killed(
+    agent, others, tmp_path, monkeypatch
+):
+    """Also after those of another run, from which it was told to go on."""
     folder, results = tmp_path / "run", tmp_path / "results"
     typed = ("--env", "bsuite:catch/0", "--env.results_dir", str(results), "--agent", agent)
     typed += ("--num_environments", "1")
+    if others:
+        typed += ("--env.resume_results", "true")
+        assert train(tmp_path / "other", 9 * others, *typed) == 0
+        before = RunFiles(tmp_path / "other").episodes
+        assert len(before) == others
+    else:
+        before = []
     keep = reporting.Reporter.add_step
 
     def die(self, counts):
@@ -209,9 +219,9 @@ def test_bsuites_results_count_every_episode_of_a_run_that_was_killed(agent, tmp
     assert train(folder, 1100, *typed) == 0
     run = RunFiles(folder)
     run.assert_continuous()
-    assert_results_have_every_episode(run, results)
+    assert_results_have_every_episode([*before, *run.episodes], results)
     sums = results / ".bsuite_id_-_catch-0.csv.sums"
-    assert sums.read_text().count("\n") == 1 + len(run.episodes)
+    assert sums.read_text().count("\n") == 1 + others + len(run.episodes)
 
 
 def test_results_that_are_missing_are_told_before_anything_is_written(tmp_path, capsys):
