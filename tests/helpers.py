@@ -14,6 +14,8 @@ import numpy as np
 from acme_r2i.environments import EnvironmentSpec, make_environment
 from acme_r2i.launch import run_folder
 from acme_r2i.launch.agent_kinds import AGENTS
+from acme_r2i.launch.description import describe_options
+from acme_r2i.launch.options import make_options
 from acme_r2i.launch.parameters import save_parameters
 
 
@@ -104,9 +106,14 @@ def write_run(
     else:
         params = random_params(shapes, 0)
     folder.mkdir(parents=True)
-    described = {"agent": agent, "env": task, **described, "config": dataclasses.asdict(config)}
-    if env_options:  # as all runs have, but those from before there were any
-        described["env_options"] = env_options
+    options = make_options(env=task, agent=agent, preset="debug", workdir=str(folder))
+    described = {
+        **describe_options(options),
+        "config": dataclasses.asdict(config),
+        "env_options": env_options or {},
+        "format": run_folder.FORMAT,
+        **described,
+    }
     run_folder.write_json(folder / run_folder.CONFIG, described)
     save_parameters(folder, params)
     return params

@@ -12,7 +12,7 @@ def is_alive(pid: int) -> bool:
     return _state(pid) not in (None, "Z")
 
 
-def wait_until_gone(pids: Collection[int], seconds: float = 20.0) -> list[int]:
+def wait_until_gone(pids: Collection[int], seconds: float = 600.0) -> list[int]:
     """Waits for the ends of processes; returns those that still live then."""
     until = time.monotonic() + seconds
     while (alive := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < until:

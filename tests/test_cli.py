@@ -16,7 +16,7 @@ from acme_r2i import cli
 from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.model_config import CoreConfig, LSTMConfig
-from acme_r2i.launch import options, overrides, run_folder
+from acme_r2i.launch import description, options, overrides, run_folder
 from acme_r2i.launch.agent_kinds import AGENTS
 from tests.helpers import write_run
 
@@ -212,9 +212,14 @@ def here(tmp_path, monkeypatch):
     """A working directory with a file, a finished run, and what is in them."""
     (tmp_path / "a file").write_text("mine")
     (tmp_path / "a run").mkdir()
-    run = {"env": "bsuite:catch/0", "preset": "cpu", "seed": 7}
+    typed = {"env": "bsuite:catch/0", "preset": "cpu", "seed": "7", "checkpoint_every": "none"}
+    run = description.describe_options(
+        options.make_options(**typed, workdir=str(tmp_path / "a run"))
+    )
+    run["format"] = run_folder.FORMAT
     (tmp_path / "a run" / "config.json").write_text(json.dumps(run))
-    (tmp_path / "a run" / "summary.json").write_text("{}")
+    summary = {"env_steps": 100, "interrupted": True, "failure": None}
+    (tmp_path / "a run" / "summary.json").write_text(json.dumps(summary))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -26,7 +26,7 @@ ACME_STACK = frozenset({"acme", "launchpad", "ray", "reverb", "sonnet", "tensorf
 SIMULATORS = frozenset(
     {"ale_py", "bsuite", "dm_control", "gym", "gymnasium", "memory_maze", "mujoco", "popgym"}
 )
-NETWORKS = frozenset({"chex", "haiku", "jax", "numpy", "rlax"})
+NETWORKS = frozenset({"haiku", "jax", "numpy"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +129,7 @@ LAYERS = (
     Layer(
         "pure half",
         ("acme_r2i.agents.r2i.*", "acme_r2i.agents.r2d2.*", "acme_r2i.agents.random.*"),
-        outside=NETWORKS | {"dm_env", "optax"},
+        outside=NETWORKS | {"dm_env", "optax", "rlax"},
         inside=("networks",),
     ),
     Layer(

@@ -139,6 +139,18 @@ def episode_limit(task: str) -> int | None:
     return _EPISODE_LIMITS[experiment.removesuffix("_noise").removesuffix("_scale")]
 
 
+def recorded_files(
+    task: str, *, results_dir: str | None = None, resume_results: bool = False
+) -> list[pathlib.Path]:
+    """Returns the files that a task with these options writes what is played to."""
+    del resume_results
+    if results_dir is None:
+        return []
+    from acme_r2i.environments import bsuite_recording
+
+    return bsuite_recording.recorded_files(task, results_dir)
+
+
 def make(
     task: str, *, seed: int, results_dir: pathlib.Path | None = None, resume_results: bool = False
 ) -> dm_env.Environment:

@@ -1,17 +1,20 @@
 """Results of a bsuite task in bsuite's own CSV files, which its analysis reads.
 
 bsuite's own CSV logger keeps all rows in memory and writes the whole file anew each time, so a run
-that goes on after a stop would wipe what it had. Here a row is appended, and a recording that is
-continued starts its sums from the last whole row: the episodes since then are lost, and nothing of
-what was written is touched. What is counted, and when a row is due, is bsuite's own.
+that is resumed would wipe what it had. Here a row is appended. The rows become rare, and their
+columns are sums; so a file beside them gets the sums of every episode, and a recording that is
+continued starts from the last of them. Both files only grow: whoever has noted their sizes can have
+the recording of that moment back by cutting them. What is counted, and when a row is due, is
+bsuite's own.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dm_env
@@ -22,9 +25,17 @@ from acme_r2i.environments.wrappers import EnvironmentWrapper
 
 # The columns that bsuite's logging sums up; those of the tasks' own come after them.
 _TOTALS = ("steps", "episode", "total_return")
-_COLUMNS = (*_TOTALS, "episode_len", "episode_return")
+_LAST_EPISODE = ("episode_len", "episode_return")
+_COLUMNS = (*_TOTALS, *_LAST_EPISODE)
 # The one column of a task's own that is no sum.
 _BEST = "best_episode"
+
+
+def recorded_files(bsuite_id: str, results_dir: str | os.PathLike) -> list[pathlib.Path]:
+    """The files of a recording: bsuite's own, and the sums of every episode."""
+    name = bsuite_id.replace("/", csv_logging.SAFE_SEPARATOR)
+    path = pathlib.Path(results_dir) / f"{csv_logging.BSUITE_PREFIX}{name}.csv"
+    return [path, path.with_name(f".{path.name}.sums")]
 
 
 def record(
@@ -46,22 +57,26 @@ def record(
       ValueError: if there is a file of the task and it is not to be continued, or it is not one of
         this task's.
     """
-    name = bsuite_id.replace("/", csv_logging.SAFE_SEPARATOR)
-    path = pathlib.Path(results_dir) / f"{csv_logging.BSUITE_PREFIX}{name}.csv"
-    columns = (*_COLUMNS, *environment.bsuite_info())
-    if path.exists() and not resume:
+    path, sums_path = recorded_files(bsuite_id, results_dir)
+    own = tuple(environment.bsuite_info())
+    columns, sums_columns = (*_COLUMNS, *own), (*_TOTALS, *own)
+    if path.exists() and not resume and path.read_bytes().count(b"\n") > 1:
         raise ValueError(
             f"{path} holds results already; give another results_dir, or resume_results=True to go "
             "on with it (one environment writes a file, so a run takes num_environments=1)"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
+    last: dict[str, float] = {}
     if path.exists():
         last = _read_last_row(path, columns)
+        sums = _read_last_row(sums_path, sums_columns) if sums_path.exists() else {}
+        # Of rows that another program has added there are no sums of every episode.
+        if sums.get("episode", 0) >= last.get("episode", 0):
+            last = sums
     else:
-        last = {}
-        with path.open("x", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerow(columns)
-    return _ContinuedLogging(_ContinuedInfo(environment, last), _CsvRows(path, columns), last)
+        sums_path.unlink(missing_ok=True)
+    rows, sums_rows = _CsvRows(path, columns), _CsvRows(sums_path, sums_columns, sync=False)
+    return _ContinuedLogging(_ContinuedInfo(environment, last), rows, sums_rows, last)
 
 
 class _ContinuedInfo(EnvironmentWrapper):
@@ -82,29 +97,53 @@ class _ContinuedInfo(EnvironmentWrapper):
 
 
 class _ContinuedLogging(bsuite_wrappers.Logging):
-    """bsuite's logging, its counts going on from a row of its results."""
+    """bsuite's logging, its counts going on from the sums of an episode."""
 
     def __init__(
-        self, environment: _ContinuedInfo, logger: _CsvRows, last: Mapping[str, float]
+        self,
+        environment: _ContinuedInfo,
+        logger: _CsvRows,
+        sums: _CsvRows,
+        last: Mapping[str, float],
     ) -> None:
         super().__init__(environment, logger)
+        self._sums = sums
         if last:
             self._steps, self._episode = int(last["steps"]), int(last["episode"])
             self._total_return = last["total_return"]
 
+    def _track(self, timestep: dm_env.TimeStep) -> None:
+        super()._track(timestep)
+        if timestep.last():
+            totals = self._steps, self._episode, self._total_return
+            self._sums.write({**dict(zip(_TOTALS, totals, strict=True)), **self._env.bsuite_info()})
+
 
 class _CsvRows:
-    """Appends rows to a file that has its header; each is on disk when ``write`` returns."""
+    """Appends rows to a file, each in one piece.
 
-    def __init__(self, path: pathlib.Path, columns: tuple[str, ...]) -> None:
-        self._path = path
+    With ``sync`` each is on the disk when ``write`` returns, and else with the operating system.
+    """
+
+    def __init__(self, path: pathlib.Path, columns: tuple[str, ...], *, sync: bool = True) -> None:
         self._columns = columns
+        self._sync = sync
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (as long as the environment)
+        if not self._file.tell():
+            self._append(columns)
 
     def write(self, data: Mapping[str, Any]) -> None:
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerow([data[column] for column in self._columns])
-            file.flush()
-            os.fsync(file.fileno())
+        self._append([data[column] for column in self._columns])
+
+    def flush(self) -> None:
+        """Does nothing: every row is written at once."""
+
+    def _append(self, values: Sequence[Any]) -> None:
+        line = io.StringIO(newline="")
+        csv.writer(line).writerow(values)
+        self._file.write(line.getvalue().encode())
+        if self._sync:
+            os.fsync(self._file.fileno())
 
 
 def _read_last_row(path: pathlib.Path, columns: tuple[str, ...]) -> dict[str, float]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pathlib
+from collections.abc import Mapping
 from typing import Any, cast
 
 import dm_env
@@ -133,6 +135,19 @@ def recording_options(suite: str) -> tuple[str, ...]:
       ValueError: on an unknown suite.
     """
     return tuple(getattr(_suite(suite), "RECORDING_OPTIONS", ()))
+
+
+def recorded_files(name: str, options: Mapping[str, Any]) -> list[pathlib.Path]:
+    """Returns the files that an environment with these options writes what is played to.
+
+    They only grow, by whole episodes.
+
+    Raises:
+      ValueError: on an unknown name.
+    """
+    _, suite, task = _parse(name)
+    find = getattr(suite, "recorded_files", None)
+    return find(task, **options) if find else []
 
 
 def episode_limit(name: str) -> int | None:

@@ -33,7 +33,8 @@ class Suite(Protocol):
     A suite may have RESTART_OPTIONS, a dict: the options that change for an environment that is
     made anew in the middle of a run, because another one has failed. It may have RECORDING_OPTIONS,
     a tuple of names: the options that have an environment write down what is played in it, and
-    change nothing of the task.
+    change nothing of the task. Then it has ``recorded_files``, of which ``factory.recorded_files``
+    tells.
 
     Attributes:
       INFO: what the suite is.

@@ -332,4 +332,12 @@ def tree_bytes(tree: Any) -> int:
 
 AGENTS: dict[str, AgentKind] = {kind.name: kind for kind in (R2I(), R2D2(), Random())}
 
+
+def recorded_kind(name: str) -> AgentKind:
+    """The agent that a file names; ValueError if there is none."""
+    if name not in AGENTS:
+        raise ValueError(f"there is no agent {name!r}; agents: {', '.join(AGENTS)}")
+    return AGENTS[name]
+
+
 DEFAULT_AGENT = "r2i"

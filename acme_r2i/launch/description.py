@@ -17,7 +17,7 @@ from acme_r2i.launch.source_commit import source_commit
 
 # Fields of TrainOptions that say where a run is and what may be done to it, and not what it is.
 _NOT_DESCRIBED = {"workdir", "allow_config_change"}
-_DISTRIBUTED_ONLY = {"num_actors", "cluster", "max_staleness", "max_restarts"}
+DISTRIBUTED_ONLY = {"num_actors", "cluster", "max_staleness", "max_restarts"}
 
 _RECORDED_VERSIONS = (
     "jax",
@@ -36,18 +36,15 @@ _RECORDED_VERSIONS = (
 
 def describe_options(options: TrainOptions) -> dict[str, Any]:
     """What was asked for, as JSON gives it back."""
-    content = {name: getattr(options, name) for name in described_fields(options.num_actors)}
+    names = described_fields(distributed=options.num_actors is not None)
+    content = {name: getattr(options, name) for name in names}
     content["config"] = dataclasses.asdict(options.config)
     return json.loads(json.dumps(content))
 
 
-def described_fields(num_actors: int | None) -> list[str]:
-    """Fields of TrainOptions that config.json has.
-
-    Args:
-      num_actors: of the run, None if it acts and learns in one process.
-    """
-    left_out = _NOT_DESCRIBED | (_DISTRIBUTED_ONLY if num_actors is None else set())
+def described_fields(*, distributed: bool) -> list[str]:
+    """Returns the fields of TrainOptions that the config.json of such a run has."""
+    left_out = _NOT_DESCRIBED | (set() if distributed else DISTRIBUTED_ONLY)
     names = [field.name for field in dataclasses.fields(TrainOptions)]
     # The settings come last: they are long.
     return sorted((name for name in names if name not in left_out), key="config".__eq__)

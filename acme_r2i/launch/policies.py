@@ -12,9 +12,10 @@ from typing import Any
 import jax
 
 from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
-from acme_r2i.launch.agent_kinds import AGENTS, AgentKind
+from acme_r2i.launch.agent_kinds import AgentKind, recorded_kind
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.parameters import load_parameters
+from acme_r2i.launch.run_folder import check_format
 from acme_r2i.policy import MODES, Policy
 
 EXPORTED = "policy.json"
@@ -66,13 +67,16 @@ def load(
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder} holds no exported policy: {EXPORTED}: {error}") from None
     try:
-        if content["format"] != FORMAT:
-            raise ValueError(f"its format is {content['format']}, and {FORMAT} is known here")
-        kind = AGENTS[content["agent"]]
+        check_format(content, FORMAT)
+        kind = recorded_kind(content["agent"])
         config = kind.config_from_dict(content["config"])
         spec = PlainEnvironmentSpec.from_json(content["specs"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"the policy in {folder} cannot be loaded: {error}") from None
+    except KeyError as error:
+        raise UsageError(
+            f"the policy in {folder} cannot be loaded: {EXPORTED} has no field {error}"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the policy in {folder} cannot be loaded: {EXPORTED} {error}") from None
     return make_policy(
         kind,
         config,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acme_r2i.launch import checkpoints, config_changes
+from acme_r2i.launch import checkpoints, config_changes, run_config
 from acme_r2i.launch.checkpoints import COUNTERS, Checkpoint
 from acme_r2i.launch.config_changes import Change
 from acme_r2i.launch.errors import UsageError
@@ -28,6 +28,8 @@ class Start:
       wall_seconds: what it has taken so far, without the time between processes.
       replay_sizes: items that each replay table had at least.
       saved_at: when the checkpoint was made, in seconds since 1970.
+      recorded_bytes: sizes, where the run begins, of the files that the environments write (see
+        ``recordings``).
       recorded: config.json, {} for a new run.
       changes: what is different from it.
       notes: lines for whoever resumes it.
@@ -40,6 +42,7 @@ class Start:
     wall_seconds: float = 0.0
     replay_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     saved_at: float = 0.0
+    recorded_bytes: Sequence[int] = ()
     recorded: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     changes: Sequence[Change] = ()
     notes: Sequence[str] = ()
@@ -76,8 +79,10 @@ def find_start(folder: pathlib.Path, wanted: Mapping[str, Any], *, allow_changes
         for name in FILES:
             if (folder / name).exists():
                 raise _holds_a_run(folder, f"it has {name}")
+        if checkpoints.paths(folder):
+            raise _holds_a_run(folder, f"it has {checkpoints.CHECKPOINTS} and no {CONFIG}")
         return Start()
-    recorded = _read_json(folder / CONFIG)
+    recorded = run_config.read(folder)
     finished = _steps_of_finished(folder) >= wanted["env_steps"]
     if not (finished or _can_go_on(folder, recorded)):
         raise _holds_a_run(folder, describe_run(folder) or "nobody can tell which")
@@ -96,7 +101,8 @@ def find_start(folder: pathlib.Path, wanted: Mapping[str, Any], *, allow_changes
         if damaged:
             raise UsageError(f"no checkpoint of the run can be used: {'; '.join(notes)}")
         notes.append("the run has no checkpoint yet, and begins again")
-        return Start(**common, changes=changes, notes=notes)
+        recorded_bytes = recorded.get("recorded_bytes_before", ())  # not of distributed runs
+        return Start(**common, recorded_bytes=recorded_bytes, changes=changes, notes=notes)
     if damaged:
         notes.append(f"the one before is used: {newest.path}")
     counters = _read_json(newest.path / COUNTERS)
@@ -112,13 +118,17 @@ def find_start(folder: pathlib.Path, wanted: Mapping[str, Any], *, allow_changes
         wall_seconds=counters["wall_seconds"],
         replay_sizes=counters["replay_sizes"],
         saved_at=counters["saved_at"],
+        recorded_bytes=counters["recorded_bytes"],
         changes=changes,
         notes=notes,
     )
 
 
 def describe_counters(
-    counts: Counts, wall_seconds: float, replay_sizes: Mapping[str, int]
+    counts: Counts,
+    wall_seconds: float,
+    replay_sizes: Mapping[str, int],
+    recorded_bytes: Sequence[int] = (),
 ) -> dict[str, Any]:
     """What a checkpoint's counters.json says."""
     return {
@@ -126,6 +136,7 @@ def describe_counters(
         "wall_seconds": wall_seconds,
         "replay_sizes": dict(replay_sizes),
         "saved_at": time.time(),
+        "recorded_bytes": list(recorded_bytes),
     }
 
 
@@ -146,11 +157,10 @@ def add_life(start: Start, wanted: Mapping[str, Any], machine: Mapping[str, Any]
 
 
 def _can_go_on(folder: pathlib.Path, recorded: Mapping[str, Any]) -> bool:
-    """Whether a run has a checkpoint, or ended before it could have its first one."""
+    """Whether a run has a checkpoint, or was ended before it could have its first one."""
     if checkpoints.paths(folder):
         return True
-    was_to_have_one = recorded.get("checkpoint_every_env_steps") is not None
-    return was_to_have_one and not (folder / SUMMARY).exists()
+    return recorded["checkpoint_every_env_steps"] is not None and not _is_whole(folder)
 
 
 def _holds_a_run(folder: pathlib.Path, description: str) -> UsageError:
@@ -162,11 +172,23 @@ def _holds_a_run(folder: pathlib.Path, description: str) -> UsageError:
 
 def _steps_of_finished(folder: pathlib.Path) -> int:
     """Environment steps of a run that has come to its end; 0 for others."""
+    return _read_summary(folder)["env_steps"] if _is_whole(folder) else 0
+
+
+def _is_whole(folder: pathlib.Path) -> bool:
+    """Whether a run has come to its end, and has not failed or been stopped."""
     if not (folder / SUMMARY).exists():
-        return 0
+        return False
+    summary = _read_summary(folder)
+    return not summary["interrupted"] and not summary["failure"]
+
+
+def _read_summary(folder: pathlib.Path) -> dict[str, Any]:
     summary = _read_json(folder / SUMMARY)
-    over = not summary.get("interrupted", False) and not summary.get("failure")
-    return summary.get("env_steps", 0) if over else 0
+    for name in ("env_steps", "interrupted", "failure"):
+        if name not in summary:
+            raise UsageError(f"{folder / SUMMARY} cannot be read: it has no field {name!r}")
+    return summary
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:

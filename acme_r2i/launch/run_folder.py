@@ -1,6 +1,7 @@
 """A run's folder: its files, and how they stay whole.
 
-    config.json     what is run: task, preset, seed, every setting, versions, device
+    config.json     what is run: task, preset, seed, every setting, versions, device, and the
+                    format of the folder (see ``run_config``)
     metrics.jsonl   a line of metrics every so many environment steps (see ``metrics``)
     metrics.csv     the same as a table
     episodes.csv    a line per episode: env_steps, episode, return, length
@@ -8,6 +9,7 @@
     summary.json    likewise: what came of it
     checkpoints/    what it goes on from when it is resumed (see ``checkpoints``)
     trouble/        batches of updates that were not finite, if any (see ``trouble``)
+    former/1/ ...   the files of ends before the first checkpoint, from which the run began again
 
 JSON files appear complete or not at all. The logs grow by whole lines, each handed to the operating
 system in one piece. A run that is resumed cuts off what they say of later than its checkpoint, so
@@ -17,6 +19,7 @@ that no step is told twice.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -38,6 +41,10 @@ CONFIG, METRICS, METRICS_TABLE, EPISODES, PARAMETERS, SUMMARY = FILES = (
     "summary.json",
 )
 CHECKPOINTS = "checkpoints"
+# Of all files of a run's folder. It rises when an older version would misread a newer folder, or a
+# newer version an older one.
+FORMAT = 1
+FORMER = "former"
 EPISODE_COLUMNS = ("env_steps", "episode", "return", "length")
 
 
@@ -61,6 +68,20 @@ def check_can_be_made(path: pathlib.Path, others: Iterable[str | os.PathLike] = 
     check_has_no_others("--workdir", path, own, "run")
 
 
+def check_format(content: Any, known: int = FORMAT) -> None:
+    """Checks the format of a JSON file of this project.
+
+    Raises:
+      ValueError: naming it, and the one that is known here.
+    """
+    if not isinstance(content, Mapping):
+        raise ValueError("holds no settings")
+    found = content.get("format")
+    if found != known:
+        given = "has no format number" if found is None else f"has format {found!r}"
+        raise ValueError(f"{given}, as another version has written it; this one reads {known}")
+
+
 class RunFolder:
     """Writes a run's files. The folder is there, and no other process writes to it."""
 
@@ -76,7 +97,7 @@ class RunFolder:
 
         Args:
           path: the folder.
-          config: what config.json is to say.
+          config: what config.json is to say beside its format.
           counts: how far the run is; None is at its beginning.
           columns: of metrics.csv, those of the metrics that it has.
 
@@ -86,13 +107,17 @@ class RunFolder:
         self.path = path
         counts = counts or Counts()
         with self._writing(CONFIG):
-            write_json(path / CONFIG, config)
-            # They are of an end that is none.
+            if not counts.env_steps:
+                _set_aside(path)
+            write_json(path / CONFIG, {**config, "format": FORMAT})
+            # Stale: the run is being resumed.
             (path / SUMMARY).unlink(missing_ok=True)
             (path / PARAMETERS).unlink(missing_ok=True)
         self._columns = columns
         with self._writing(METRICS):
-            told = _kept_lines(path / METRICS, lambda line: _is_told(line, counts))
+            # Of a run that begins again nothing is, not even the line of its step 0.
+            begun = counts.env_steps > 0
+            told = _kept_lines(path / METRICS, lambda line: begun and _is_told(line, counts))
             self._metrics = _LineFile(path / METRICS, told)
         with self._writing(METRICS_TABLE):
             rows = (self._table_row(json.loads(line)) for line in told)
@@ -242,6 +267,23 @@ class _LineFile:
             with contextlib.suppress(OSError):
                 self.sync()
             self._file.close()
+
+
+def _set_aside(path: pathlib.Path) -> None:
+    """Moves the files of a run that has ended after its first steps, and begins again."""
+    try:
+        ended_at = json.loads((path / SUMMARY).read_text())["env_steps"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if not ended_at:
+        return
+    folders = (path / FORMER / str(number) for number in itertools.count(1))
+    folder = next(each for each in folders if not each.exists())
+    folder.mkdir(parents=True)
+    # The summary goes last: as long as it is there, this can be done again.
+    for name in FILES[1:]:
+        if (path / name).exists():
+            (path / name).rename(folder / name)
 
 
 def _join(lines: Iterable[str]) -> bytes:

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from acme_r2i.launch import resuming
+from acme_r2i.launch import recordings, resuming
 from acme_r2i.launch.checkpoints import COUNTERS, Checkpoints
 from acme_r2i.launch.errors import RunFailedError
 from acme_r2i.launch.metrics import EPISODES_IN_MEAN
@@ -114,10 +114,10 @@ class RunRecord:
 
         def fill(folder: pathlib.Path) -> None:
             sizes = self._agent.save(folder)
-            write_json(
-                folder / COUNTERS,
-                resuming.describe_counters(counts, self.reporter.wall_seconds, sizes),
+            counters = resuming.describe_counters(
+                counts, self.reporter.wall_seconds, sizes, recordings.measure(self._options)
             )
+            write_json(folder / COUNTERS, counters)
 
         try:
             self._checkpoints.write(counts.env_steps, fill)

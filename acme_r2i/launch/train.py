@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from acme_r2i.launch import metrics_logs, resuming, words
+from acme_r2i.launch import metrics_logs, recordings, resuming, words
 from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.checkpoints import open_checkpoints
 from acme_r2i.launch.compilation_cache import use_compilation_cache
@@ -66,6 +66,9 @@ def _train_here(
 ) -> tuple[dict[str, Any], int]:
     """Trains in this process; returns the summary, and the exit code of a run that was ended."""
     keep_freed_memory()
+    if start.lives:
+        recordings.cut(options, start.recorded_bytes)
+    recorded_before = recordings.measure(options)
     seeds = environment_seeds(options.seed, options.config.num_environments, start.lives)
     envs = stack.enter_context(make_pool(options, seeds, remade=bool(start.lives)))
     AGENTS[options.agent].check_installed(*metrics_logs.packages(options))
@@ -90,7 +93,11 @@ def _train_here(
         restore=start.checkpoint and start.checkpoint.path,
         replay_sizes=start.replay_sizes,
     ) as agent:
-        config = resuming.add_life(start, wanted, describe_machine(device))
+        # Of a run that is resumed, what its first process has written of it stays.
+        config = {
+            "recorded_bytes_before": recorded_before,
+            **resuming.add_life(start, wanted, describe_machine(device)),
+        }
         folder = RunFolder(
             options.workdir, config, start.counts, columns=metric_names(options.agent)
         )

@@ -11,8 +11,8 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from acme_r2i.launch import env_options, run_folder
-from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT, AgentConfig, AgentKind
+from acme_r2i.launch import env_options, run_config, run_folder
+from acme_r2i.launch.agent_kinds import AgentConfig, AgentKind, recorded_kind
 from acme_r2i.launch.checkpoints import CHECKPOINTS, COUNTERS
 from acme_r2i.launch.errors import UsageError
 
@@ -83,18 +83,12 @@ def read_run(folder: pathlib.Path) -> TrainedRun:
     Raises:
       UsageError: if the folder holds no run, or one that this version cannot rebuild.
     """
+    described = run_config.read(folder)
     try:
-        described = json.loads((folder / run_folder.CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{folder} holds no run: {run_folder.CONFIG}: {error}") from None
-    try:
-        name = described.get("agent", DEFAULT_AGENT)
-        if name not in AGENTS:
-            raise ValueError(f"there is no agent {name!r}; agents: {', '.join(AGENTS)}")
-        kind = AGENTS[name]
+        kind = recorded_kind(described["agent"])
         config = kind.config_from_dict(described["config"])
         task = described["env"]
-        options = env_options.without_recording(task, described.get("env_options", {}))
+        options = env_options.without_recording(task, described["env_options"])
         return TrainedRun(folder, described, kind, config, task, options)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the run in {folder} cannot be rebuilt: {error}") from None

@@ -15,7 +15,7 @@ Ray is imported when a program is launched, not before.
 """
 
 from acme_r2i.launchpad_ray.errors import NodeFailedError, NodeUnavailableError, RayMissingError
-from acme_r2i.launchpad_ray.launch_types import define_flag
+from acme_r2i.launchpad_ray.launch_types import LaunchType, define_flag
 from acme_r2i.launchpad_ray.launching import launch
 from acme_r2i.launchpad_ray.node_actor import Restart
 from acme_r2i.launchpad_ray.nodes import CourierNode, MultiThreadingColocation, ReverbNode
@@ -39,6 +39,7 @@ __all__ = [
     "CacherNode",
     "CourierNode",
     "DockerConfig",
+    "LaunchType",
     "MultiProcessingColocation",
     "MultiThreadingColocation",
     "NodeFailedError",

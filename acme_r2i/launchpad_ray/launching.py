@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acme_r2i.launchpad_ray.errors import import_ray
-from acme_r2i.launchpad_ray.launch_types import check_launch_type
+from acme_r2i.launchpad_ray.launch_types import LaunchType, check_launch_type, check_terminal
 from acme_r2i.launchpad_ray.node_actor import NodeActor
 from acme_r2i.launchpad_ray.program import Program
 from acme_r2i.launchpad_ray.resources import (
@@ -23,10 +23,12 @@ _MOST_BYTES_OF_TMPDIR = 107 - 72
 
 
 def launch(
-    programs: Program,
-    launch_type: str | None = None,
+    programs: Program | Sequence[Program],
+    launch_type: LaunchType | str | None = None,
     xm_resources: None = None,
     local_resources: Mapping[str, Resources] | None = None,
+    test_case: Any = None,
+    terminal: str | None = None,
     *,
     address: str | None = None,
     max_restarts: Mapping[str, int] | None = None,
@@ -40,10 +42,12 @@ def launch(
     joined, see ``address``), and left when the program ends.
 
     Args:
-      programs: the program; by Launchpad's name of the argument.
+      programs: the program, or a sequence with one; by Launchpad's name of the argument.
       launch_type: one of Launchpad's local and test types, which all mean the same here.
       xm_resources: resources in Google's cloud: only None.
       local_resources: what each node takes, by group; see ``default_resources`` for the others.
+      test_case: a ``unittest.TestCase``, at whose end the program is stopped.
+      terminal: one of Launchpad's terminals, which all mean the same here.
       address: of a Ray cluster to join, "auto" for the one this machine is part of; None for
         RAY_ADDRESS in the environment, or without it a Ray of this program's own on this machine.
       max_restarts: how often each node of a group is started again when its process dies or it
@@ -61,10 +65,13 @@ def launch(
       ValueError: if an argument is not allowed, or nodes take more than the cluster has.
       TimeoutError: if nodes do not start; the message names them.
     """
-    nodes = programs.named_nodes()
+    program = _only_program(programs)
+    nodes = program.named_nodes()
     local_resources = dict(local_resources or {})
     max_restarts = dict(max_restarts or {})
-    _check(programs, launch_type, xm_resources, local_resources, max_restarts)
+    check_launch_type(launch_type)
+    check_terminal(terminal)
+    _check(program, xm_resources, local_resources, max_restarts)
     ray = import_ray()
     owns_ray = not ray.is_initialized()
     if owns_ray:
@@ -76,8 +83,8 @@ def launch(
             name: local_resources.get(group) or default_resources(group, gpus=gpus)
             for name, (group, _) in nodes.items()
         }
-        check_that_all_fits(wanted, available, programs.name)
-        namespace = f"{programs.name}-{uuid.uuid4().hex[:12]}"
+        check_that_all_fits(wanted, available, program.name)
+        namespace = f"{program.name}-{uuid.uuid4().hex[:12]}"
         for name, (group, node) in nodes.items():
             seconds = restart_timeout_seconds if max_restarts.get(group) else 0.0
             for member, each in enumerate(node.members()):
@@ -87,7 +94,7 @@ def launch(
             for name, (group, node) in nodes.items()
         ]
         running = RunningProgram(
-            programs.name,
+            program.name,
             namespace,
             actors,
             stop_timeout_seconds=stop_timeout_seconds,
@@ -99,19 +106,27 @@ def launch(
             ray.shutdown()
         raise
     running.start(start_timeout_seconds)
+    if test_case is not None:
+        test_case.addCleanup(running.stop)
     return running
+
+
+def _only_program(programs: Program | Sequence[Program]) -> Program:
+    if isinstance(programs, Program):
+        return programs
+    if len(programs) != 1:
+        raise ValueError(f"there are {len(programs)} programs: one is launched at a time")
+    return programs[0]
 
 
 def _check(
     program: Program,
-    launch_type: str | None,
     xm_resources: None,
     local_resources: Mapping[str, Resources],
     max_restarts: Mapping[str, int],
 ) -> None:
     if not program.groups:
         raise ValueError(f"program {program.name!r} has no nodes")
-    check_launch_type(launch_type)
     if xm_resources is not None:
         raise ValueError("xm_resources is for Google's cloud: on Ray give local_resources")
     for argument, by_group in {
@@ -123,6 +138,12 @@ def _check(
             raise ValueError(
                 f"{argument} names {', '.join(unknown)}: the groups of program {program.name!r} "
                 f"are {', '.join(program.groups)}"
+            )
+    for group, wanted in local_resources.items():
+        if not isinstance(wanted, Resources):
+            raise ValueError(
+                f"local_resources of {group} is a {type(wanted).__name__}: on Ray it is "
+                "launchpad.Resources"
             )
     for group, number in max_restarts.items():
         if number < 0:

@@ -19,7 +19,7 @@ from acme_r2i.launchpad_ray.node_actor import NodeActor, Restart
 # How soon a request to stop that was made in this process is seen.
 _POLL_SECONDS = 0.2
 # When a node fails because one that it called has failed, that one's own end is on its way here.
-_CAUSE_SECONDS = 2.0
+_CAUSE_SECONDS = 10.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -223,6 +223,10 @@ class RunningProgram:
                 other = node.error()
                 if other is not None and not self._follows_from_another(other):
                     return self._failed(node, other)
+            # The caller may have waited for a node as long as this program, and seen it sooner.
+            late = self._continue_restarts()
+            if late is not None:
+                return late
             time.sleep(_POLL_SECONDS)
         return self._failed(first, error)
 

@@ -44,7 +44,11 @@ def train_arguments(config: Mapping[str, Any]) -> list[str]:
       ValueError: if this version does not make these settings.
       KeyError: if an option is missing in config.json.
     """
-    names = [name for name in described_fields(config.get("num_actors")) if name not in _COMPOSED]
+    names = [
+        name
+        for name in described_fields(distributed="num_actors" in config)
+        if name not in _COMPOSED
+    ]
     names.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
     arguments = []
     for name in names:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from acme_r2i.launch import run_config
 from acme_r2i.launch.metrics import EPISODES_IN_MEAN
 from acme_r2i.launch.run_folder import CONFIG, EPISODES, METRICS, SUMMARY
 from acme_r2i.launch.sweep import INDEX
@@ -257,6 +258,7 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
     """config.json with the types that a report relies on."""
     with reading(path):
         config = _read_object(path)
+        run_config.check(config)
         for name, kind in _CONFIG_TYPES.items():
             if not isinstance(config[name], kind):
                 raise ValueError(f"{name} is {config[name]!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,67 @@ def test_results_are_loaded_and_scored_by_bsuite(tmp_path):
     assert scores["memory_len"] < 0.3
 
 
+@pytest.mark.parametrize("bsuite_id", IDS)
+def test_every_episode_counts_wherever_a_recording_was_left(tmp_path, bsuite_id):
+    """The first is left an episode after a row; all of them are summed."""
+    name, whole = f"bsuite:{bsuite_id}", 0
+    expected = {}
+    for seed, episodes in enumerate((13, 1, 30, 56)):
+        apart = environments.make_environment(
+            name, seed=seed, results_dir=str(tmp_path / str(seed))
+        )
+        ours = environments.make_environment(
+            name, seed=seed, results_dir=str(tmp_path / "ours"), resume_results=True
+        )
+        _play(apart, episodes, seed)
+        _play(ours, episodes, seed)
+        whole += episodes
+        _, sums_path = environments.recorded_files(name, {"results_dir": str(tmp_path / str(seed))})
+        sums = pd.read_csv(sums_path)
+        for column, value in sums.iloc[-1].items():
+            so_far = expected.get(column, 0.0)
+            expected[column] = max(so_far, value) if column == "best_episode" else so_far + value
+    last = _read(tmp_path / "ours", bsuite_id).iloc[-1]
+    assert last.episode == whole == 100
+    for column, value in expected.items():
+        assert last[column] == pytest.approx(value), column
+
+
+def test_a_recording_is_back_where_its_files_are_cut(tmp_path):
+    name, options = "bsuite:catch/0", {"results_dir": str(tmp_path)}
+    files = environments.recorded_files(name, options)
+    _play(environments.make_environment(name, seed=1, **options), 13)
+    before = [path.read_bytes() for path in files]
+    for _ in range(2):
+        again = environments.make_environment(name, seed=2, resume_results=True, **options)
+        _play(again, 22, seed=5)
+        after = [path.read_bytes() for path in files]
+        for path, content in zip(files, before, strict=True):
+            assert path.read_bytes().startswith(content)
+            with open(path, "ab") as file:
+                file.write(b"7,")  # as a kill may leave it
+            os.truncate(path, len(content))
+    again = environments.make_environment(name, seed=2, resume_results=True, **options)
+    _play(again, 22, seed=5)
+    assert [path.read_bytes() for path in files] == after
+
+
+def test_rows_of_another_program_are_gone_on_from(tmp_path):
+    name, folder = "bsuite:catch/0", str(tmp_path)
+    theirs = original.csv_logging.wrap_environment(
+        environments.make_environment(name, seed=3), "catch/0", folder
+    )
+    _play(theirs, 10)
+    ours = environments.make_environment(name, seed=4, results_dir=folder, resume_results=True)
+    _play(ours, 10)
+    assert _read(tmp_path, "catch/0").episode.tolist()[-5:] == [10, 12, 14, 17, 20]
+
+
+def test_a_file_without_a_row_is_no_result(tmp_path):
+    for _ in range(2):
+        environments.make_environment("bsuite:catch/0", results_dir=str(tmp_path))
+
+
 @pytest.mark.parametrize("bsuite_id", ["catch/0", "cartpole/0"])
 def test_a_continued_recording_goes_on_from_its_last_row(tmp_path, bsuite_id):
     name, folder = f"bsuite:{bsuite_id}", str(tmp_path)
@@ -71,6 +133,7 @@ def test_a_continued_recording_goes_on_from_its_last_row(tmp_path, bsuite_id):
     after = (tmp_path / FILE.format(bsuite_id.replace("/", "-"))).read_bytes()
     assert after.startswith(before) and len(after) > len(before)
 
+    # Rows are rare; what was played between two of them is counted.
     frame = _read(tmp_path, bsuite_id)
     episodes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100]
     assert frame.episode.tolist() == episodes
@@ -147,7 +210,7 @@ def test_a_restart_goes_on_with_the_results(tmp_path):
                 (answer,) = pool.step([action])
                 while not isinstance(answer, environments.Restart) and not answer.last():
                     (answer,) = pool.step([action])
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("bsuite_id*")
     rows = [line.split(",") for line in path.read_text().splitlines()]
     steps, episodes = (
         [int(float(row[rows[0].index(name)])) for row in rows[1:]] for name in ("steps", "episode")

@@ -64,6 +64,42 @@ def test_a_damaged_one_is_passed_over_and_named(tmp_path, file, how):
     assert checkpoints.newest(tmp_path) == (third, [])
 
 
+@pytest.mark.parametrize("place", [0, 7, 2**20 - 1, 2**20, 5 * 2**20 - 1, 2 * 2**20])
+def test_a_long_file_is_known_by_its_size_and_its_ends(tmp_path, place):
+    """Of 5 MiB, its first and last are looked at, so that looking takes no longer for more."""
+
+    def fill_long(folder):
+        (folder / ARRAYS).write_bytes(bytes(5 * 2**20))
+
+    checkpoint = Checkpoints(tmp_path, 2).write(5, fill_long)
+    with open(checkpoint.path / ARRAYS, "r+b") as file:
+        file.seek(place)
+        file.write(b"!")
+    found, damaged = checkpoints.newest(tmp_path)
+    at_an_end = place < 2**20 or place >= 4 * 2**20
+    assert (found is None, len(damaged)) == (at_an_end, at_an_end)
+    with open(checkpoint.path / ARRAYS, "ab") as file:
+        file.write(b"!")
+    _, (longer,) = checkpoints.newest(tmp_path)
+    assert f"{ARRAYS} has {5 * 2**20 + 1} of {5 * 2**20} bytes" in longer.reason
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**20, 2**20 + 1, 2 * 2**20])
+def test_all_of_a_short_file_is_looked_at(tmp_path, size):
+    content = bytearray(size)
+
+    def fill_short(folder):
+        (folder / ARRAYS).write_bytes(content)
+
+    checkpoint = Checkpoints(tmp_path, 2).write(5, fill_short)
+    assert checkpoints.newest(tmp_path) == (checkpoint, [])
+    for place in {0, size // 2, size - 1} if size else ():
+        changed = bytearray(content)
+        changed[place] = 1
+        (checkpoint.path / ARRAYS).write_bytes(changed)
+        assert checkpoints.newest(tmp_path)[0] is None, place
+
+
 def test_damaged_ones_beyond_the_newest_go_with_the_next(tmp_path):
     write(tmp_path, 5, 7, 100, 200, keep=4)
     write(tmp_path, 120, keep=2, begin=7)

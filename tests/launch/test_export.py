@@ -149,13 +149,18 @@ def test_what_cannot_be_loaded_is_refused(exported, tmp_path):
         acme_r2i.load(out, mode="best")
     content = json.loads((out / "policy.json").read_text())
     for change, match in (
-        ({"format": 9}, "its format is 9, and 1 is known here"),
-        ({"agent": "ppo"}, "cannot be loaded: 'ppo'"),
+        ({"format": 9}, "policy.json has format 9, .* reads 1"),
+        ({"agent": "ppo"}, "there is no agent 'ppo'; agents: r2i"),
         ({"specs": {"observations": {}}}, "is no spec"),
         ({"config": {"colour": 1}}, "has no field 'colour'"),
     ):
         (tmp_path / "policy.json").write_text(json.dumps({**content, **change}))
         with pytest.raises(ValueError, match=match):
+            acme_r2i.load(tmp_path)
+    for name in ("format", "agent", "config", "specs"):
+        fewer = {key: value for key, value in content.items() if key != name}
+        (tmp_path / "policy.json").write_text(json.dumps(fewer))
+        with pytest.raises(ValueError, match=f"policy.json has no .*{name}"):
             acme_r2i.load(tmp_path)
     (tmp_path / "policy.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"has no parameters\.npz"):

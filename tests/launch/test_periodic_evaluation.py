@@ -148,7 +148,7 @@ def test_a_run_that_records_its_results_is_evaluated_beside_them(tmp_path, capsy
     assert cli.main(["evaluate", str(folder), "--episodes", "4"]) == 0
     capsys.readouterr()
     assert [each["episodes"] for each in read_evaluations(folder)] == [4, 4, 4]
-    (file,) = results.iterdir()
+    (file,) = results.glob("*.csv")
     rows = list(csv.DictReader(file.read_text().splitlines()))
     assert [int(row["episode"]) for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     assert int(rows[-1]["steps"]) == 90

@@ -40,7 +40,7 @@ def test_it_is_trained_resumed_and_evaluated_like_others(tmp_path, capsys):
     evaluations = read_evaluations(folder)
     assert [each["env_steps"] for each in evaluations] == [900, 1800, 1800]
     assert abs(evaluations[-1]["mean_return"] + 0.6) < 4 * 0.08
-    (file,) = (tmp_path / "results").iterdir()
+    (file,) = (tmp_path / "results").glob("*.csv")
     assert file.read_text().splitlines()[-1].startswith("1800,200,")
 
 

@@ -5,6 +5,7 @@ Episodes of the task have 4 steps. The preset learns once in 4 environment steps
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import pathlib
@@ -17,8 +18,9 @@ import numpy as np
 import pytest
 
 from acme_r2i import cli
-from acme_r2i.launch import reporting
+from acme_r2i.launch import reporting, run_loop
 from acme_r2i.launch.agent import Agent
+from acme_r2i.launch.errors import RunFailedError
 from tests.run_files import RunFiles
 
 TASK = "bsuite:memory_len/2"
@@ -131,6 +133,106 @@ def test_a_replay_that_comes_back_smaller_is_an_error(run, capsys, monkeypatch):
     error = capsys.readouterr().err
     assert "replay table 'r2i' came back from" in error and "when it was saved" in error
     assert contents(run.folder) == before
+
+
+@pytest.mark.parametrize("steps", [0, 40])
+def test_a_run_that_was_ended_before_its_first_checkpoint_begins_again(
+    steps, tmp_path, capsys, monkeypatch
+):
+    """Stopped while it compiles, or failed so that nothing could be saved."""
+    folder, typed = tmp_path / "run", ("--agent", "random", "--log-every", "10")
+    loop_run = run_loop.RunLoop.run
+
+    def end_early(self, env_steps):
+        loop_run(self, steps)
+        if steps:
+            raise RunFailedError("an action was not finite")
+        return self.counts
+
+    for number in (1, 2):
+        monkeypatch.setattr(run_loop.RunLoop, "run", end_early)
+        assert train(folder, 330, *typed) == (1 if steps else 0)
+        summary = RunFiles(folder).json("summary.json")
+        assert (summary["interrupted"], summary["env_steps"]) == (True, steps)
+        # What a run has come to is never overwritten.
+        assert (folder / "former").exists() == (steps > 0 and number > 1)
+    monkeypatch.setattr(run_loop.RunLoop, "run", loop_run)
+    capsys.readouterr()
+    assert train(folder, 330, *typed) == 0
+    assert "has no checkpoint yet, and begins again" in capsys.readouterr().out
+    run = RunFiles(folder)
+    run.assert_continuous()
+    assert run.json("summary.json")["env_steps"] == 330
+    assert len(run.json("config.json")["resumes"]) == 2
+    if steps:
+        for number in ("1", "2"):
+            former = json.loads((folder / "former" / number / "summary.json").read_text())
+            assert former["env_steps"] == steps
+
+
+def assert_results_have_every_episode(episodes, results):
+    """Each row of bsuite's file says of its episode what the runs' own logs do."""
+    (path,) = results.glob("bsuite_id*.csv")
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert int(rows[-1]["episode"]) <= len(episodes)
+    # A row is due at 1, 1.2, 1.4 ... times a power of ten.
+    assert len(rows) == len({row["episode"] for row in rows}) >= 10 + 13
+    for row in rows:
+        number = int(row["episode"])
+        assert int(row["steps"]) == sum(each[3] for each in episodes[:number])
+        assert float(row["total_return"]) == sum(each[2] for each in episodes[:number])
+        assert float(row["total_regret"]) == sum(1 - each[2] for each in episodes[:number])
+
+
+@pytest.mark.parametrize("others", [0, 25])
+@pytest.mark.parametrize("agent", ["random", pytest.param("r2i", marks=pytest.mark.slow)])
+def test_bsuites_results_count_every_episode_of_a_run_that_was_killed(
+    agent, others, tmp_path, monkeypatch
+):
+    """Also after those of another run, from which it was told to go on."""
+    folder, results = tmp_path / "run", tmp_path / "results"
+    typed = ("--env", "bsuite:catch/0", "--env.results_dir", str(results), "--agent", agent)
+    typed += ("--num_environments", "1")
+    if others:
+        typed += ("--env.resume_results", "true")
+        assert train(tmp_path / "other", 9 * others, *typed) == 0
+        before = RunFiles(tmp_path / "other").episodes
+        assert len(before) == others
+    else:
+        before = []
+    keep = reporting.Reporter.add_step
+
+    def die(self, counts):
+        """As SIGKILL ends it: nothing is written any more."""
+        keep(self, counts)
+        if counts.env_steps in deaths:
+            deaths.remove(counts.env_steps)
+            raise MemoryError
+
+    monkeypatch.setattr(reporting.Reporter, "add_step", die)
+    # Before the first checkpoint, and after the second, with a row that is cut and one that is not.
+    deaths = [93, 287]
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            train(folder, 330, *typed)
+    assert train(folder, 330, *typed) == 0
+    assert train(folder, 1100, *typed) == 0
+    run = RunFiles(folder)
+    run.assert_continuous()
+    assert_results_have_every_episode([*before, *run.episodes], results)
+    sums = results / ".bsuite_id_-_catch-0.csv.sums"
+    assert sums.read_text().count("\n") == 1 + others + len(run.episodes)
+
+
+def test_results_that_are_missing_are_told_before_anything_is_written(tmp_path, capsys):
+    folder, results = tmp_path / "run", tmp_path / "results"
+    typed = ("--env", "bsuite:catch/0", "--env.results_dir", str(results), "--agent", "random")
+    assert train(folder, 330, *typed) == 0
+    shutil.move(results, tmp_path / "moved")
+    before = contents(tmp_path)
+    assert train(folder, 660, *typed) == 2
+    assert "what was recorded by then is missing" in capsys.readouterr().err
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.slow

@@ -9,12 +9,13 @@ import pytest
 
 from acme_r2i.agents.r2d2.presets import PRESETS as R2D2_PRESETS
 from acme_r2i.agents.r2i.presets import PRESETS
-from acme_r2i.launch import config_changes, options, resuming
+from acme_r2i.launch import config_changes, options, resuming, trained_run
 from acme_r2i.launch.checkpoints import COUNTERS, Checkpoints
 from acme_r2i.launch.description import describe_options
 from acme_r2i.launch.errors import UsageError
 from acme_r2i.launch.metrics import Counts
 from acme_r2i.launch.overrides import list_fields
+from acme_r2i.launch.run_folder import FORMAT
 
 TASK = "bsuite:memory_len/2"
 
@@ -28,9 +29,10 @@ WANTED = describe()
 
 
 def make_run(folder, described=WANTED, *env_steps, summary=None, resumes=()):
-    config = {**described, "resumes": list(resumes)}
+    config = {**described, "resumes": list(resumes), "format": FORMAT}
     (folder / "config.json").write_text(json.dumps(config))
     if summary is not None:
+        summary = {"failure": None, **summary}
         (folder / "summary.json").write_text(json.dumps(summary))
     keeper = Checkpoints(folder, 10)
     for steps in env_steps:
@@ -88,8 +90,18 @@ def test_a_run_that_was_stopped_or_failed_is_not_done(tmp_path, how):
     assert not find(tmp_path).finished
 
 
-def test_a_run_that_died_before_its_first_checkpoint_begins_again(tmp_path):
-    make_run(tmp_path)
+@pytest.mark.parametrize(
+    "summary",
+    [
+        None,
+        {"env_steps": 0, "interrupted": True},
+        {"env_steps": 0, "interrupted": True, "failure": "an action was not finite"},
+    ],
+    ids=["killed", "stopped", "failed"],
+)
+def test_a_run_that_was_ended_before_its_first_checkpoint_begins_again(tmp_path, summary):
+    make_run(tmp_path, summary=summary)
+    (tmp_path / "checkpoints" / ".unfinished").mkdir()
     start = find(tmp_path)
     assert start.checkpoint is None and start.lives == 1 and "begins again" in start.notes[0]
 
@@ -98,8 +110,12 @@ def test_a_run_that_died_before_its_first_checkpoint_begins_again(tmp_path):
     "run",
     [
         {"described": {**WANTED, "checkpoint_every_env_steps": None}},
-        {"described": {k: v for k, v in WANTED.items() if "checkpoint" not in k}},
-        {"summary": {"env_steps": 500, "interrupted": True}},
+        {
+            "described": {**WANTED, "checkpoint_every_env_steps": None},
+            "summary": {"env_steps": 500, "interrupted": True},
+        },
+        # It has come to its end, and somebody has removed its checkpoints.
+        {"summary": {"env_steps": 500, "interrupted": False}},
     ],
 )
 def test_a_run_without_checkpoints_is_left_alone(tmp_path, run):
@@ -108,6 +124,63 @@ def test_a_run_without_checkpoints_is_left_alone(tmp_path, run):
         UsageError, match="holds a run already .*memory_len/2.* without a checkpoin"
     ):
         find(tmp_path)
+
+
+def test_checkpoints_without_a_config_are_left_alone(tmp_path):
+    make_run(tmp_path, WANTED, 500)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(UsageError, match="it has checkpoints and no config.json"):
+        find(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"format": None}, "has no format number"),
+        ({"format": FORMAT + 1}, f"has format {FORMAT + 1}, "),
+        ({"format": "1"}, "has format '1', "),
+        ({"env_workers": None}, "has no field 'env_workers'"),
+        ({"config": None}, "has no field 'config'"),
+        ({"num_actors": 2}, "has no field 'max_staleness'"),
+    ],
+)
+def test_a_folder_of_another_version_is_met_with_a_line(tmp_path, change, named):
+    make_run(tmp_path, WANTED, 500)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config = {**config, **{name: value for name, value in change.items() if value is not None}}
+    config = {name: value for name, value in config.items() if change.get(name, 0) is not None}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for read in (find, trained_run.read_run):
+        with pytest.raises(UsageError) as error:
+            read(tmp_path)
+        assert f"config.json {named}" in str(error.value) and str(tmp_path) in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "", "{}", '{"env_steps": 7}'])
+def test_a_damaged_summary_is_met_with_a_line(tmp_path, content):
+    make_run(tmp_path, WANTED, 500)
+    (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(UsageError, match="summary.json"):
+        find(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "{", ""])
+def test_what_is_no_config_is_met_with_a_line(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    for read in (find, trained_run.read_run):
+        with pytest.raises(UsageError, match="config.json"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("agent", ["r2i", "r2d2", "random"])
+def test_a_setting_that_is_missing_is_named(tmp_path, agent):
+    described = describe(agent=agent)
+    for name in ("num_environments", "reward_scale"):
+        config = {key: value for key, value in described["config"].items() if key != name}
+        make_run(tmp_path, {**described, "config": config})
+        with pytest.raises(UsageError, match=f"lacks a value of its field '{name}'"):
+            trained_run.read_run(tmp_path)
 
 
 def test_the_same_run_in_other_words_is_the_same(tmp_path):

@@ -13,7 +13,7 @@ from acme_r2i.launch.errors import RunFailedError, UsageError
 from acme_r2i.launch.metrics import Counts, Episode
 from acme_r2i.launch.run_folder import RunFolder
 
-CONFIG = {"env": "bsuite:catch/0", "preset": "debug", "seed": 3}
+CONFIG = {"env": "bsuite:catch/0", "preset": "debug", "seed": 3, "format": run_folder.FORMAT}
 
 
 def test_files_of_a_run(tmp_path):
@@ -79,6 +79,25 @@ def test_a_run_that_goes_on_cuts_its_logs_where_it_begins(tmp_path):
     # The end that it had is none.
     left = ["config.json", "episodes.csv", "metrics.csv", "metrics.jsonl"]
     assert sorted(os.listdir(tmp_path)) == left
+
+
+@pytest.mark.parametrize("env_steps", [0, 7])
+def test_what_an_end_without_a_checkpoint_left_is_kept_when_the_run_begins_again(
+    tmp_path, env_steps
+):
+    for number in (1, 2):
+        fill(tmp_path, [Episode(4, 1, 0.5, 4)], [{"env_steps": 4, "learner_steps": 1}])
+        (tmp_path / "parameters.npz").write_text(f"learned {number}")
+        (tmp_path / "summary.json").write_text(json.dumps({"env_steps": env_steps}))
+        RunFolder(tmp_path, CONFIG).close()
+        assert (tmp_path / "metrics.jsonl").read_text() == ""
+        assert not (tmp_path / "summary.json").exists()
+        former = tmp_path / "former" / str(number)
+        assert former.exists() == bool(env_steps)
+        if env_steps:
+            assert (former / "parameters.npz").read_text() == f"learned {number}"
+            assert sorted(os.listdir(former)) == sorted(run_folder.FILES[1:])
+            assert json.loads((former / "metrics.jsonl").read_text())["env_steps"] == 4
 
 
 @pytest.mark.parametrize(

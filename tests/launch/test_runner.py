@@ -127,11 +127,7 @@ def test_what_is_to_be_done_is_told_by_where_a_run_would_begin(tmp_path, start, 
 
 @pytest.mark.parametrize(
     "left",
-    [
-        "killed",
-        # Passes as soon as r2i train begins such a run again.
-        pytest.param("stopped", marks=pytest.mark.xfail(strict=False)),
-    ],
+    ["killed", "stopped"],
 )
 def test_a_run_that_ended_before_its_first_checkpoint_begins_again(tmp_path, capsys, left):
     file, out = tmp_path / "one.toml", tmp_path / "out"

@@ -66,10 +66,16 @@ def test_what_launch_does_not_take_is_refused_before_ray_starts():
     program.add_node(lp.CourierNode(dict), label="a")
     with pytest.raises(ValueError, match="launch_type is 'vertex_ai'"):
         lp.launch(program, launch_type="vertex_ai")
+    with pytest.raises(ValueError, match="terminal is 'teletype'.*current_terminal"):
+        lp.launch(program, terminal="teletype")
+    with pytest.raises(ValueError, match="there are 2 programs"):
+        lp.launch([program, program])
     with pytest.raises(ValueError, match="xm_resources"):
         lp.launch(program, xm_resources={})
     with pytest.raises(ValueError, match="local_resources names b"):
         lp.launch(program, local_resources={"b": lp.Resources()})
+    with pytest.raises(ValueError, match="local_resources of a is a dict"):
+        lp.launch(program, local_resources={"a": {"num_cpus": 1}})
     with pytest.raises(ValueError, match="max_restarts names b: the groups .* are a"):
         lp.launch(program, max_restarts={"b": 1})
     with pytest.raises(ValueError, match="max_restarts of a is -1: it must be 0 or more"):

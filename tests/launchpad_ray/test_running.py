@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import unittest
 
 import numpy as np
 import psutil
@@ -12,6 +13,7 @@ import pytest
 from acme_r2i import launchpad_ray as lp
 
 OBJECT_STORE_BYTES = 100 * 2**20
+PATIENCE_SECONDS = 600
 LIGHT = lp.Resources(num_cpus=0)
 
 
@@ -44,7 +46,7 @@ class Server:
         return array * self._scale + offset
 
     def wait_at_gate(self):
-        return self._gate.wait(60)
+        return self._gate.wait(PATIENCE_SECONDS)
 
     def open_gate(self):
         self._gate.set()
@@ -65,11 +67,11 @@ class Caller:
         waits = self._server.futures.wait_at_gate()
         assert not waits.done()
         self._server.open_gate()
-        assert waits.result(60) is True
+        assert waits.result(PATIENCE_SECONDS) is True
         with pytest.raises(LookupError, match="not here"):
             self._server.fail()
         with pytest.raises(LookupError, match="not here"):
-            self._server.futures.fail().result(60)
+            self._server.futures.fail().result(PATIENCE_SECONDS)
         with pytest.raises(AttributeError, match="'_scale'"):
             self._server._scale  # noqa: B018
 
@@ -99,7 +101,6 @@ class Stopper:
     def run(self):
         assert self._other.pid() > 0
         lp.stop()
-        time.sleep(3600)
 
 
 class Failing:
@@ -149,12 +150,14 @@ def make(constructor, *args, **kwargs):
 
 
 def launch(program, **options):
-    resources = dict.fromkeys(program.groups, LIGHT)
+    options = {"stop_timeout_seconds": PATIENCE_SECONDS, **options}
+    groups = program[0].groups if isinstance(program, list) else program.groups
+    resources = dict.fromkeys(groups, LIGHT)
     return lp.launch(program, local_resources=resources, **options)
 
 
 def assert_gone(*pids):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while any(map(psutil.pid_exists, pids)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
@@ -186,6 +189,29 @@ def test_a_colocation_is_one_process_whose_nodes_call_one_another(tmp_path):
     pids = {client.pid() for client in clients}
     assert len(pids) == 1
     running.stop()
+    assert (tmp_path / "note").read_text() == "returned"
+    assert_gone(*pids)
+
+
+def test_a_test_case_stops_its_program(tmp_path):
+    program = lp.Program("case")
+    node = program.add_node(make(Loop, tmp_path / "note"), label="loop")
+    pids = []
+
+    class Case(unittest.TestCase):
+        """Launches the program, as a test does that was written for Launchpad."""
+
+        def runTest(self):
+            launch(
+                [program],
+                launch_type=lp.LaunchType.TEST_MULTI_PROCESSING,
+                test_case=self,
+                terminal="tmux_session",
+            )
+            pids.append(node.dereference().pid())
+
+    result = Case().run()
+    assert result.wasSuccessful(), result.errors
     assert (tmp_path / "note").read_text() == "returned"
     assert_gone(*pids)
 
@@ -256,7 +282,7 @@ def test_nodes_that_cannot_be_placed_are_named(local_ray):
     blocker = lp.Program("blocker")
     blocker.add_node(make(Deaf), label="deaf")
     running = lp.launch(blocker, stop_timeout_seconds=0.5)  # takes one of two CPUs
-    with pytest.raises(TimeoutError, match=r"after 5 s there is no process for actor/\d; free"):
+    with pytest.raises(TimeoutError, match=r"after 5 s there is no process for actor/\d"):
         lp.launch(program, start_timeout_seconds=5)
     running.stop()
 

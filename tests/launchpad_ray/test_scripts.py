@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[2]
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 600
 
 # The last line is all that keeps this running, as in Acme's examples.
 RUNS = """
@@ -80,11 +80,10 @@ def start():
 
 
 def assert_gone(family):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while (left := [p for p in family if p.is_running()]) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not left
-    print("GONE", 150 - (deadline - time.monotonic()))
 
 
 def test_ctrl_c_stops_the_program_and_its_ray(start):

@@ -105,6 +105,18 @@ def test_a_config_of_wrong_types_or_without_a_field_is_damaged(folder, name, val
         runs.read_run(path.parent)
 
 
+def test_a_run_of_another_format_is_skipped_with_its_line(folder):
+    path = folder / "seed0" / "config.json"
+    config = json.loads(path.read_text())
+    del config["format"]
+    for given in ({"format": 99}, {}):
+        path.write_text(json.dumps({**config, **given}))
+        damaged = []
+        found = collection.find_runs([folder], on_damage=damaged.append)
+        assert [run.seed for run in found] == [1]
+        assert damaged[0].place == path.parent and "format" in damaged[0].reason
+
+
 def test_a_last_line_that_was_cut_short_is_left_out(folder):
     whole = runs.read_run(folder / "seed0")
     for name in ("metrics.jsonl", "episodes.csv", "evaluations.jsonl"):

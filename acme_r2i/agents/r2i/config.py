@@ -224,18 +224,19 @@ def from_dict(data: dict[str, Any], cls: type = R2IConfig) -> Any:
     """Settings from what ``dataclasses.asdict`` made of them, through JSON or not.
 
     Raises:
-      ValueError: for a field that there is not, or a value that is not allowed.
+      ValueError: for a field that is missing or unknown, or a value that is not allowed.
     """
     if issubclass(cls, Kind):
         data = dict(data)
-        kind = data.pop("kind")
+        kind = data.pop("kind", None)
         if kind not in cls.family:
             raise ValueError(f"{cls.__name__} has no kind {kind!r}: {', '.join(cls.family)}")
         cls = cls.family[kind]
-    defaults = {field.name: field for field in dataclasses.fields(cls) if field.init}
-    unknown = sorted(set(data) - set(defaults))
-    if unknown:
-        raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}")
+    names = {field.name for field in dataclasses.fields(cls) if field.init}
+    for name in sorted(set(data) - names):
+        raise ValueError(f"{cls.__name__} has no field {name!r}")
+    for name in sorted(names - set(data)):
+        raise ValueError(f"{cls.__name__} lacks a value of its field {name!r}")
     hints = typing.get_type_hints(cls)
     values = {}
     for name, value in data.items():

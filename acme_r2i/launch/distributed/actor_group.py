@@ -146,7 +146,8 @@ class ActorGroup:
         line["actors/staleness"] = max(staleness, default=None)
         line["actors/dropped_episodes"] = self._counts.dropped_episodes
         for name in SPENT_ON:
-            line[f"timing/{name}"] = sum(shares[name]) / len(self._members)
+            # A report that comes late tells of more than has passed.
+            line[f"timing/{name}"] = min(1.0, sum(shares[name]) / len(self._members))
         return line
 
     def _limit(self, number: int, member: _Member) -> int:

@@ -31,7 +31,7 @@ NODES = "nodes.json"
 _TURN_SECONDS = 0.1
 # How long actors may take to end the step they are in when the run is ended.
 _HALT_SECONDS = 5.0
-# Updates that the learner may be ahead of the steps that are known of, however few those are.
+# Updates that the learner may be ahead of the known steps; from 100 times as many on it is 1%.
 _FEW_UPDATES = 16
 # How long gRPC may take to find a server that has come back.
 _RECONNECT_SECONDS = 150.0
@@ -163,7 +163,7 @@ class Conductor:
         counts, reporter = record.counts, record.reporter
         self._note_restarts()
         self._connect()
-        self._learner.turn(self._last_step, self._surplus, reporter.note)
+        self._learner.turn(self._last_step, self._most_left_out, reporter.note)
         counts.learner_steps = self._learner.learner_steps
         for skipped in self._learner.take_skipped():
             counts.skipped_updates += 1
@@ -179,19 +179,30 @@ class Conductor:
 
     @property
     def _last_step(self) -> int:
-        """The update that may be made by now: a little ahead, as reports come after the steps."""
+        """Last update that may be made by now: a little ahead, as reports come after the steps."""
         counts, schedule = self._record.counts, self._blueprint.schedule
         now = schedule.due(counts.env_steps, counts.dropped_episodes)
         last = schedule.due(self._options.env_steps, counts.dropped_episodes)
-        return min(last, now + max(_FEW_UPDATES, now // 50))
+        return min(last, now + max(_FEW_UPDATES, now // 100))
 
     @property
-    def _surplus(self) -> int | None:
-        """Batches in all that no update is made of; None after the last update of the run."""
+    def _most_left_out(self) -> int:
+        """Batches that the learner's process may leave out, by what the limiter has given.
+
+        The limiter's own count is compared with the updates, whoever has read or lost the batches.
+        So the learner never waits for steps while actors wait for it: then it would have made more
+        than the updates that are due, and left out more than the surplus.
+        """
+        report = self._learner.report
+        if report is None or not report.holds_back:
+            return 0
+        info = self._agent.table_info()
+        if info is None:
+            return 0
         counts, schedule = self._record.counts, self._blueprint.schedule
-        if counts.learner_steps >= schedule.due(self._options.env_steps, counts.dropped_episodes):
-            return None
-        return schedule.surplus(counts.env_steps, counts.episodes, counts.dropped_episodes)
+        surplus = schedule.surplus(counts.env_steps, counts.episodes, counts.dropped_episodes)
+        without_update = info.samples // self._options.config.batch_size - report.learner_steps
+        return report.left_out + max(0, surplus - without_update)
 
     def _is_over(self) -> bool:
         """Whether all steps are taken, and all updates made that there are rows for."""

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from acme_r2i.launch.compilation_cache import use_compilation_cache
-from acme_r2i.launch.distributed.paced_batches import PacedBatches
 from acme_r2i.launch.distributed.plan import Plan
 from acme_r2i.launch.distributed.reports import LearnerReport, Place
 from acme_r2i.launch.distributed.working import work_until_stopped
@@ -22,8 +21,53 @@ from acme_r2i.launch.host_memory import keep_freed_memory
 if TYPE_CHECKING:
     import reverb
 
-# Batches that wait for steps to be known of: a second's, where updates are fast.
-_KEPT_BATCHES = 16
+
+class UpdatePace:
+    """Decides of each batch whether an update is made of it.
+
+    Replay's limiter counts rows, of which an episode has one more than environment steps, and
+    actors wait until all that it allows has been sampled. So there are more batches than updates,
+    and the rest is left out.
+
+    Attributes:
+      left_out: batches without an update.
+      waits: whether a batch waits for bounds that allow it.
+    """
+
+    def __init__(self):
+        """Allows nothing yet."""
+        self._changed = threading.Condition()
+        self._last_step = self._most_left_out = self.left_out = 0
+        self.waits = False
+
+    def allow(self, last_step: int, most_left_out: int) -> None:
+        """Sets the bounds.
+
+        Args:
+          last_step: last update that may be made by now.
+          most_left_out: what ``left_out`` may come to.
+        """
+        with self._changed:
+            self._last_step, self._most_left_out = last_step, most_left_out
+            self._changed.notify_all()
+
+    def takes(self, step: int) -> bool:
+        """Returns True if a batch is for the update after ``step``, False if it is left out.
+
+        Waits as long as the bounds allow neither.
+        """
+        with self._changed:
+            self.waits = not self.decides(step)
+            self._changed.wait_for(lambda: self.decides(step))
+            self.waits = False
+            if step < self._last_step:
+                return True
+            self.left_out += 1
+            return False
+
+    def decides(self, step: int) -> bool:
+        """Returns whether ``takes`` would return at once."""
+        return step < self._last_step or self.left_out < self._most_left_out
 
 
 class LearnerNode:
@@ -46,7 +90,8 @@ class LearnerNode:
         blueprint = plan.blueprint()
         builder, networks = plan.make_builder(blueprint)
         key, _ = plan.random_keys()
-        self._batches = PacedBatches(builder.make_dataset_iterator(replay), _KEPT_BATCHES)
+        self._batches = builder.make_dataset_iterator(replay)
+        self._pace = UpdatePace()
         self._handed = _Handed()
         self._learner = builder.make_learner(key, networks, self._handed, replay)
         self._place = Place(socket.gethostname(), os.getpid(), uuid.uuid4().hex)
@@ -59,16 +104,16 @@ class LearnerNode:
         self._begun = threading.Event()
         # Held for an update, and while others have the learner stand still.
         self._stepping = threading.Lock()
+        self._stands_still = False
         self._fetching = threading.Lock()
         self._fetched: tuple[int, Any] = (-1, None)
 
-    def begin(self, made: str, files: Mapping[str, bytes] | None, last_step: int) -> None:
+    def begin(self, made: str, files: Mapping[str, bytes] | None) -> None:
         """Has the process begin that is meant.
 
         Args:
           made: of its Place. A call that did not reach a process goes to the next one.
           files: what ``stand_still`` has returned; None begins with nothing learned.
-          last_step: update after which there is none for now.
         """
         from acme_r2i.launch.agent import restore_learner
 
@@ -79,13 +124,13 @@ class LearnerNode:
                 for file, content in files.items():
                     (pathlib.Path(name) / file).write_bytes(content)
                 restore_learner(self._learner, pathlib.Path(name))
-        self._batches.allow(last_step, surplus=0)
         self._began = time.monotonic()
         self._begun.set()
 
-    def report(self, last_step: int, surplus: int | None) -> LearnerReport:
-        """Takes what PacedBatches is told; tells how far it is."""
-        self._batches.allow(last_step, surplus)
+    def report(self, made: str | None, last_step: int, most_left_out: int) -> LearnerReport:
+        """Takes the bounds of UpdatePace, if its process is meant; tells how far it is."""
+        if made == self._place.made:
+            self._pace.allow(last_step, most_left_out)
         now = time.monotonic()
         waiting_seconds = now - (self._waiting_since or now)
         skipped, self._skipped = self._skipped, []
@@ -96,6 +141,8 @@ class LearnerNode:
             seconds=now - self._began if self._begun.is_set() else 0.0,
             waited_seconds=self._waited_seconds + waiting_seconds,
             waiting_seconds=waiting_seconds,
+            left_out=self._pace.left_out,
+            holds_back=self._pace.waits,
             skipped=skipped,
             doing=self._state,
         )
@@ -144,14 +191,19 @@ class LearnerNode:
         if made != self._place.made or not self._begun.is_set():
             return None
         self._stepping.acquire()
+        self._stands_still = True
         with tempfile.TemporaryDirectory() as name:
             save_learner(self._learner, pathlib.Path(name))
             files = {path.name: path.read_bytes() for path in pathlib.Path(name).iterdir()}
         return self._learner.learner_steps, files
 
-    def go_on(self) -> None:
-        """Ends what ``stand_still`` began."""
-        if self._stepping.locked():
+    def go_on(self, made: str) -> None:
+        """Ends what ``stand_still`` began in the process that is meant.
+
+        Nothing is done in another one, where the lock may be held by an update.
+        """
+        if made == self._place.made and self._stands_still:
+            self._stands_still = False
             self._stepping.release()
 
     def run(self) -> None:
@@ -173,7 +225,9 @@ class LearnerNode:
     def _next_batch(self) -> Any:
         self._state = "waits for a batch from replay/0"
         self._waiting_since = began = time.monotonic()
-        rows = self._batches.next(self._learner.learner_steps)
+        rows = next(self._batches)
+        while not self._pace.takes(self._learner.learner_steps):
+            rows = next(self._batches)
         self._waited_seconds += time.monotonic() - began
         self._waiting_since = 0.0
         return rows

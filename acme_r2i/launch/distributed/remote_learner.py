@@ -47,7 +47,6 @@ class RemoteLearner:
         self._folder = run_folder
         self._poll = Poll(client.futures.report)
         self._beginning: concurrent.futures.Future | None = None
-        self._last_step = self._surplus = self._surplus_before = 0
         self._known_steps = self._metrics_of = learner_steps
         self._marked = (0.0, 0.0)
         self.report: LearnerReport | None = None
@@ -78,18 +77,14 @@ class RemoteLearner:
         """For how long it has been waiting for a batch, by its own clock; 0 if it is not known."""
         return self.report.waiting_seconds if self.has_begun else 0.0
 
-    def turn(self, last_step: int, surplus: int | None, note: Callable[[str], None]) -> None:
+    def turn(self, last_step: int, most_left_out: int, note: Callable[[str], None]) -> None:
         """Takes the report that has come, if any, and asks for another.
 
         Args:
-          last_step: the update after which there is none.
-          surplus: batches in all of the run that no update is made of; None for any number. A
-            learner is told of those since it began.
+          last_step: last update that may be made by now.
+          most_left_out: batches of its process that may be without an update.
           note: tells whoever watches.
         """
-        self._last_step = last_step
-        if surplus is not None:
-            self._surplus = surplus
         if self._beginning is not None and self._beginning.done():
             beginning, self._beginning = self._beginning, None
             with contextlib.suppress(NodeAwayError):
@@ -97,8 +92,8 @@ class RemoteLearner:
         report: LearnerReport | None = self._poll.take()
         if report is not None:
             self._take(report, note)
-        since = None if surplus is None else surplus - self._surplus_before
-        self._poll.ask(last_step, since)
+        made = None if self.report is None else self.report.place.made
+        self._poll.ask(made, last_step, most_left_out)
 
     def _take(self, report: LearnerReport, note: Callable[[str], None]) -> None:
         before, self.report = self.report, report
@@ -114,8 +109,7 @@ class RemoteLearner:
         files = None
         if newest is not None:
             files = {name: (newest.path / name).read_bytes() for name in (PARAMETERS, LEARNER)}
-        self._beginning = self._client.futures.begin(report.place.made, files, self._last_step)
-        self._surplus_before = self._surplus
+        self._beginning = self._client.futures.begin(report.place.made, files)
         self._marked = (0.0, 0.0)
         if again:
             self.restarts += 1
@@ -154,7 +148,7 @@ class RemoteLearner:
 
     def go_on(self) -> None:
         """Has it learn again."""
-        self._client.futures.go_on()
+        self._client.futures.go_on(self.report.place.made)
 
     def _wait_for(self, answer: concurrent.futures.Future) -> Any:
         """The answer, which takes a while; not beyond the life of the learner's process.

@@ -65,6 +65,8 @@ class LearnerReport:
       seconds: since it began in this process.
       waited_seconds: of these, in which it waited for a batch.
       waiting_seconds: for which it has been waiting for one; 0 while it has one.
+      left_out: batches that it has read in this process and made no update of.
+      holds_back: whether it has a batch for which no update is due as far as it knows.
       skipped: updates that were not made, since its last report.
       doing: what it does now, in a few words.
     """
@@ -75,5 +77,7 @@ class LearnerReport:
     seconds: float = 0.0
     waited_seconds: float = 0.0
     waiting_seconds: float = 0.0
+    left_out: int = 0
+    holds_back: bool = False
     skipped: Sequence[Any] = ()
     doing: str = ""

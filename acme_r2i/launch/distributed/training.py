@@ -86,11 +86,7 @@ def train_on_cluster(
             start.counts.learner_steps,
             is_away=lambda: watch.is_away("learner/0"),
         )
-        counts = start.counts
-        surplus = blueprint.schedule.surplus(
-            counts.env_steps, counts.episodes, counts.dropped_episodes
-        )
-        _wait_for(learner, surplus, watch, should_stop)
+        _wait_for(learner, watch, should_stop)
         device = learner.report.device if learner.report else "not known"
         config = resuming.add_life(start, wanted, describe_machine(device))
         names = metric_names(options.agent, options.num_actors)
@@ -123,12 +119,12 @@ def train_on_cluster(
     return summary, stop.exit_code
 
 
-def _wait_for(learner: Any, surplus: int, watch: Any, should_stop: Callable[[], bool]) -> None:
+def _wait_for(learner: Any, watch: Any, should_stop: Callable[[], bool]) -> None:
     """Waits until the learner is there, which says what it runs on."""
     while learner.report is None and not should_stop():
         if watch.ended:
             raise UsageError(f"the program cannot be run: {watch.failure}")
-        learner.turn(0, surplus, lambda text: None)
+        learner.turn(0, 0, lambda text: None)
         time.sleep(_TURN_SECONDS)
 
 

@@ -236,6 +236,14 @@ def test_plain_data_that_is_none_of_ours_is_refused():
     written = dataclasses.asdict(R2IConfig())
     with pytest.raises(ValueError, match="R2IConfig has no field 'colour'"):
         from_dict({**written, "colour": "red"})
+    fewer = {name: value for name, value in written.items() if name != "train_ratio"}
+    with pytest.raises(ValueError, match="R2IConfig lacks a value of its field 'train_ratio'"):
+        from_dict(fewer)
+    replay = {"capacity_env_steps": 10, "min_env_steps": 1}
+    with pytest.raises(ValueError, match="ReplayConfig lacks a value of its field 'stride'"):
+        from_dict({**written, "replay": replay})
+    with pytest.raises(ValueError, match="CoreConfig has no kind None"):
+        from_dict({**written, "world_model": {**written["world_model"], "core": {}}})
     model = {**written["world_model"], "core": {"kind": "rnn"}}
     with pytest.raises(ValueError, match="CoreConfig has no kind 'rnn': s5, s4d, s4, gru"):
         from_dict({**written, "world_model": model})

@@ -15,10 +15,7 @@ pytestmark = pytest.mark.slow
 CHECKPOINT_EVERY = 400
 # Of the debug preset: 4 sequences of 8 rows an update, 8 rows replayed per environment step.
 ENV_STEPS_PER_UPDATE = 4
-# Updates that the learner may be ahead or behind what is due.
-SLACK = 20
-# Those since the last checkpoint, and of what actors do while one is written.
-MOST_LOST_UPDATES = 2 * CHECKPOINT_EVERY / ENV_STEPS_PER_UPDATE + SLACK
+FIRST_ENV_STEPS = 64
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +48,12 @@ def kill(run, node):
     processes.psutil.Process(pid).kill()
     assert wait_until_gone([pid]) == []
     return before
+
+
+def most_updates(env_steps):
+    """Updates that a learner has made at most when so many steps are known of."""
+    due = (env_steps - FIRST_ENV_STEPS) / ENV_STEPS_PER_UPDATE
+    return due + max(16, due / 100) + 1
 
 
 def returns(run, node):
@@ -88,6 +91,7 @@ def test_an_actor_comes_back_with_fresh_episodes(run):
 
 
 def test_the_learner_comes_back_with_its_checkpoint(run):
+    saved = run.newest_checkpoint()["counts"]["learner_steps"]
     before = kill(run, "learner/0")
     line, seconds = wait_for_restart(run, "learner/0")
     print(f"\nSIGKILL of the learner: learns again after {seconds:.1f} s")
@@ -95,7 +99,7 @@ def test_the_learner_comes_back_with_its_checkpoint(run):
     assert len(processes.notes(run, "learner/0 goes on from the checkpoint of env step")) == 1
     # What it had learned since the checkpoint is lost; steps, episodes and rows are not.
     lost = line["learner/lost_updates"] - before["learner/lost_updates"]
-    assert 0 <= lost <= MOST_LOST_UPDATES
+    assert 0 <= lost <= most_updates(line["env_steps"]) - saved
     assert line["actors/dropped_episodes"] == before["actors/dropped_episodes"]
     assert line["replay/sequences"] >= before["replay/sequences"]
     run.assert_episodes_are_whole()
@@ -123,6 +127,7 @@ def test_the_nodes_of_a_machine_come_back_on_another(run, cluster):
     assert there, run.nodes
     processes.add_node(cluster)  # where there is room for them
     before, returned = run.last, {node: returns(run, node) for node in there}
+    saved = run.newest_checkpoint()["counts"]["learner_steps"]
     cluster.remove_node(second, allow_graceful=False)
     passed = 0.0
     for node in there:
@@ -130,7 +135,7 @@ def test_the_nodes_of_a_machine_come_back_on_another(run, cluster):
         passed += seconds
     print(f"\nSIGKILL of a Ray node with {', '.join(there)}: all go on after {passed:.1f} s")
     lost = line["learner/lost_updates"] - before["learner/lost_updates"]
-    assert lost <= ("learner/0" in there) * MOST_LOST_UPDATES
+    assert lost <= ("learner/0" in there) * (most_updates(line["env_steps"]) - saved)
     dropped = line["actors/dropped_episodes"] - before["actors/dropped_episodes"]
     assert dropped == sum(node.startswith("actor") for node in there)
     run.assert_episodes_are_whole()
@@ -139,7 +144,7 @@ def test_the_nodes_of_a_machine_come_back_on_another(run, cluster):
 def test_ctrl_c_leaves_a_whole_folder_and_no_process(run):
     pids = run.pids()
     run.process.send_signal(signal.SIGINT)
-    assert run.process.wait(60) == 130, run.output
+    assert run.process.wait(processes.PATIENCE_SECONDS) == 130, run.output
     assert wait_until_gone(pids) == []
     summary = run.json("summary.json")
     assert (summary["interrupted"], summary["failure"]) == (True, None)
@@ -149,9 +154,5 @@ def test_ctrl_c_leaves_a_whole_folder_and_no_process(run):
     assert run.last["env_steps"] == counts["env_steps"]
     assert (run.folder / "parameters.npz").exists()
     assert len(run.episodes) == summary["episodes"]
-    # What was learned is what is due for the steps, but for what was lost.
-    lost = run.last["learner/lost_updates"]
-    due = (counts["env_steps"] - 64) / ENV_STEPS_PER_UPDATE
-    ahead = max(16, due / 50) + 1
-    pauses = 16 * counts["dropped_episodes"] / ENV_STEPS_PER_UPDATE
-    assert due - lost - pauses - 5 * SLACK <= counts["learner_steps"] <= due + ahead
+    # How many fewer than are due depends on what was lost.
+    assert 0 < counts["learner_steps"] <= most_updates(counts["env_steps"])

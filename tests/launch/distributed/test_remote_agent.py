@@ -57,8 +57,7 @@ class Setting:
 
 
 @pytest.fixture
-def setting(tmp_path, monkeypatch):
-    monkeypatch.setattr(remote_agent, "_NOTICE_SECONDS", 0.3)
+def setting(tmp_path):
     made = Setting(tmp_path / "scratch", tmp_path / "checkpoint")
     yield made
     made.server.stop()
@@ -76,7 +75,8 @@ def test_a_checkpoint_has_the_parts_of_all_nodes(setting):
     assert setting.counts.learner_steps == 7 and setting.learner.going
 
 
-def test_a_server_that_lives_and_cannot_write_is_an_error(setting, tmp_path):
+def test_a_server_that_lives_and_cannot_write_is_an_error(setting, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote_agent, "_NOTICE_SECONDS", 0.3)
     break_disk(setting, tmp_path)
     with pytest.raises(OSError, match="Reverb cannot write its checkpoint"):
         setting.agent.save(setting.folder)
