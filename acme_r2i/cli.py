@@ -43,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as in `r2i train --help-fields | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except RuntimeError as error:
+        from acme_r2i.environments import EnvironmentFailedError  # imports NumPy
+
+        if not isinstance(error, EnvironmentFailedError):
+            raise
+        print(f"r2i: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
 
 
 def _run(arguments: list[str]) -> int:
