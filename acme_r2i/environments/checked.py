@@ -349,7 +349,8 @@ def map_arrays(function: Callable[[Any], Any], tree: Any) -> Any:
 def _time_step(method: str, answer: Any) -> dm_env.TimeStep:
     if not isinstance(answer, dm_env.TimeStep) or answer.step_type not in tuple(StepType):
         raise MismatchError(
-            f"one {user_code.type_name(answer)} as the answer to a {method}; a dm_env.TimeStep is needed"
+            f"one {user_code.type_name(answer)} as the answer to a {method}; a dm_env.TimeStep is "
+            "needed"
         )
     return answer
 

@@ -7,12 +7,16 @@ import importlib
 import os
 import pathlib
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Iterator
 from typing import Any
 
 from acme_r2i.environments.failures import UserCodeError
+
+# Held while sys.argv is another one; environments in threads are made at the same time.
+_ARGUMENTS = threading.RLock()
 
 
 def import_module(name: str) -> types.ModuleType:
@@ -24,7 +28,7 @@ def import_module(name: str) -> types.ModuleType:
     folder = os.getcwd()
     if folder not in sys.path and "" not in sys.path:
         sys.path.insert(0, folder)  # and it stays, for what the module imports later
-    with reported(f"importing {name}"):
+    with reported(f"importing {name}"), _without_arguments(name):
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -49,6 +53,17 @@ def reported(doing: str) -> Iterator[None]:
         raise
     except BaseException as error:
         raise _failure(doing, error) from error
+
+
+@contextlib.contextmanager
+def _without_arguments(name: str) -> Iterator[None]:
+    """Hides this process's arguments from a module that reads some when it is imported."""
+    with _ARGUMENTS:
+        hidden, sys.argv = sys.argv, [name]
+        try:
+            yield
+        finally:
+            sys.argv = hidden
 
 
 def type_name(thing: Any) -> str:

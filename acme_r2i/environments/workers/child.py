@@ -84,7 +84,9 @@ def _close(environment: dm_env.Environment) -> None:
     try:
         environment.close()
     except BaseException as error:
-        sys.exit(f"r2i: an environment {describe_error(error)} {AS_IT_WAS_CLOSED}")
+        line = f"r2i: an environment {describe_error(error)} {AS_IT_WAS_CLOSED}\n"
+        os.write(sys.stderr.fileno(), line.encode())  # in one piece, beside other workers' lines
+        sys.exit(1)
 
 
 def _receive(connection: Connection) -> Any:
