@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from acme_r2i.environments.wrappers import EnvironmentWrapper
 
 _NUMBERS = "biuf"  # kinds of dtypes: bool, integers, floats
 _SMALLER = {np.dtype(np.int64): np.dtype(np.int32), np.dtype(np.uint64): np.dtype(np.uint32)}
+_STEP_TYPES = tuple(StepType)
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _LONGEST_VALUE = 60
 
@@ -159,14 +161,16 @@ def number(path: str, value: Any) -> np.float32:
     Raises:
       MismatchError: for anything else, or if it is not finite in float32.
     """
-    try:
-        array = np.asarray(value)
-    except ValueError:  # lists of unequal lengths
-        array = np.asarray(None)
-    if array.size == 1 and array.dtype.kind in _NUMBERS:
-        single = float(array.item())
-        if abs(single) <= _LARGEST_FLOAT32:
-            return np.float32(single)
+    single = math.nan
+    if isinstance(value, (float, np.floating)):  # as most are
+        single = float(value)
+    else:
+        with contextlib.suppress(ValueError):  # lists of unequal lengths
+            array = np.asarray(value)
+            if array.size == 1 and array.dtype.kind in _NUMBERS:
+                single = float(array.item())
+    if abs(single) <= _LARGEST_FLOAT32:
+        return np.float32(single)
     raise MismatchError(f"{path} {describe(value)}; a {path} is one finite number")
 
 
@@ -211,35 +215,34 @@ class _ArrayConverter:
         return self._as_integers(value, array)
 
     def _as_floats(self, value: Any, array: np.ndarray) -> np.ndarray:
-        if array.dtype != self._dtype:
-            if array.dtype.kind not in _NUMBERS:
-                raise self._mismatch(value)
-            with np.errstate(over="ignore"):
-                array = array.astype(self._dtype)
-        if not np.isfinite(array).all():
-            where = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
+        if array.dtype.kind not in _NUMBERS:
+            raise self._mismatch(value)
+        # False for NaN, and for what float32 makes infinite.
+        if array.dtype.kind == "f" and array.size and not np.abs(array).max() <= _LARGEST_FLOAT32:
+            where = _first(~(np.abs(array) <= _LARGEST_FLOAT32))
             raise MismatchError(
-                f"{self._path} with {np.asarray(value)[where]:g}{_at(where)}; promised are finite "
-                "numbers of float32"
+                f"{self._path} with {array[where]:g}{_at(where)}; promised are finite numbers of "
+                "float32"
             )
-        return array
+        return array.astype(self._dtype, copy=False)
 
     def _as_integers(self, value: Any, array: np.ndarray) -> np.ndarray:
         same = array.dtype == self._dtype
         if not same and array.dtype.kind not in "biu":
             raise self._mismatch(value)
-        if not (same and self._all_in_range):
-            outside = (array < self._low) | (array > self._high)
-            if outside.any():
-                where = tuple(np.argwhere(outside)[0].tolist())
-                low, high = (
-                    np.broadcast_to(x, self._shape)[where] for x in (self._low, self._high)
-                )
-                raise MismatchError(
-                    f"{self._path} with {array[where]}{_at(where)}; promised are integers from "
-                    f"{low} to {high}"
-                )
+        if not (same and self._all_in_range) and not self._are_in_range(array):
+            where = _first((array < self._low) | (array > self._high))
+            low, high = (np.broadcast_to(x, self._shape)[where] for x in (self._low, self._high))
+            raise MismatchError(
+                f"{self._path} with {array[where]}{_at(where)}; promised are integers from {low} "
+                f"to {high}"
+            )
         return array if same else array.astype(self._dtype)
+
+    def _are_in_range(self, array: np.ndarray) -> bool:
+        if not self._shape:  # faster
+            return bool(self._low <= array.item() <= self._high)
+        return not ((array < self._low) | (array > self._high)).any()
 
     def _mismatch(self, value: Any) -> MismatchError:
         shape, dtype = self._shape, self._spec.dtype
@@ -328,7 +331,8 @@ def _integer_range(spec: specs.Array, dtype: np.dtype) -> tuple[Any, Any, bool]:
     if not isinstance(spec, specs.BoundedArray):
         return info.min, info.max, True
     low, high = (np.clip(x, info.min, info.max) for x in (spec.minimum, spec.maximum))
-    return low, high, bool(np.all(low <= info.min) and np.all(high >= info.max))
+    all_in_range = bool(np.all(low <= info.min) and np.all(high >= info.max))
+    return (low, high, all_in_range) if spec.shape else (int(low), int(high), all_in_range)
 
 
 def named_arrays(name: str, spec: Any) -> dict[str, Any]:
@@ -347,7 +351,7 @@ def map_arrays(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def _time_step(method: str, answer: Any) -> dm_env.TimeStep:
-    if not isinstance(answer, dm_env.TimeStep) or answer.step_type not in tuple(StepType):
+    if not isinstance(answer, dm_env.TimeStep) or answer.step_type not in _STEP_TYPES:
         raise MismatchError(
             f"one {user_code.type_name(answer)} as the answer to a {method}; a dm_env.TimeStep is "
             "needed"
@@ -368,6 +372,11 @@ def describe(value: Any) -> str:
         text = f"{text[:_LONGEST_VALUE]}..."
     kind = "" if value is None else f" ({user_code.type_name(value)})"
     return f"{text}{kind}"
+
+
+def _first(wrong: np.ndarray) -> tuple[int, ...]:
+    """Returns the index of the first True."""
+    return tuple(np.argwhere(wrong)[0].tolist())
 
 
 def _at(index: tuple[int, ...]) -> str:
