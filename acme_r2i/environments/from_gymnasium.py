@@ -274,7 +274,8 @@ def _action_converter(space: spaces.Space) -> Callable[[Any], Any]:
         return lambda action: _checked_choices(action, space) + space.start
     if isinstance(space, spaces.MultiBinary):
         return lambda action: _checked_choices(action, space)
-    return lambda action: np.asarray(action, dtype=space.dtype).reshape(space.shape)
+    # A copy: what an environment does with its action must not reach replay.
+    return lambda action: np.array(action, dtype=space.dtype).reshape(space.shape)
 
 
 def _checked_choices(action: Any, space: spaces.MultiDiscrete | spaces.MultiBinary) -> np.ndarray:

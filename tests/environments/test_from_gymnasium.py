@@ -202,6 +202,17 @@ def test_a_continuous_action_keeps_its_bounds():
     assert environment.action_spec() == specs.BoundedArray((1,), np.float32, [-2.0], [2.0])
 
 
+def test_an_environment_may_write_into_its_action():
+    script = Script(TWO, spaces.Box(-2.0, 2.0, (1,)), [(0.0, False, False)])
+    environment = FromGymnasium(script, seed=0)
+    environment.reset()
+    action = np.ones(1, np.float32)
+    action.flags.writeable = False  # as those of a policy are
+    environment.step(action)
+    script.actions[0] *= 2.0
+    assert action == 1.0
+
+
 @pytest.mark.parametrize(("low", "high"), [(-np.inf, np.inf), (0.0, np.inf), (-np.inf, 0.0)])
 def test_a_continuous_action_without_finite_bounds_is_refused(low, high):
     space = spaces.Box(low, high, (2,))
