@@ -124,18 +124,19 @@ def make_checked(make: Callable[..., dm_env.Environment], seed: int) -> Checked:
     return environment if isinstance(environment, Checked) else Checked(environment, "environment")
 
 
-def converter(path: str, spec: Any) -> Callable[[Any], Any]:
+def converter(path: str, spec: Any, dtype: Any = None) -> Callable[[Any], Any]:
     """Returns what brings a value that a spec describes into the promised types, as a copy.
 
     Args:
       path: how errors name the value.
       spec: of an array, or a mapping of specs; of what the environment gives.
+      dtype: of an array, what comes out; by default what agents are promised.
 
     Returns:
       A function that raises a MismatchError for any other value.
     """
     if not isinstance(spec, Mapping):
-        return _ArrayConverter(path, spec)
+        return _ArrayConverter(path, spec, dtype or _promised_dtype(spec.dtype))
     parts = {key: converter(f"{path}[{key!r}]", part) for key, part in spec.items()}
 
     def convert(value: Any) -> dict[str, Any]:
@@ -196,9 +197,9 @@ def check_action_range(low: np.ndarray, high: np.ndarray) -> None:
 class _ArrayConverter:
     """``converter`` of one array."""
 
-    def __init__(self, path: str, spec: specs.Array) -> None:
+    def __init__(self, path: str, spec: specs.Array, dtype: np.dtype) -> None:
         self._path, self._spec = path, spec
-        self._shape, self._dtype = tuple(spec.shape), _promised_dtype(spec.dtype)
+        self._shape, self._dtype = tuple(spec.shape), dtype
         self._is_float = self._dtype.kind == "f"
         if not self._is_float:
             self._low, self._high, self._all_in_range = _integer_range(spec, self._dtype)

@@ -23,7 +23,7 @@ from acme_r2i.environments.checked import (
     describe,
     number,
 )
-from acme_r2i.environments.user_code import type_name
+from acme_r2i.environments.user_code import reported, type_name
 from acme_r2i.environments.wrappers import checked_discrete_action
 
 _RESET_ANSWER = "(observation, info)"
@@ -69,18 +69,20 @@ class FromGymnasium(dm_env.Environment):
           reward_bounds: lowest and highest reward of a step, where they are known.
 
         Raises:
-          ValueError: if a space is of another kind than those named above.
+          ValueError: if a space is of another kind than those named above; UserCodeError if it
+            cannot be had.
         """
         self._environment = environment
         self._episode_seeds = np.random.default_rng(seed)
+        with reported(name):  # they may be properties
+            observation_space = environment.observation_space
+            action_space = environment.action_space
         try:
-            self._observation_spec, self._convert = _observation(
-                "observation", environment.observation_space
-            )
-            self._action_spec = _action_spec(environment.action_space)
+            self._observation_spec, self._convert = _observation("observation", observation_space)
+            self._action_spec = _action_spec(action_space)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-        self._to_native_action = _action_converter(environment.action_space)
+        self._to_native_action = _action_converter(action_space)
         self._reward_spec = specs.Array((), np.float32, name="reward")
         if reward_bounds is not None:
             low, high = reward_bounds
@@ -172,7 +174,8 @@ def _checked(path: str, space: spaces.Space) -> Callable[[Any], Any]:
             return tuple(check(each) for check, each in zip(checks, value, strict=True))
 
         return check_tuple
-    return converter(path, _native_spec(space))
+    spec = _native_spec(space)
+    return converter(path, spec, spec.dtype)
 
 
 def _native_spec(space: spaces.Space) -> specs.Array:

@@ -63,8 +63,6 @@ def make(task: str, *, seed: int, **options: Any) -> dm_env.Environment:
     arguments = _arguments(name, factory, seed, options)
     with user_code.reported(name):
         made = factory(**arguments)
-        if _is_env_of("gymnasium", made):  # its spaces may be properties, which run its code
-            _ = made.observation_space, made.action_space
     if isinstance(made, dm_env.Environment):
         return NativeActions(made)
     if _is_env_of("gymnasium", made):

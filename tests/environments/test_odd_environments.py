@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -300,6 +302,25 @@ def test_an_environment_that_leaves_is_put_back_like_any_other_that_fails(folder
     shown = capfd.readouterr()
     assert shown.out.count("raised SystemExit") == 3
     assert shown.err.count("there have been 3 restarts before") == 1
+
+
+@pytest.mark.slow
+def test_an_actor_in_a_process_of_its_own_tells_of_a_broken_step(folder):
+    pytest.importorskip("ray")
+    finished = subprocess.run(
+        [
+            *(sys.executable, "-m", "acme_r2i.cli", "train", "--env", "import:odd:later"),
+            *("--preset", "debug", "--env-steps", "100", "--num-actors", "1", "--workdir", "run"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    assert finished.returncode == 1
+    line = finished.stderr.splitlines()[-1].removeprefix("r2i: error: ")
+    assert line.startswith("actor/0: environment 0 of import:odd:later (seed ")
+    assert " gave, at step 3 of episode 1, reward None; " in line
+    assert json.loads((folder / "run" / "summary.json").read_text())["failure"] == line
 
 
 @pytest.mark.parametrize("at", ["make", "reset", "step", "close"])
