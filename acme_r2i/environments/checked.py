@@ -166,7 +166,7 @@ def number(path: str, value: Any) -> np.float32:
     if isinstance(value, (float, np.floating)):  # as most are
         single = float(value)
     else:
-        with contextlib.suppress(ValueError):  # lists of unequal lengths
+        with contextlib.suppress(ValueError, TypeError):  # as above
             array = np.asarray(value)
             if array.size == 1 and array.dtype.kind in _NUMBERS:
                 single = float(array.item())
@@ -207,7 +207,7 @@ class _ArrayConverter:
     def __call__(self, value: Any) -> np.ndarray:
         try:
             array = np.array(value)
-        except ValueError:  # lists of unequal lengths
+        except (ValueError, TypeError):  # lists of unequal lengths, arrays on a GPU
             raise self._mismatch(value) from None
         if array.shape != self._shape:
             raise self._mismatch(value)

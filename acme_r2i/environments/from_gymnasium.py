@@ -99,7 +99,7 @@ class FromGymnasium(dm_env.Environment):
         if self._reset_next_step:
             return self.reset()
         answer = self._environment.step(self._to_native_action(action))
-        if not isinstance(answer, tuple) or len(answer) != 5:
+        if not isinstance(answer, (tuple, list)) or len(answer) != 5:
             raise _old_interface("step", answer, _STEP_ANSWER)
         observation, reward, terminated, truncated, _ = answer
         terminated, truncated = _flag("terminated", terminated), _flag("truncated", truncated)
@@ -196,7 +196,8 @@ def _native_spec(space: spaces.Space) -> specs.Array:
 def _reset_answer(answer: Any) -> Any:
     """Returns the observation of a reset, or refuses what is no answer to one."""
     # An old-style answer, the observation alone, may have two parts itself: hence the dict.
-    if not isinstance(answer, tuple) or len(answer) != 2 or not isinstance(answer[1], Mapping):
+    whole = isinstance(answer, (tuple, list)) and len(answer) == 2
+    if not whole or not isinstance(answer[1], (Mapping, type(None))):
         raise _old_interface("reset", answer, _RESET_ANSWER)
     return answer[0]
 

@@ -11,7 +11,6 @@ import sys
 import pytest
 
 from acme_r2i import cli
-from acme_r2i.environments import WORKERS
 
 MODULE = """
 import os
@@ -204,11 +203,14 @@ IN_ITS_SPECS = {
 }
 
 
-@pytest.mark.parametrize("case", IN_THE_RESET)
-@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize(
+    ("workers", "case"),
+    [
+        *((workers, case) for workers in ("inline", "threads") for case in IN_THE_RESET),
+        *(("processes", case) for case in ("other_shape", "mid_reset")),  # a second each
+    ],
+)
 def test_a_broken_first_step_is_refused_before_there_is_a_folder(folder, capfd, case, workers):
-    if workers == "processes" and case not in ("other_shape", "mid_reset"):
-        pytest.skip("a second each")
     assert _train(f"odd:{case}", "--env-workers", workers) == 1
     line = _error(capfd)
     assert line.startswith(f"environment 0 of import:odd:{case} (seed ")
