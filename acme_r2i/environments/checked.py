@@ -18,7 +18,7 @@ from acme_r2i.environments.wrappers import EnvironmentWrapper
 
 _NUMBERS = "biuf"  # kinds of dtypes: bool, integers, floats
 _SMALLER = {np.dtype(np.int64): np.dtype(np.int32), np.dtype(np.uint64): np.dtype(np.uint32)}
-_STEP_TYPES = tuple(StepType)
+_FIRST, _MID, _LAST = _STEP_TYPES = tuple(StepType)
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _LONGEST_VALUE = 60
 
@@ -66,7 +66,7 @@ class Checked(EnvironmentWrapper):
         self._episode, self._step = self._episode + 1, 0
         try:
             timestep = _time_step("reset", guarded(self._environment.reset))
-            if timestep.step_type != StepType.FIRST:
+            if timestep.step_type != _FIRST:
                 raise MismatchError(
                     f"a {_type_of(timestep)} step as the answer to a reset; an episode begins with "
                     "a FIRST step"
@@ -83,7 +83,7 @@ class Checked(EnvironmentWrapper):
         self._step += 1
         try:
             timestep = _time_step("step", guarded(self._environment.step, action))
-            if timestep.step_type == StepType.FIRST:
+            if timestep.step_type == _FIRST:
                 raise MismatchError(
                     "a FIRST step in the middle of an episode; a LAST step comes before it"
                 )
@@ -94,8 +94,8 @@ class Checked(EnvironmentWrapper):
                 raise MismatchError(f"discount {discount:g}; a discount is in [0, 1]")
         except MismatchError as error:
             raise self._broken(error) from error
-        self._over = timestep.step_type == StepType.LAST
-        step_type = StepType.LAST if self._over else StepType.MID
+        self._over = timestep.step_type == _LAST
+        step_type = _LAST if self._over else _MID
         return dm_env.TimeStep(step_type, reward, discount, observation)
 
     def observation_spec(self) -> Any:
@@ -216,10 +216,16 @@ class _ArrayConverter:
         return self._as_integers(value, array)
 
     def _as_floats(self, value: Any, array: np.ndarray) -> np.ndarray:
-        if array.dtype.kind not in _NUMBERS:
+        if array.dtype == np.float32:
+            finite = np.isfinite(array).all()
+        elif array.dtype.kind == "f":
+            # False for NaN, and for what float32 makes infinite, which a cast would warn of.
+            finite = not array.size or np.abs(array).max() <= _LARGEST_FLOAT32
+        elif array.dtype.kind in _NUMBERS:
+            finite = True
+        else:
             raise self._mismatch(value)
-        # False for NaN, and for what float32 makes infinite.
-        if array.dtype.kind == "f" and array.size and not np.abs(array).max() <= _LARGEST_FLOAT32:
+        if not finite:
             where = _first(~(np.abs(array) <= _LARGEST_FLOAT32))
             raise MismatchError(
                 f"{self._path} with {array[where]:g}{_at(where)}; promised are finite numbers of "

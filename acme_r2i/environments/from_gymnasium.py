@@ -47,6 +47,9 @@ class FromGymnasium(dm_env.Environment):
     A termination has discount 0; a truncation has discount 1, and so has every other step. Where
     the environment reports both at once the episode has terminated.
 
+    Rewards are handed on as they are: like observations, they are checked where the environment is
+    made (``Checked``).
+
     Every episode gets its own seed, drawn from one generator: the n-th episode starts the same
     whatever was done in those before, and environments that draw from global generators at their
     reset are reproducible too.
@@ -106,8 +109,8 @@ class FromGymnasium(dm_env.Environment):
         self._reset_next_step = terminated or truncated
         return dm_env.TimeStep(
             step_type=dm_env.StepType.LAST if self._reset_next_step else dm_env.StepType.MID,
-            reward=number("reward", reward),
-            discount=np.float32(0.0 if terminated else 1.0),
+            reward=reward,
+            discount=0.0 if terminated else 1.0,
             observation=self._convert(observation),
         )
 
