@@ -62,6 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # which names the file
         print(f"r2i: error: {_in_a_line(error)}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        from acme_r2i.environments import EnvironmentFailedError  # imports NumPy
+
+        if not isinstance(error, EnvironmentFailedError):
+            raise
+        print(f"r2i: error: {_in_a_line(error)}", file=sys.stderr)
+        return 1
 
 
 def _in_a_line(error: Exception) -> str:

@@ -29,6 +29,7 @@ FAULTS = {
     "raise": _raise,
     "kill itself": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda: os._exit(3),
+    "give nothing": lambda: ("nothing",),
     "hang": lambda: time.sleep(FOREVER),
     "hang in native code": _sleep_holding_the_interpreters_lock,
 }
@@ -54,6 +55,7 @@ class Numbers(dm_env.Environment):
         self._fault = FAULTS.get((faults or {}).get(seed))
         self._at = at
         self._longest = longest
+        self._given = None
         self._episode, self._step = -1, 0
         self._fail_at(None)
 
@@ -73,9 +75,11 @@ class Numbers(dm_env.Environment):
 
     def _fail_at(self, moment):
         if self._fault is not None and self._at == moment:
-            self._fault()
+            self._given = self._fault()
 
     def _observe(self):
+        if self._given is not None:
+            return self._given
         numbers = (self._seed, self._episode, self._step, self._random.random())
         return np.array(numbers, np.float32)
 
@@ -97,6 +101,18 @@ class Unmakable(Numbers):
 
     def __init__(self, *, seed, error=ValueError):
         raise error("size=0 is not allowed: it must be above 0")
+
+
+class Unclosable(Numbers):
+    """Calls ``sys.exit`` when it is closed, if its seed is the broken one."""
+
+    def __init__(self, *, seed, broken):
+        super().__init__(seed=seed)
+        self._broken = broken
+
+    def close(self):
+        if self._seed == self._broken:
+            sys.exit(3)
 
 
 class Meeting(Numbers):

@@ -81,14 +81,9 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
 
 
 def _show_task(name: str, task_options: dict[str, Any], seconds: int, as_json: bool) -> int:
-    from acme_r2i import environments
-    from acme_r2i.launch import environment_listing
+    from acme_r2i.launch import environment_listing, run_environments
 
-    try:
-        environment = environments.make_environment(name, seed=0, **task_options)
-    except (ValueError, environments.SimulatorMissingError) as error:
-        raise UsageError(str(error)) from None
-    with contextlib.closing(environment):
+    with contextlib.closing(run_environments.make_one(name, task_options, seed=0)) as environment:
         facts = environment_listing.describe_task(name, environment)
         if not as_json:
             for line in environment_listing.task_lines(facts):

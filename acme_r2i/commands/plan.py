@@ -148,15 +148,12 @@ def _of_run(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
 
 
 def _blueprint(kind: Any, config: Any, task: str, task_options: Any, env_steps: int) -> Any:
-    from acme_r2i import environments
+    from acme_r2i.environments import EnvironmentSpec
+    from acme_r2i.launch import run_environments
     from acme_r2i.launch.blueprint import make_blueprint  # imports JAX
 
-    try:
-        environment = environments.make_environment(task, seed=0, **task_options)
-    except (ValueError, environments.SimulatorMissingError) as error:
-        raise UsageError(str(error)) from None
-    with contextlib.closing(environment):
-        spec = environments.EnvironmentSpec.of(environment)
+    with contextlib.closing(run_environments.make_one(task, task_options, seed=0)) as environment:
+        spec = EnvironmentSpec.of(environment)
     return make_blueprint(kind, config, spec, env_steps)
 
 

@@ -4,6 +4,7 @@ Importing this package imports no simulator; a suite's simulator is imported whe
 is made.
 """
 
+from acme_r2i.environments.checked import Checked
 from acme_r2i.environments.environment_spec import EnvironmentSpec
 from acme_r2i.environments.factory import (
     SUITES,
@@ -20,13 +21,18 @@ from acme_r2i.environments.factory import (
     task_reference,
     validate_name,
 )
+from acme_r2i.environments.failures import (
+    ContractError,
+    EnvironmentFailedError,
+    Reported,
+    UserCodeError,
+)
 from acme_r2i.environments.naming import SimulatorMissingError
 from acme_r2i.environments.references import TaskReference
 from acme_r2i.environments.suite import SuiteInfo
 from acme_r2i.environments.watchdog import EnvironmentHungError, Watchdog
 from acme_r2i.environments.workers import (
     WORKERS,
-    EnvironmentFailedError,
     EnvironmentPool,
     Restart,
     restart_seed,
@@ -35,14 +41,18 @@ from acme_r2i.environments.workers import (
 __all__ = [
     "SUITES",
     "WORKERS",
+    "Checked",
+    "ContractError",
     "EnvironmentFailedError",
     "EnvironmentHungError",
     "EnvironmentPool",
     "EnvironmentSpec",
+    "Reported",
     "Restart",
     "SimulatorMissingError",
     "SuiteInfo",
     "TaskReference",
+    "UserCodeError",
     "Watchdog",
     "episode_limit",
     "list_tasks",

@@ -178,7 +178,6 @@ def make(
         from acme_r2i.environments import bsuite_recording
 
         environment = bsuite_recording.record(environment, task, results_dir, resume=resume_results)
-    environment = wrappers.SinglePrecision(environment)
     bounds = _reward_bounds(task.partition("/")[0], settings)
     if bounds is not None:
         environment = wrappers.BoundedReward(environment, *bounds)

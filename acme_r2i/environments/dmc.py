@@ -98,8 +98,7 @@ def episode_limit(task: str) -> int | None:
 
 def make(task: str, *, seed: int, action_repeat: int = ACTION_REPEAT) -> dm_env.Environment:
     pixels = task == "quadruped_escape"
-    environment = load("dmc", task, seed=seed, action_repeat=action_repeat, pixels=pixels)
-    return wrappers.SinglePrecision(environment)
+    return load("dmc", task, seed=seed, action_repeat=action_repeat, pixels=pixels)
 
 
 def load(

@@ -52,7 +52,7 @@ def make(
     environment = dmc.load("dmc_vision", task, seed=seed, action_repeat=action_repeat, pixels=True)
     if camera is None:
         camera = _CAMERAS.get(dmc.domain_of(task), 0)
-    return wrappers.SinglePrecision(CameraImage(environment, camera=camera, size=size))
+    return CameraImage(environment, camera=camera, size=size)
 
 
 class CameraImage(wrappers.EnvironmentWrapper):

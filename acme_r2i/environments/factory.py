@@ -12,6 +12,7 @@ import dm_env
 import numpy as np
 
 from acme_r2i.environments import naming, references
+from acme_r2i.environments.checked import Checked
 from acme_r2i.environments.references import TaskReference
 from acme_r2i.environments.suite import Suite, SuiteInfo
 
@@ -33,7 +34,8 @@ def make_environment(name: str, /, *, seed: int = 0, **options: Any) -> dm_env.E
     """Builds an environment.
 
     Observations and rewards are float32, discounts float32 (0 at a termination, 1 at a
-    truncation and everywhere else), discrete actions int32.
+    truncation and everywhere else), discrete actions int32. What it gives is checked and copied
+    (see ``Checked``): an environment that breaks its specs raises a ContractError.
 
     Args:
       name: ``"suite:task"``, e.g. ``"popgym:RepeatPreviousEasy"`` or ``"bsuite:memory_len/0"``.
@@ -42,7 +44,8 @@ def make_environment(name: str, /, *, seed: int = 0, **options: Any) -> dm_env.E
       **options: the suite's own options.
 
     Raises:
-      ValueError: on an unknown suite, task or option, or a seed out of range.
+      ValueError: on an unknown suite, task or option, a seed out of range, or specs that are not
+        supported; UserCodeError if a user's code fails.
       SimulatorMissingError: if the suite's simulator cannot be imported.
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
@@ -55,7 +58,7 @@ def make_environment(name: str, /, *, seed: int = 0, **options: Any) -> dm_env.E
                 f"suite {suite_name} has no option {option!r}; its options: "
                 f"{', '.join(allowed) or 'none'}"
             )
-    return suite.make(task, seed=int(seed), **options)
+    return Checked(suite.make(task, seed=int(seed), **options), f"{suite_name}:{task}")
 
 
 def list_tasks(suite: str | None = None) -> list[str]:

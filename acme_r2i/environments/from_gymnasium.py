@@ -6,7 +6,7 @@ Imports gymnasium, so a suite imports this module only when it makes a task.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dm_env
@@ -15,7 +15,19 @@ import numpy as np
 from dm_env import specs
 from gymnasium import spaces
 
+from acme_r2i.environments.checked import (
+    MismatchError,
+    check_action_range,
+    check_keys,
+    converter,
+    describe,
+    number,
+)
+from acme_r2i.environments.user_code import reported, type_name
 from acme_r2i.environments.wrappers import checked_discrete_action
+
+_RESET_ANSWER = "(observation, info)"
+_STEP_ANSWER = "(observation, reward, terminated, truncated, info)"
 
 
 class FromGymnasium(dm_env.Environment):
@@ -35,6 +47,9 @@ class FromGymnasium(dm_env.Environment):
     A termination has discount 0; a truncation has discount 1, and so has every other step. Where
     the environment reports both at once the episode has terminated.
 
+    Rewards are handed on as they are: like observations, they are checked where the environment is
+    made (``Checked``).
+
     Every episode gets its own seed, drawn from one generator: the n-th episode starts the same
     whatever was done in those before, and environments that draw from global generators at their
     reset are reproducible too.
@@ -45,6 +60,7 @@ class FromGymnasium(dm_env.Environment):
         environment: gymnasium.Env,
         *,
         seed: int,
+        name: str = "the environment",
         reward_bounds: tuple[float, float] | None = None,
     ) -> None:
         """Wraps an environment.
@@ -52,16 +68,24 @@ class FromGymnasium(dm_env.Environment):
         Args:
           environment: from gymnasium, without a wrapper that resets by itself.
           seed: what the episodes' seeds are drawn from; 0 or more.
+          name: how errors name it.
           reward_bounds: lowest and highest reward of a step, where they are known.
 
         Raises:
-          ValueError: if a space is of another kind than those named above.
+          ValueError: if a space is of another kind than those named above; UserCodeError if it
+            cannot be had.
         """
         self._environment = environment
         self._episode_seeds = np.random.default_rng(seed)
-        self._observation_spec, self._convert = _observation(environment.observation_space)
-        self._action_spec = _action_spec(environment.action_space)
-        self._to_native_action = _action_converter(environment.action_space)
+        with reported(name):  # they may be properties
+            observation_space = environment.observation_space
+            action_space = environment.action_space
+        try:
+            self._observation_spec, self._convert = _observation("observation", observation_space)
+            self._action_spec = _action_spec(action_space)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        self._to_native_action = _action_converter(action_space)
         self._reward_spec = specs.Array((), np.float32, name="reward")
         if reward_bounds is not None:
             low, high = reward_bounds
@@ -71,20 +95,22 @@ class FromGymnasium(dm_env.Environment):
     def reset(self) -> dm_env.TimeStep:
         self._reset_next_step = False
         episode_seed = int(self._episode_seeds.integers(2**32))
-        observation, _ = self._environment.reset(seed=episode_seed)
+        observation = _reset_answer(self._environment.reset(seed=episode_seed))
         return dm_env.restart(self._convert(observation))
 
     def step(self, action: Any) -> dm_env.TimeStep:
         if self._reset_next_step:
             return self.reset()
-        observation, reward, terminated, truncated, _ = self._environment.step(
-            self._to_native_action(action)
-        )
-        self._reset_next_step = bool(terminated or truncated)
+        answer = self._environment.step(self._to_native_action(action))
+        if not isinstance(answer, (tuple, list)) or len(answer) != 5:
+            raise _old_interface("step", answer, _STEP_ANSWER)
+        observation, reward, terminated, truncated, _ = answer
+        terminated, truncated = _flag("terminated", terminated), _flag("truncated", truncated)
+        self._reset_next_step = terminated or truncated
         return dm_env.TimeStep(
             step_type=dm_env.StepType.LAST if self._reset_next_step else dm_env.StepType.MID,
-            reward=np.float32(reward),
-            discount=np.float32(0.0 if terminated else 1.0),
+            reward=reward,
+            discount=0.0 if terminated else 1.0,
             observation=self._convert(observation),
         )
 
@@ -104,24 +130,92 @@ class FromGymnasium(dm_env.Environment):
         self._environment.close()
 
 
-def _observation(space: spaces.Space) -> tuple[Any, Callable[[Any], Any]]:
-    """Returns the spec of a space, and what brings an observation into that form."""
+def _observation(path: str, space: spaces.Space) -> tuple[Any, Callable[[Any], Any]]:
+    """Returns the spec of a space, and what brings an observation into that form.
+
+    Args:
+      path: how errors name the observation.
+      space: its space.
+    """
     if isinstance(space, spaces.Dict):
-        parts = {name: _observation(part) for name, part in space.spaces.items()}
-        return (
-            {name: spec for name, (spec, _) in parts.items()},
-            lambda observation: {
-                name: convert(observation[name]) for name, (_, convert) in parts.items()
-            },
-        )
+        parts = {key: _observation(f"{path}[{key!r}]", part) for key, part in space.spaces.items()}
+
+        def convert(observation: Any) -> dict[str, Any]:
+            check_keys(path, observation, parts)
+            return {key: convert(observation[key]) for key, (_, convert) in parts.items()}
+
+        return {key: spec for key, (spec, _) in parts.items()}, convert
     if _is_image(space):
         spec = specs.BoundedArray(space.shape, np.uint8, space.low, space.high, name="image")
-        return spec, lambda observation: np.array(observation, np.uint8)
+        return spec, converter(path, spec)
     _check_vector_space(space)
+    checked = _checked(path, space)
     return (
         _vector_spec(spaces.flatten_space(space)),
-        lambda observation: np.array(spaces.flatten(space, observation), np.float32),
+        lambda observation: np.array(spaces.flatten(space, checked(observation)), np.float32),
     )
+
+
+def _checked(path: str, space: spaces.Space) -> Callable[[Any], Any]:
+    """Returns what checks a value against a space of numbers, and makes arrays of its numbers."""
+    if isinstance(space, spaces.Dict):
+        parts = {key: _checked(f"{path}[{key!r}]", part) for key, part in space.spaces.items()}
+
+        def check_dict(value: Any) -> dict[str, Any]:
+            check_keys(path, value, parts)
+            return {key: check(value[key]) for key, check in parts.items()}
+
+        return check_dict
+    if isinstance(space, spaces.Tuple):
+        checks = [_checked(f"{path}[{i}]", part) for i, part in enumerate(space.spaces)]
+
+        def check_tuple(value: Any) -> tuple[Any, ...]:
+            if not isinstance(value, (tuple, list)) or len(value) != len(checks):
+                raise MismatchError(
+                    f"{path} {describe(value)}; promised is a tuple of {len(checks)}"
+                )
+            return tuple(check(each) for check, each in zip(checks, value, strict=True))
+
+        return check_tuple
+    spec = _native_spec(space)
+    return converter(path, spec, spec.dtype)
+
+
+def _native_spec(space: spaces.Space) -> specs.Array:
+    """Returns the spec of a space's own values."""
+    if isinstance(space, spaces.Discrete):
+        last = int(space.start) + int(space.n) - 1
+        return specs.BoundedArray((), np.int64, int(space.start), last)
+    if isinstance(space, spaces.MultiDiscrete):
+        last = space.start + space.nvec - 1
+        return specs.BoundedArray(space.shape, np.int64, space.start, last)
+    if isinstance(space, spaces.MultiBinary):
+        return specs.BoundedArray(space.shape, np.int8, 0, 1)
+    if space.dtype.kind == "f":
+        return specs.Array(space.shape, space.dtype)
+    return specs.BoundedArray(space.shape, space.dtype, space.low, space.high)
+
+
+def _reset_answer(answer: Any) -> Any:
+    """Returns the observation of a reset, or refuses what is no answer to one."""
+    # An old-style answer, the observation alone, may have two parts itself: hence the dict.
+    whole = isinstance(answer, (tuple, list)) and len(answer) == 2
+    if not whole or not isinstance(answer[1], (Mapping, type(None))):
+        raise _old_interface("reset", answer, _RESET_ANSWER)
+    return answer[0]
+
+
+def _old_interface(method: str, answer: Any, promised: str) -> MismatchError:
+    given = f"a tuple of {len(answer)}" if isinstance(answer, tuple) else f"one {type_name(answer)}"
+    return MismatchError(
+        f"{given} as the answer to {method}(); gymnasium's interface has it answer {promised}"
+    )
+
+
+def _flag(path: str, value: Any) -> bool:
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    return bool(number(path, value))
 
 
 def _is_image(space: spaces.Space) -> bool:
@@ -167,6 +261,7 @@ def _action_spec(space: spaces.Space) -> specs.Array:
                 f"action space {_text(space)} is not supported: a Box of actions needs finite "
                 "bounds, which gymnasium.wrappers.TransformAction can give it"
             )
+        check_action_range(space.low, space.high)
         return specs.BoundedArray(space.shape, np.float32, space.low, space.high, name="action")
     raise ValueError(
         f"action space {_text(space)} is not supported; supported are Discrete, MultiDiscrete and "
@@ -186,7 +281,8 @@ def _action_converter(space: spaces.Space) -> Callable[[Any], Any]:
         return lambda action: _checked_choices(action, space) + space.start
     if isinstance(space, spaces.MultiBinary):
         return lambda action: _checked_choices(action, space)
-    return lambda action: np.asarray(action, dtype=space.dtype).reshape(space.shape)
+    # A copy: what an environment does with its action must not reach replay.
+    return lambda action: np.array(action, dtype=space.dtype).reshape(space.shape)
 
 
 def _checked_choices(action: Any, space: spaces.MultiDiscrete | spaces.MultiBinary) -> np.ndarray:

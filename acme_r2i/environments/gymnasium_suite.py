@@ -83,7 +83,7 @@ def make(task: str, /, *, seed: int, **options: Any) -> dm_env.Environment:
         raise naming.SimulatorMissingError(
             f"suite gym cannot be imported (pip install gymnasium==1.4.0): {error}"
         ) from error
-    return from_gymnasium.FromGymnasium(_make(task, options), seed=seed)
+    return from_gymnasium.FromGymnasium(_make(task, options), seed=seed, name=f"gym:{task}")
 
 
 def _make(task: str, options: dict[str, Any]) -> gymnasium.Env:
@@ -101,7 +101,7 @@ def _make(task: str, options: dict[str, Any]) -> gymnasium.Env:
         with user_code.reported(f"making gym:{task}"):
             # The checker warns, asserts and costs time at every step.
             return gymnasium.make(match["id"], **{"disable_env_checker": True, **options})
-    except ValueError as error:
+    except user_code.UserCodeError as error:
         cause = error.__cause__
         if isinstance(cause, gymnasium.error.NamespaceNotFound):
             raise ValueError(f"unknown task gym:{task}; {cause}") from cause

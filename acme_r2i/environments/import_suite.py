@@ -4,9 +4,9 @@ The function returns a ``dm_env.Environment`` or a ``gymnasium.Env``. It is call
 if it has a parameter of that name, and with the task's options. The module may lie in the current
 directory, which is searched first. docs/own_environments.md shows both kinds.
 
-Of a dm_env environment, observations, rewards and discounts are converted to single precision, and
-actions to the type that its action spec has; of a gymnasium environment, what ``from_gymnasium``
-says. Nothing is imported, and so nothing checked but the form of the name, before the task is made.
+A dm_env environment gets actions in the type that its action spec has; of a gymnasium environment,
+what ``from_gymnasium`` says. Nothing is imported, and so nothing checked but the form of the name,
+before the task is made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 
 import dm_env
 import numpy as np
-from dm_env import specs
 
 from acme_r2i.environments import user_code, wrappers
 from acme_r2i.environments.suite import SuiteInfo
@@ -65,19 +64,18 @@ def make(task: str, /, *, seed: int, **options: Any) -> dm_env.Environment:
     with user_code.reported(name):
         made = factory(**arguments)
     if isinstance(made, dm_env.Environment):
-        _check_specs(name, made)
-        return wrappers.SinglePrecision(NativeActions(made))
+        return NativeActions(made)
     if _is_env_of("gymnasium", made):
         from acme_r2i.environments import from_gymnasium
 
-        return from_gymnasium.FromGymnasium(made, seed=seed)
+        return from_gymnasium.FromGymnasium(made, seed=seed, name=name)
     if _is_env_of("gym", made):
         raise ValueError(
-            f"{name} returned an environment of the old gym, of type {_type_name(made)}; one of "
-            "its successor gymnasium is needed, whose interface is that of gym 0.26"
+            f"{name} returned an environment of the old gym, of type {user_code.type_name(made)}; "
+            "one of its successor gymnasium is needed, whose interface is that of gym 0.26"
         )
     raise ValueError(
-        f"{name} returned something of type {_type_name(made)}; a dm_env.Environment or a "
+        f"{name} returned something of type {user_code.type_name(made)}; a dm_env.Environment or a "
         "gymnasium.Env is needed"
     )
 
@@ -87,9 +85,11 @@ class NativeActions(wrappers.EnvironmentWrapper):
 
     def __init__(self, environment: dm_env.Environment) -> None:
         super().__init__(environment)
-        self._dtype = environment.action_spec().dtype
+        self._dtype: np.dtype | None = None  # asked for when the specs have been checked
 
     def step(self, action: Any) -> dm_env.TimeStep:
+        if self._dtype is None:
+            self._dtype = self._environment.action_spec().dtype
         # The empty index makes a scalar of an array without axes: scalars can be keys of a dict.
         return self._environment.step(np.asarray(action).astype(self._dtype)[()])
 
@@ -101,7 +101,9 @@ def _find(task: str) -> Callable[..., Any]:
         raise ValueError(f"{module!r} has no {function!r}")
     factory = getattr(module, function)
     if not callable(factory):
-        raise ValueError(f"import:{task} is of type {_type_name(factory)}, which cannot be called")
+        raise ValueError(
+            f"import:{task} is of type {user_code.type_name(factory)}, which cannot be called"
+        )
     return factory
 
 
@@ -118,33 +120,6 @@ def _arguments(
     return arguments
 
 
-def _check_specs(name: str, environment: dm_env.Environment) -> None:
-    with user_code.reported(name):
-        arrays = {
-            f"{kind}_spec()": getattr(environment, f"{kind}_spec")()
-            for kind in ("action", "reward", "discount")
-        }
-        observation = environment.observation_spec()
-    for method, spec in {**arrays, **_named_arrays("observation_spec()", observation)}.items():
-        if not isinstance(spec, specs.Array):
-            raise ValueError(
-                f"{name}: {method} of its environment is of type {_type_name(spec)}; a "
-                "dm_env.specs.Array is needed, or, of observations, a dict of these"
-            )
-
-
-def _named_arrays(name: str, spec: Any) -> dict[str, Any]:
-    if not isinstance(spec, Mapping):
-        return {name: spec}
-    parts = (_named_arrays(f"{name}[{key!r}]", part) for key, part in spec.items())
-    return {key: part for named in parts for key, part in named.items()}
-
-
 def _is_env_of(package: str, made: Any) -> bool:
     """Returns whether this is an environment of a package, which it then has imported itself."""
     return isinstance(made, getattr(sys.modules.get(package), "Env", ()))
-
-
-def _type_name(thing: Any) -> str:
-    kind = type(thing)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

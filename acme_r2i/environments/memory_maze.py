@@ -117,7 +117,7 @@ def make(task: str, *, seed: int, extra_observations: bool = False) -> dm_env.En
     )
     environment = Observations(environment, extra=extra_observations, shows_path=shows_path)
     environment = wrappers.BoundedReward(environment, 0.0, 1.0)
-    return wrappers.DiscreteAction(wrappers.SinglePrecision(environment))
+    return wrappers.DiscreteAction(environment)
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:

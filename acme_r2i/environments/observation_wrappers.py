@@ -58,8 +58,8 @@ class PreviousActionAndReward(EnvironmentWrapper):
 
     The observation becomes a dict: that of the environment (under ``observation``, or its own keys
     if it is a dict), ``previous_action`` (a discrete one as a float32 one-hot, zeros at the start;
-    any other as float32) and ``previous_reward`` (float32 scalar). R2I has both in its world model
-    already; this is for agents and environments that lack them.
+    any other as float32) and ``previous_reward`` (float32 scalar). R2I's world model has the action
+    as an input already, and not the reward, which it predicts.
     """
 
     def __init__(self, environment: dm_env.Environment) -> None:

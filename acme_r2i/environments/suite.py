@@ -57,6 +57,8 @@ class Suite(Protocol):
     def make(self, task: str, /, *, seed: int, **options: Any) -> dm_env.Environment:
         """Builds a resolved task.
 
+        Its numbers may have any precision: the factory converts and checks them (``Checked``).
+
         The keyword arguments beside ``seed`` are the suite's options: annotated with ``bool``,
         ``int``, ``float`` or ``str``, ``| None`` added where it may be, and with a default, so that
         a command line can set them. A suite whose tasks have options of their own takes

@@ -8,41 +8,51 @@ import inspect
 import os
 import pathlib
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+
+from acme_r2i.environments.failures import UserCodeError
+
+# Held while sys.argv is another one; environments in threads are made at the same time.
+_ARGUMENTS = threading.RLock()
 
 
 def import_module(name: str) -> types.ModuleType:
     """Imports a module that may lie in the current directory, which comes first, as in `python -m`.
 
     Raises:
-      ValueError: if there is no such module, or importing it fails.
+      ValueError: if there is no such module; UserCodeError, if importing it fails.
     """
     folder = os.getcwd()
     if folder not in sys.path:  # "" would be another folder after a change of directory
         sys.path.insert(0, folder)  # and it stays, for what the module imports later
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
-            package = sys.modules.get(name.rpartition(".")[0])
-            where = f"in {package!r}" if package else f"in {folder} or among what is installed"
-            raise ValueError(f"there is no module {name} {where}") from error
-        raise _failure(f"importing {name}", error) from error
+    with reported(f"importing {name}"), _without_arguments(name):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not f"{name}.".startswith(f"{error.name}."):
+                raise
+            missing = error
+    package = sys.modules.get(name.rpartition(".")[0])
+    where = f"in {package!r}" if package else f"in {folder} or among what is installed"
+    raise ValueError(f"there is no module {name} {where}") from missing
 
 
 @contextlib.contextmanager
 def reported(doing: str) -> Iterator[None]:
-    """Makes a ValueError in one line of any error, which says where it was raised.
+    """Makes an error in one line of any error, or exit, which says where it was raised.
 
     Raises:
-      ValueError: from whatever was raised.
+      UserCodeError: from whatever was raised. Ctrl-C stays KeyboardInterrupt.
     """
     try:
         yield
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _failure(doing, error) from error
 
 
@@ -72,9 +82,26 @@ def check_flags(
             raise ValueError(f"{name}: {option} must be true or false, got the text {value!r}")
 
 
-def _failure(doing: str, error: Exception) -> ValueError:
+@contextlib.contextmanager
+def _without_arguments(name: str) -> Iterator[None]:
+    """Hides this process's arguments from a module that reads some when it is imported."""
+    with _ARGUMENTS:
+        hidden, sys.argv = sys.argv, [name]
+        try:
+            yield
+        finally:
+            sys.argv = hidden
+
+
+def type_name(thing: Any) -> str:
+    """Returns the type of a thing as a user would write it."""
+    kind = type(thing)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _failure(doing: str, error: BaseException) -> UserCodeError:
     what = f"{doing} failed with {type(error).__name__}: {' '.join(str(error).split())}"
     if isinstance(error, SyntaxError):  # its message has the place
-        return ValueError(what)
+        return UserCodeError(what)
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return ValueError(f"{what} ({pathlib.Path(frame.filename).name}, line {frame.lineno})")
+    return UserCodeError(f"{what} ({pathlib.Path(frame.filename).name}, line {frame.lineno})")

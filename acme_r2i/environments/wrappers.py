@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import dm_env
@@ -44,42 +43,6 @@ class EnvironmentWrapper(dm_env.Environment):
         if name.startswith("_"):  # Private names stay private; copying and pickling ask for some.
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self._environment, name)
-
-
-class SinglePrecision(EnvironmentWrapper):
-    """Floating-point observations, rewards and discounts as float32; integers as int32.
-
-    An observation is an array or a mapping of arrays, which becomes a dict. Actions are passed on
-    as they are: the action spec alone becomes int32 or float32.
-    """
-
-    def reset(self) -> dm_env.TimeStep:
-        return self._convert(self._environment.reset())
-
-    def step(self, action: Any) -> dm_env.TimeStep:
-        return self._convert(self._environment.step(action))
-
-    def observation_spec(self) -> Any:
-        return _map_arrays(_single_precision_spec, self._environment.observation_spec())
-
-    def action_spec(self) -> specs.Array:
-        return _single_precision_spec(self._environment.action_spec())
-
-    def reward_spec(self) -> specs.Array:
-        return _single_precision_spec(self._environment.reward_spec())
-
-    def discount_spec(self) -> specs.Array:
-        return _single_precision_spec(self._environment.discount_spec())
-
-    def _convert(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
-        observation = _map_arrays(_single_precision_array, timestep.observation)
-        if timestep.first():
-            return timestep._replace(observation=observation)
-        return timestep._replace(
-            observation=observation,
-            reward=np.float32(timestep.reward),
-            discount=np.float32(timestep.discount),
-        )
 
 
 class BoundedReward(EnvironmentWrapper):
@@ -191,26 +154,3 @@ def checked_discrete_action(action: Any, num_values: int) -> int:
     if not 0 <= value < num_values:
         raise ValueError(f"action must be in [0, {num_values}), got {action!r}")
     return value
-
-
-def _single_precision_dtype(dtype: np.dtype) -> np.dtype:
-    """Returns float32 for any float, int32 for int64, and other types as they are."""
-    if np.issubdtype(dtype, np.floating):
-        return np.dtype(np.float32)
-    return np.dtype(np.int32) if dtype == np.int64 else dtype
-
-
-def _single_precision_array(array: Any) -> np.ndarray:
-    array = np.asarray(array)
-    return array.astype(_single_precision_dtype(array.dtype), copy=False)
-
-
-def _single_precision_spec(spec: specs.Array) -> specs.Array:
-    return spec.replace(dtype=_single_precision_dtype(spec.dtype))
-
-
-def _map_arrays(function: Callable[[Any], Any], observation: Any) -> Any:
-    """Applies a function to an array (or a spec), or to each in a mapping, nested ones included."""
-    if isinstance(observation, Mapping):
-        return {key: _map_arrays(function, value) for key, value in observation.items()}
-    return function(observation)

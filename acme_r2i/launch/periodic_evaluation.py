@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from acme_r2i import environments
 from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
 from acme_r2i.launch import env_options as env_options_lib
 from acme_r2i.launch import run_folder
@@ -35,6 +34,7 @@ from acme_r2i.launch.options import DEFAULT_MAX_EPISODE_STEPS, TrainOptions
 from acme_r2i.launch.playing import play_episodes
 from acme_r2i.launch.policies import make_policy
 from acme_r2i.launch.progress import EpisodesSoFar
+from acme_r2i.launch.run_environments import make_one
 from acme_r2i.policy import Policy
 
 SOURCE = "training"
@@ -215,7 +215,7 @@ def evaluator_of(options: TrainOptions, blueprint: Blueprint, **listeners: Any) 
 def environment_maker(task: str, env_options: dict[str, Any]) -> Callable[..., Any]:
     """What makes environments of a run's task to look at its agent in."""
     played = env_options_lib.without_recording(task, env_options)
-    return functools.partial(environments.make_environment, task, **played)
+    return functools.partial(make_one, task, played)
 
 
 def drop_lost_future(folder: pathlib.Path, env_steps: int) -> int:

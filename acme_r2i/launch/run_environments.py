@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import dm_env
 import numpy as np
 
 from acme_r2i import environments
@@ -24,6 +26,23 @@ def environment_seeds(seed: int, number: int, lives: int = 0) -> list[int]:
     return [int(each) for each in sequence.generate_state(number, np.uint32)]
 
 
+def make_one(task: str, env_options: Mapping[str, Any], seed: int) -> dm_env.Environment:
+    """Makes an environment beside those of a run.
+
+    Raises:
+      UsageError: if it cannot be made.
+      EnvironmentFailedError: if its own code fails in that; the environment raises it, too,
+        whatever goes wrong in it.
+    """
+    try:
+        environment = environments.make_environment(task, seed=seed, **env_options)
+    except environments.EnvironmentFailedError:
+        raise
+    except (environments.SimulatorMissingError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    return environments.Reported(environment, f"an environment of {task} (seed {seed})")
+
+
 def make_pool(
     options: TrainOptions, seeds: Sequence[int], *, remade: bool
 ) -> environments.EnvironmentPool:
@@ -36,6 +55,7 @@ def make_pool(
 
     Raises:
       UsageError: if they cannot be made.
+      EnvironmentFailedError: if their own code fails in that, or in the first reset.
     """
     make = functools.partial(environments.make_environment, options.env, **options.env_options)
     restart_options = environments.restart_options(options.env.partition(":")[0])
@@ -50,9 +70,7 @@ def make_pool(
             answer_seconds=options.env_step_timeout,
             max_restarts=options.env_max_restarts,
         )
-    except (
-        environments.SimulatorMissingError,
-        environments.EnvironmentFailedError,
-        ValueError,
-    ) as error:
+    except environments.EnvironmentFailedError:
+        raise
+    except (environments.SimulatorMissingError, ValueError) as error:
         raise UsageError(str(error)) from None

@@ -33,6 +33,8 @@ def train(options: TrainOptions) -> int:
 
     Raises:
       UsageError: if the run cannot be; then nothing has been written.
+      EnvironmentFailedError: likewise, if its environments fail before it begins; or if one of them
+        fails as it is closed, at the end.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:

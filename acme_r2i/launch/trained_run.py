@@ -48,13 +48,13 @@ class TrainedRun:
         """Makes an environment like those of the run.
 
         Raises:
-          UsageError: if it cannot be made here.
+          UsageError: if it cannot be made here; see ``run_environments.make_one``.
         """
-        from acme_r2i import environments
+        from acme_r2i.launch.run_environments import make_one
 
         try:
-            return environments.make_environment(self.task, seed=seed, **self.env_options)
-        except (ValueError, ImportError) as error:
+            return make_one(self.task, self.env_options, seed)
+        except UsageError as error:
             raise UsageError(f"the run in {self.folder} cannot be rebuilt: {error}") from None
 
 

@@ -29,3 +29,8 @@ def test_figures_and_what_is_missing(monkeypatch, capsys):
     lines = benchmark.table([ours, missing])
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
     assert "not measured: suite popgym cannot be imported" in lines[3]
+
+
+def test_the_checks_of_a_step_are_measured_for_every_observation():
+    for name in benchmark.OBSERVATIONS:
+        assert 0.0 < benchmark.check_microseconds(name, steps=200, repeats=5) < 1e4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import dm_env
 import gymnasium
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from dm_env import specs
 from gymnasium import spaces
 
+from acme_r2i.environments.failures import UserCodeError
 from acme_r2i.environments.from_gymnasium import FromGymnasium
 
 
@@ -83,6 +86,9 @@ def test_each_episode_has_its_own_seed_whatever_was_done_before():
         (spaces.Tuple((spaces.Dict(a=TWO, b=TWO),)), ({"a": 0, "b": 1},), [1, 0, 0, 1]),
         (spaces.Box(0, 255, (3,), np.uint8), np.uint8([0, 7, 255]), [0, 7, 255]),
         (spaces.Box(0, 9, (1, 2), np.int64), np.int64([[3, 9]]), [3, 9]),
+        (spaces.Box(0, 2**62, (1,), np.int64), np.int64([2**40]), [2**40]),
+        (spaces.Box(0, 1, (2,), np.bool_), np.array([True, False]), [1, 0]),
+        (spaces.Box(0, 1, (2,), np.float16), np.float16([1, 0.5]), [1, 0.5]),
     ],
 )
 def test_observations_become_one_vector(space, value, vector):
@@ -202,11 +208,40 @@ def test_a_continuous_action_keeps_its_bounds():
     assert environment.action_spec() == specs.BoundedArray((1,), np.float32, [-2.0], [2.0])
 
 
+def test_an_environment_may_write_into_its_action():
+    script = Script(TWO, spaces.Box(-2.0, 2.0, (1,)), [(0.0, False, False)])
+    environment = FromGymnasium(script, seed=0)
+    environment.reset()
+    action = np.ones(1, np.float32)
+    action.flags.writeable = False  # as those of a policy are
+    environment.step(action)
+    script.actions[0] *= 2.0
+    assert action == 1.0
+
+
 @pytest.mark.parametrize(("low", "high"), [(-np.inf, np.inf), (0.0, np.inf), (-np.inf, 0.0)])
 def test_a_continuous_action_without_finite_bounds_is_refused(low, high):
     space = spaces.Box(low, high, (2,))
     with pytest.raises(ValueError, match="not supported: a Box of actions needs finite bounds"):
         FromGymnasium(Script(TWO, space), seed=0)
+
+
+def test_spaces_that_cannot_be_had_are_named():
+    class Leaves(Script):
+        @property
+        def observation_space(self):
+            sys.exit(3)
+
+        @observation_space.setter
+        def observation_space(self, space):
+            pass
+
+    with pytest.raises(UserCodeError, match="^mine failed with SystemExit: 3 "):
+        FromGymnasium(Leaves(TWO, TWO), seed=0, name="mine")
+    without = Script(TWO, TWO)
+    del without.action_space
+    with pytest.raises(UserCodeError, match="^mine failed with AttributeError: "):
+        FromGymnasium(without, seed=0, name="mine")
 
 
 def test_other_spaces_are_refused_with_what_is_supported():

@@ -210,7 +210,7 @@ def test_battleship_truncates_on_idleness_and_terminates_when_all_is_sunk():
     assert _lasts("BattleshipEasy", lambda seen: np.zeros(2, np.int32), 2) == {1.0}
     environment = _make("BattleshipEasy")
     timestep = environment.reset()
-    for square in np.argwhere(environment._environment.board == 1):
+    for square in np.argwhere(environment._environment._environment.board == 1):
         timestep = environment.step(square.astype(np.int32))
     assert timestep.last() and timestep.discount == 0.0
 
@@ -219,7 +219,7 @@ def test_concentration_truncates_on_idleness_and_terminates_when_all_is_matched(
     assert _lasts("ConcentrationEasy", lambda seen: 0, 2) == {1.0}
     environment = _make("ConcentrationEasy")
     timestep = environment.reset()
-    game = environment._environment
+    game = environment._environment._environment
     colours = game.deck_idx_type[game.deck.idx]
     for card in np.argsort(colours, kind="stable"):
         timestep = environment.step(card)

@@ -20,7 +20,7 @@ from acme_r2i import environments
 from acme_r2i.environments import EnvironmentFailedError, EnvironmentPool, Restart
 from acme_r2i.environments.random_policy import sample_action
 from acme_r2i.environments.workers import WORKERS, pool, restart_seed
-from tests.faulty_environments import Meeting, Numbers, Surroundings, Unmakable
+from tests.faulty_environments import Meeting, Numbers, Surroundings, Unclosable, Unmakable
 from tests.processes import is_alive, wait_until_gone
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -200,6 +200,51 @@ def test_a_hang_that_cannot_be_ended_ends_the_pool_with_a_word(kind):
 def test_what_cannot_be_made_raises_what_it_raises(kind, error):
     with pytest.raises(error, match="size=0 is not allowed"):
         make_pool(functools.partial(Unmakable, error=error), [0], kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_what_fails_while_it_is_made_is_named(kind, error):
+    with pytest.raises(EnvironmentFailedError) as caught:
+        make_pool(functools.partial(Unmakable, error=error), [7], kind)
+    message = str(caught.value)
+    assert message.startswith(f"environment 0 of test:numbers (seed 7) raised {error.__name__}: s")
+    assert "faulty_environments.py" in message and "\n" not in message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_episodes_have_begun_when_the_pool_is_there(kind):
+    """One whose first reset fails is put back, and says so when it is asked for its first step."""
+    make = functools.partial(Numbers, faults={1: "raise"}, at=(0, 0))
+    with make_pool(make, [1, 2], kind) as envs:
+        assert isinstance(envs.first(0), Restart) and envs.first(0).first()
+        assert envs.first(1).observation[1] == 0  # the first episode
+    with pytest.raises(EnvironmentFailedError, match="there have been 0 restarts before"):
+        make_pool(make, [1, 2], kind, max_restarts=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_broken_promise_ends_the_pool_without_a_restart(kind):
+    make = functools.partial(Numbers, faults={1: "give nothing"})
+    with make_pool(make, [0, 1], kind) as envs:
+        assert all(envs.first(index).first() for index in (0, 1))
+        with pytest.raises(
+            EnvironmentFailedError,
+            match=r"^environment 1 of test:numbers \(seed 1\) gave, at step 1 of episode 1, ",
+        ):
+            envs.step([1, 1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_failure_of_closing_is_named_and_hides_no_other(kind, capfd):
+    with (
+        pytest.raises(EnvironmentFailedError, match=r"^environment 1 of .* as it was closed$"),
+        make_pool(functools.partial(Unclosable, broken=1), [0, 1], kind),
+    ):
+        pass
+    with pytest.raises(KeyError), make_pool(functools.partial(Unclosable, broken=1), [0, 1], kind):
+        raise KeyError
+    assert capfd.readouterr().err.count("\n") == (2 if kind == "processes" else 0)
 
 
 def test_a_process_that_dies_or_hangs_while_its_environment_is_made():

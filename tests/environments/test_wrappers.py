@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import collections
 import copy
 
 import dm_env
 import numpy as np
 import pytest
-import tree
 from dm_env import specs
 
 from acme_r2i.environments import wrappers
+from acme_r2i.environments.checked import Checked
 
 
 class Doubles(dm_env.Environment):
@@ -42,53 +41,6 @@ class Doubles(dm_env.Environment):
 
     def close(self):
         self.closed = True
-
-
-@pytest.mark.parametrize(
-    ("given", "converted"),
-    [
-        (np.float64, np.float32),
-        (np.float32, np.float32),
-        (np.int64, np.int32),
-        (np.uint8, np.uint8),
-    ],
-)
-def test_single_precision_converts_values_and_specs_alike(given, converted):
-    environment = wrappers.SinglePrecision(Doubles(given))
-    timesteps = [environment.reset(), environment.step(0), environment.step(0)]
-    for timestep in timesteps:
-        assert timestep.observation.dtype == converted
-        environment.observation_spec().validate(timestep.observation)
-    assert timesteps[0].reward is None and timesteps[0].discount is None
-    for timestep, discount in zip(timesteps[1:], (1.0, 0.0), strict=True):
-        environment.reward_spec().validate(timestep.reward)
-        environment.discount_spec().validate(timestep.discount)
-        assert timestep.reward == np.float32(0.1) and timestep.discount == discount
-    assert environment.action_spec() == specs.DiscreteArray(3, np.int32)
-
-
-def test_single_precision_converts_every_array_of_a_mapping():
-    inner = Doubles()
-    inner.observation_spec = lambda: collections.OrderedDict(
-        vector=specs.BoundedArray((2,), np.float64, 0, 1, name="vector"),
-        parts={"scalar": specs.Array((), np.float64), "image": specs.Array((1, 1, 3), np.uint8)},
-    )
-    observation = collections.OrderedDict(
-        vector=np.zeros(2), parts={"scalar": np.float64(0.1), "image": np.ones((1, 1, 3), np.uint8)}
-    )
-    inner.reset = lambda: dm_env.restart(observation)
-    environment = wrappers.SinglePrecision(inner)
-    spec, converted = environment.observation_spec(), environment.reset().observation
-    assert spec == {
-        "vector": specs.BoundedArray((2,), np.float32, 0, 1),
-        "parts": {
-            "scalar": specs.Array((), np.float32),
-            "image": specs.Array((1, 1, 3), np.uint8),
-        },
-    }
-    tree.map_structure(lambda each, array: each.validate(array), spec, converted)
-    assert converted["parts"]["scalar"] == np.float32(0.1)
-    assert type(converted) is dict
 
 
 class Countdown(dm_env.Environment):
@@ -185,7 +137,7 @@ def test_repeats_and_limits_below_1_are_refused():
 
 
 def test_bounded_reward_changes_the_reward_spec_alone():
-    environment = wrappers.BoundedReward(wrappers.SinglePrecision(Doubles()), -0.1, 0.1)
+    environment = wrappers.BoundedReward(Checked(Doubles(), "doubles"), -0.1, 0.1)
     spec = environment.reward_spec()
     assert spec == specs.BoundedArray((), np.float32, -0.1, 0.1)
     environment.reset()
@@ -205,7 +157,7 @@ def test_discrete_action_hands_on_a_plain_int_and_refuses_the_rest():
 
 def test_attributes_and_close_reach_the_wrapped_environment():
     inner = Doubles()
-    environment = wrappers.DiscreteAction(wrappers.SinglePrecision(inner))
+    environment = wrappers.DiscreteAction(Checked(inner, "doubles"))
     assert environment.extra == "beyond dm_env"
     with pytest.raises(AttributeError):
         environment.missing  # noqa: B018

@@ -2,7 +2,6 @@
 
 from acme_r2i.environments.workers.pool import (
     WORKERS,
-    EnvironmentFailedError,
     EnvironmentPool,
     Restart,
     restart_seed,
@@ -10,7 +9,6 @@ from acme_r2i.environments.workers.pool import (
 
 __all__ = [
     "WORKERS",
-    "EnvironmentFailedError",
     "EnvironmentPool",
     "Restart",
     "restart_seed",

@@ -10,6 +10,7 @@ import fcntl
 import os
 import pickle
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -17,8 +18,9 @@ from typing import Any, NamedTuple
 
 import dm_env
 
+from acme_r2i.environments.checked import make_checked
 from acme_r2i.environments.environment_spec import EnvironmentSpec
-from acme_r2i.environments.workers.worker import describe_error
+from acme_r2i.environments.failures import AS_IT_WAS_CLOSED, describe_error
 
 
 class Raised(NamedTuple):
@@ -30,7 +32,7 @@ class Raised(NamedTuple):
     """
 
     description: str
-    error: Exception
+    error: BaseException
 
 
 class _ParentGoneError(Exception):
@@ -57,12 +59,12 @@ def main(connection: Connection, lifeline: int) -> None:
     environment = None
     try:
         make, seed = pickle.loads(_receive(connection))
-        environment = make(seed=seed)
+        environment = make_checked(make, seed)
         _play(environment, connection)
     except _ParentGoneError:
         if environment is not None:
-            environment.close()
-    except Exception as error:
+            _close(environment)
+    except BaseException as error:  # a user's code may raise anything
         with contextlib.suppress(_ParentGoneError):
             _send(connection, Raised(describe_error(error), _sendable(error)))
 
@@ -75,6 +77,16 @@ def _play(environment: dm_env.Environment, connection: Connection) -> None:
         while not timestep.last():
             timestep = environment.step(_receive(connection))
             _send(connection, timestep)
+
+
+def _close(environment: dm_env.Environment) -> None:
+    """Closes it; nobody listens any more, so a failure is shown here and in the exit code."""
+    try:
+        environment.close()
+    except BaseException as error:
+        line = f"r2i: an environment {describe_error(error)} {AS_IT_WAS_CLOSED}\n"
+        os.write(sys.stderr.fileno(), line.encode())  # in one piece, beside other workers' lines
+        sys.exit(1)
 
 
 def _receive(connection: Connection) -> Any:
@@ -106,7 +118,7 @@ def _end_with(lifeline: int) -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
 
 
-def _sendable(error: Exception) -> Exception:
+def _sendable(error: BaseException) -> BaseException:
     """The error itself if it can be pickled, or else a RuntimeError that says as much."""
     text = "".join(traceback.format_exception(error))
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,12 +9,15 @@ from typing import Any
 
 import dm_env
 
+from acme_r2i.environments.checked import make_checked
 from acme_r2i.environments.environment_spec import EnvironmentSpec
+from acme_r2i.environments.failures import AS_IT_WAS_CLOSED, ContractError, describe_error
 from acme_r2i.environments.one_thread import OneThread, TookTooLongError, result_within
 from acme_r2i.environments.watchdog import EnvironmentHungError, Watchdog, not_within
-from acme_r2i.environments.workers.worker import Limits, WorkerFailedError, describe_error
+from acme_r2i.environments.workers.worker import Limits, WorkerFailedError
 
 _BEGIN = object()
+_CANNOT_RESTART = "; only one in a process of its own could be restarted"
 
 
 class InlineWorker:
@@ -27,10 +29,11 @@ class InlineWorker:
 
     def __init__(self, make: Callable[..., dm_env.Environment], seed: int, limits: Limits) -> None:
         """See Worker; the environment is made when its specs are asked for."""
-        self._make = functools.partial(make, seed=seed)
+        self._make = functools.partial(make_checked, make, seed)
         self._limits = limits
         self._environment: dm_env.Environment | None = None
         self._action: Any = _BEGIN
+        self._close_error: Exception | None = None
 
     def spec(self) -> EnvironmentSpec:
         """See Worker."""
@@ -59,10 +62,15 @@ class InlineWorker:
         """See Worker."""
         environment, self._environment = self._environment, None
         if environment is not None:
-            environment.close()
+            try:
+                environment.close()
+            except Exception as error:
+                self._close_error = error
 
     def join(self, seconds: float) -> None:
         """See Worker."""
+        if self._close_error is not None:
+            raise _failed_to_close(self._close_error)
 
     def _made(self) -> dm_env.Environment:
         if self._environment is None:
@@ -89,7 +97,7 @@ class ThreadWorker:
 
     def __init__(self, make: Callable[..., dm_env.Environment], seed: int, limits: Limits) -> None:
         """See Worker."""
-        self._make = functools.partial(make, seed=seed)
+        self._make = functools.partial(make_checked, make, seed)
         self._limits = limits
         self._thread = OneThread(f"environment with seed {seed}")
         self._environment: dm_env.Environment | None = None
@@ -99,6 +107,7 @@ class ThreadWorker:
         self._reset: Future | None = None
         self._awaited = self._thread.submit(self._begin)
         self._what = "its start"
+        self._closed: Future | None = None
 
     def spec(self) -> EnvironmentSpec:
         """See Worker."""
@@ -121,21 +130,24 @@ class ThreadWorker:
 
     def close(self) -> None:
         """See Worker."""
-        if not self._hangs:
-            self._thread.submit(self._end)
+        if not self._hangs and self._closed is None:
+            self._closed = self._thread.submit(self._end)
         self._thread.end()
 
     def join(self, seconds: float) -> None:
         """See Worker."""
-        if not self._hangs:
-            self._thread.join(seconds)
+        if self._closed is not None and self._thread.join(seconds):
+            error = self._closed.exception()
+            if error is not None:
+                raise _failed_to_close(error)
 
     def _result(self, seconds: float | None) -> Any:
         try:
             return result_within(self._awaited, seconds)
         except TookTooLongError:
             self._hangs = True
-            raise WorkerFailedError(not_within(seconds, self._what), can_restart=False) from None
+            reason = f"{not_within(seconds, self._what)}{_CANNOT_RESTART}"
+            raise WorkerFailedError(reason, can_restart=False) from None
         except Exception as error:
             raise _failure(error) from error
 
@@ -158,11 +170,15 @@ class ThreadWorker:
 
     def _end(self) -> None:
         if self._environment is not None:
-            with contextlib.suppress(Exception):
-                self._environment.close()
+            self._environment.close()
 
 
 def _failure(error: Exception) -> WorkerFailedError:
     if isinstance(error, EnvironmentHungError):
-        return WorkerFailedError(error.waited_for, can_restart=False)
-    return WorkerFailedError(describe_error(error), cause=error)
+        return WorkerFailedError(f"{error.waited_for}{_CANNOT_RESTART}", can_restart=False)
+    can_restart = not isinstance(error, ContractError)  # another one would break it, too
+    return WorkerFailedError(describe_error(error), can_restart=can_restart, cause=error)
+
+
+def _failed_to_close(error: BaseException) -> WorkerFailedError:
+    return WorkerFailedError(f"{describe_error(error)} {AS_IT_WAS_CLOSED}")

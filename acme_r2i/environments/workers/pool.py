@@ -12,6 +12,8 @@ import dm_env
 import numpy as np
 
 from acme_r2i.environments.environment_spec import EnvironmentSpec
+from acme_r2i.environments.failures import EnvironmentFailedError
+from acme_r2i.environments.naming import SimulatorMissingError
 from acme_r2i.environments.workers.in_process import InlineWorker, ThreadWorker
 from acme_r2i.environments.workers.process import ProcessWorker
 from acme_r2i.environments.workers.worker import Limits, Worker, WorkerFailedError
@@ -24,10 +26,6 @@ WORKERS: dict[str, Callable[..., Worker]] = {
 
 # How long a worker may take to end before it is killed.
 _CLOSE_SECONDS = 5.0
-
-
-class EnvironmentFailedError(RuntimeError):
-    """An environment has failed for good; the message is one line with its task and seed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,9 +73,12 @@ class EnvironmentPool:
     processes   at once     restart             restart, by the limit    restart
     ==========  ==========  ==================  =======================  =============
 
+    The first episodes begin while the pool is made. ``sys.exit`` counts as an exception.
+
     A restart makes the environment anew, with a seed that its own and the number of its restarts
     decide, so that it does not play the same episodes again. There may be ``max_restarts`` in the
-    life of a pool. Beyond, and where the table says "the end", EnvironmentFailedError is raised.
+    life of a pool. Beyond, and where the table says "the end", EnvironmentFailedError is raised;
+    also if an environment gives something else than it promises (see ``Checked``).
 
     Use it as a context, or close it.
     """
@@ -94,7 +95,7 @@ class EnvironmentPool:
         start_seconds: float | None = 300.0,
         max_restarts: int = 10,
     ) -> None:
-        """Makes the environments, all at the same time, and waits until they are there.
+        """Makes the environments, all at the same time, and waits for their first time steps.
 
         Args:
           make: called with ``seed=...``, makes an environment. For processes it is pickled, so it
@@ -111,8 +112,8 @@ class EnvironmentPool:
 
         Raises:
           ValueError: on workers of an unknown kind, or if ``make`` cannot be pickled.
-          EnvironmentFailedError: if an environment dies or hangs while it is made.
-          Exception: what ``make`` raises.
+          EnvironmentFailedError: if an environment fails for good.
+          ValueError, SimulatorMissingError: what ``make`` raises.
         """
         if workers not in WORKERS:
             raise ValueError(
@@ -127,11 +128,14 @@ class EnvironmentPool:
         self._max_restarts = max_restarts
         self._restarts = [0] * len(seeds)
         self._between_episodes = [True] * len(seeds)
+        self._firsts: list[dm_env.TimeStep | Restart | None] = [None] * len(seeds)
+        self._failed: set[int] = set()  # those whose worker has failed, and has no successor
         self._workers: list[Worker] = []
         try:
             for seed in self._seeds:
                 self._workers.append(self._make_worker(make, seed, self._limits))
             self._spec = [self._first_spec(index) for index in range(len(seeds))][0]
+            self._firsts = [self._receive(index) for index in range(len(seeds))]
         except BaseException:
             self._end(0.0)
             raise
@@ -139,8 +143,12 @@ class EnvironmentPool:
     def __enter__(self) -> EnvironmentPool:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        try:
+            self.close()
+        except EnvironmentFailedError:
+            if kind is None:  # what went wrong before tells more
+                raise
 
     def __len__(self) -> int:
         return len(self._seeds)
@@ -166,7 +174,11 @@ class EnvironmentPool:
         """
         if not self._between_episodes[index]:
             raise ValueError(f"environment {index} has an episode under way")
-        return self._receive(index)
+        answer, self._firsts[index] = self._firsts[index], None
+        if answer is None:
+            answer = self._receive(index)
+        self._between_episodes[index] = isinstance(answer, Restart)
+        return answer
 
     def step(self, actions: Sequence[Any]) -> list[dm_env.TimeStep | Restart]:
         """Takes an action in each of the environments 0, 1, ... that there are actions for.
@@ -184,38 +196,55 @@ class EnvironmentPool:
             raise ValueError(f"environment {index} has no episode under way: ask for its first")
         for worker, action in zip(self._workers, actions, strict=False):
             worker.send(action)
-        return [self._receive(index) for index in range(len(actions))]
+        answers = [self._receive(index) for index in range(len(actions))]
+        for index, answer in enumerate(answers):
+            self._between_episodes[index] = isinstance(answer, Restart) or answer.last()
+        return answers
 
     def close(self) -> None:
-        """Ends the environments, and waits a few seconds for it before it kills processes."""
-        self._end(_CLOSE_SECONDS)
+        """Ends the environments, and waits a few seconds for it before it kills processes.
 
-    def _end(self, seconds: float) -> None:
+        Raises:
+          EnvironmentFailedError: if one of them failed as it was closed; all have ended.
+        """
+        failures = self._end(_CLOSE_SECONDS)
+        if failures:
+            raise EnvironmentFailedError(failures[0])
+
+    def _end(self, seconds: float) -> list[str]:
+        """Ends the environments; returns how those that failed in that have failed."""
         until = time.monotonic() + seconds
         workers, self._workers = self._workers, []
+        failures = []
         with contextlib.ExitStack() as stack:
-            for worker in workers:
-                stack.callback(lambda each: each.join(max(0.0, until - time.monotonic())), worker)
+
+            def join(index: int) -> None:
+                try:
+                    workers[index].join(max(0.0, until - time.monotonic()))
+                except WorkerFailedError as failure:
+                    if index not in self._failed:
+                        failures.insert(0, f"{self._name(index)} {failure.reason}")
+
+            for index in range(len(workers)):
+                stack.callback(join, index)
             for worker in workers:
                 stack.callback(worker.close)
+        return failures
 
     def _receive(self, index: int) -> dm_env.TimeStep | Restart:
         try:
-            timestep = self._workers[index].receive()
+            return self._workers[index].receive()
         except WorkerFailedError as failure:
             return self._restart(index, failure)
-        self._between_episodes[index] = timestep.last()
-        return timestep
 
     def _restart(self, index: int, failure: WorkerFailedError) -> Restart:
         worker, failed = self._workers[index], self._name(index)
+        self._failed.add(index)
         with contextlib.suppress(Exception):  # It has failed already.
             worker.close()
-        worker.join(0.0)
+            worker.join(0.0)
         if not failure.can_restart:
-            raise EnvironmentFailedError(
-                f"{failed} {failure.reason}; only one in a process of its own could be restarted"
-            )
+            raise EnvironmentFailedError(f"{failed} {failure.reason}") from failure.cause
         number = sum(self._restarts) + 1
         if number > self._max_restarts:
             raise EnvironmentFailedError(
@@ -225,13 +254,14 @@ class EnvironmentPool:
         self._restarts[index] += 1
         seed = self._seeds[index]
         new_seed = restart_seed(self._first_seeds[index], self._restarts[index])
-        self._seeds[index], self._between_episodes[index] = new_seed, True
+        self._seeds[index] = new_seed
         try:
             self._workers[index] = self._make_worker(self._remake, new_seed, self._limits)
         except OSError as error:
             raise EnvironmentFailedError(
                 f"{failed} {failure.reason}; it cannot be restarted: {error}"
             ) from None
+        self._failed.discard(index)
         return Restart(
             index, self._task, seed, failure.reason, new_seed, number, self._max_restarts
         )
@@ -240,9 +270,9 @@ class EnvironmentPool:
         try:
             return self._workers[index].spec()
         except WorkerFailedError as failure:
-            if failure.cause is not None:
+            if isinstance(failure.cause, (ValueError, SimulatorMissingError)):
                 raise failure.cause from None
-            raise EnvironmentFailedError(f"{self._name(index)} {failure.reason}") from None
+            raise EnvironmentFailedError(f"{self._name(index)} {failure.reason}") from failure.cause
 
     def _name(self, index: int) -> str:
         return f"environment {index} of {self._task} (seed {self._seeds[index]})"

@@ -22,6 +22,7 @@ from typing import Any
 import dm_env
 
 from acme_r2i.environments.environment_spec import EnvironmentSpec
+from acme_r2i.environments.failures import AS_IT_WAS_CLOSED, ContractError
 from acme_r2i.environments.watchdog import not_within
 from acme_r2i.environments.workers.child import Raised
 from acme_r2i.environments.workers.worker import Limits, WorkerFailedError
@@ -119,6 +120,10 @@ class ProcessWorker:
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
+        if (self._process.returncode or 0) > 0:
+            raise WorkerFailedError(
+                f"ended with exit code {self._process.returncode} {AS_IT_WAS_CLOSED}"
+            )
 
     def _wait_for(self, what: str, seconds: float | None) -> None:
         """Notes what is waited for from now on, and how long."""
@@ -139,7 +144,10 @@ class ProcessWorker:
         except (EOFError, OSError):
             raise WorkerFailedError(self._end()) from None
         if isinstance(message, Raised):
-            raise WorkerFailedError(message.description, cause=message.error)
+            can_restart = not isinstance(message.error, ContractError)
+            raise WorkerFailedError(
+                message.description, can_restart=can_restart, cause=message.error
+            )
         return message
 
     def _end(self) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Any, NamedTuple, Protocol
 
 import dm_env
 
 from acme_r2i.environments.environment_spec import EnvironmentSpec
-
-_LONGEST_MESSAGE = 300
 
 
 class Limits(NamedTuple):
@@ -33,7 +30,9 @@ class WorkerFailedError(Exception):
       cause: what the environment raised, where that is the reason.
     """
 
-    def __init__(self, reason: str, *, can_restart: bool = True, cause: Exception | None = None):
+    def __init__(
+        self, reason: str, *, can_restart: bool = True, cause: BaseException | None = None
+    ):
         super().__init__(reason)
         self.reason = reason
         self.can_restart = can_restart
@@ -68,15 +67,8 @@ class Worker(Protocol):
         """Begins to end it."""
 
     def join(self, seconds: float) -> None:
-        """Waits so long for its end, then sees to it where that can be done."""
+        """Waits so long for its end, then sees to it where that can be done.
 
-
-def describe_error(error: BaseException) -> str:
-    """One line on what was raised, and where."""
-    message = " ".join(str(error).split())
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[:_LONGEST_MESSAGE]}..."
-    name = type(error).__name__
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"raised {name}: {message}{where}" if message else f"raised {name}{where}"
+        Raises:
+          WorkerFailedError: if the environment failed as it was closed.
+        """

@@ -1,0 +1,398 @@
+"""Checks and copies of what an environment gives, at the place where it comes in."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dm_env
+import numpy as np
+from dm_env import StepType, specs
+
+from acme_r2i.environments import user_code
+from acme_r2i.environments.environment_spec import EnvironmentSpec
+from acme_r2i.environments.failures import ContractError, guarded
+from acme_r2i.environments.wrappers import EnvironmentWrapper
+
+_NUMBERS = "biuf"  # kinds of dtypes: bool, integers, floats
+_SMALLER = {np.dtype(np.int64): np.dtype(np.int32), np.dtype(np.uint64): np.dtype(np.uint32)}
+_FIRST, _MID, _LAST = _STEP_TYPES = tuple(StepType)
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+_LONGEST_VALUE = 60
+
+
+class MismatchError(ValueError):
+    """A value is not what was promised: the array, what was given, and what was promised.
+
+    The message is read after "gave"; ``Checked`` puts the environment and the step before it.
+    """
+
+
+class Checked(EnvironmentWrapper):
+    """Hands on what an environment gives in the types that agents are promised, or refuses it.
+
+    Floats become float32, int64 becomes int32 and uint64 uint32; an observation is an array or a
+    dict of arrays, nested dicts included. Arrays are copies, since an environment may write into
+    its own again. Rewards and discounts are float32; an array of one number is one. Actions are
+    passed on as they are.
+
+    Every time step is checked: keys, shapes, kinds of numbers, the range of integers, floats that
+    are finite, discounts in [0, 1], and the order of FIRST, MID and LAST. Floats may leave their
+    bounds. A step before the first reset, or after a last step, is a reset.
+    """
+
+    def __init__(self, environment: dm_env.Environment, name: str) -> None:
+        """Wraps an environment, and checks its specs.
+
+        Args:
+          environment: the environment.
+          name: how errors name it.
+
+        Raises:
+          ValueError: for specs that are of no use to an agent, or cannot be had.
+        """
+        super().__init__(environment)
+        self._name = name
+        with user_code.reported(name):
+            given = EnvironmentSpec.of(environment)
+        self._specs = _promised_specs(name, given)
+        self._convert = converter("observation", given.observations)
+        self._episode = self._step = 0
+        self._over = True
+
+    def reset(self) -> dm_env.TimeStep:
+        self._episode, self._step = self._episode + 1, 0
+        try:
+            timestep = _time_step("reset", guarded(self._environment.reset))
+            if timestep.step_type != _FIRST:
+                raise MismatchError(
+                    f"a {_type_of(timestep)} step as the answer to a reset; an episode begins with "
+                    "a FIRST step"
+                )
+            observation = self._convert(timestep.observation)
+        except MismatchError as error:
+            raise self._broken(error) from error
+        self._over = False
+        return dm_env.restart(observation)
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        if self._over:
+            return self.reset()
+        self._step += 1
+        try:
+            timestep = _time_step("step", guarded(self._environment.step, action))
+            if timestep.step_type == _FIRST:
+                raise MismatchError(
+                    "a FIRST step in the middle of an episode; a LAST step comes before it"
+                )
+            observation = self._convert(timestep.observation)
+            reward = number("reward", timestep.reward)
+            discount = number("discount", timestep.discount)
+            if not 0.0 <= discount <= 1.0:
+                raise MismatchError(f"discount {discount:g}; a discount is in [0, 1]")
+        except MismatchError as error:
+            raise self._broken(error) from error
+        self._over = timestep.step_type == _LAST
+        step_type = _LAST if self._over else _MID
+        return dm_env.TimeStep(step_type, reward, discount, observation)
+
+    def observation_spec(self) -> Any:
+        return self._specs.observations
+
+    def action_spec(self) -> specs.Array:
+        return self._specs.actions
+
+    def reward_spec(self) -> specs.Array:
+        return self._specs.rewards
+
+    def discount_spec(self) -> specs.Array:
+        return self._specs.discounts
+
+    def close(self) -> None:
+        guarded(self._environment.close)
+
+    def _broken(self, error: MismatchError) -> ContractError:
+        moment = f"step {self._step}" if self._step else "the reset"
+        return ContractError(self._name, f"gave, at {moment} of episode {self._episode}, {error}")
+
+
+def make_checked(make: Callable[..., dm_env.Environment], seed: int) -> Checked:
+    """Makes an environment, and checks it if its maker does not."""
+    environment = guarded(make, seed=seed)
+    return environment if isinstance(environment, Checked) else Checked(environment, "environment")
+
+
+def converter(path: str, spec: Any, dtype: Any = None) -> Callable[[Any], Any]:
+    """Returns what brings a value that a spec describes into the promised types, as a copy.
+
+    Args:
+      path: how errors name the value.
+      spec: of an array, or a mapping of specs; of what the environment gives.
+      dtype: of an array, what comes out; by default what agents are promised.
+
+    Returns:
+      A function that raises a MismatchError for any other value.
+    """
+    if not isinstance(spec, Mapping):
+        return _ArrayConverter(path, spec, dtype or _promised_dtype(spec.dtype))
+    parts = {key: converter(f"{path}[{key!r}]", part) for key, part in spec.items()}
+
+    def convert(value: Any) -> dict[str, Any]:
+        check_keys(path, value, parts)
+        return {key: part(value[key]) for key, part in parts.items()}
+
+    return convert
+
+
+def check_keys(path: str, value: Any, promised: Mapping[Any, Any]) -> None:
+    """Raises a MismatchError unless a value is a mapping with just these keys."""
+    if not isinstance(value, Mapping):
+        raise MismatchError(f"{path} {describe(value)}; promised is a dict of {_list(promised)}")
+    if value.keys() != promised.keys():
+        raise MismatchError(
+            f"{path} with the keys {_list(value)}; promised are the keys {_list(promised)}"
+        )
+
+
+def number(path: str, value: Any) -> np.float32:
+    """Returns one number, or an array of one, as float32.
+
+    Raises:
+      MismatchError: for anything else, or if it is not finite in float32.
+    """
+    single = math.nan
+    if isinstance(value, (float, np.floating)):  # as most are
+        single = float(value)
+    else:
+        with contextlib.suppress(ValueError, TypeError):  # as above
+            array = np.asarray(value)
+            if array.size == 1 and array.dtype.kind in _NUMBERS:
+                single = float(array.item())
+    if abs(single) <= _LARGEST_FLOAT32:
+        return np.float32(single)
+    raise MismatchError(f"{path} {describe(value)}; a {path} is one finite number")
+
+
+def check_action_range(low: np.ndarray, high: np.ndarray) -> None:
+    """Checks that float32 can hold the difference of finite bounds.
+
+    Raises:
+      ValueError: if it cannot.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = np.asarray(high, np.float64) - np.asarray(low, np.float64)
+    finite = np.isfinite(low) & np.isfinite(high)
+    wide = np.ravel(finite & ~(spread <= _LARGEST_FLOAT32))
+    if wide.any():
+        lowest = np.broadcast_to(low, finite.shape).ravel()[wide][0]
+        highest = np.broadcast_to(high, finite.shape).ravel()[wide][0]
+        raise ValueError(
+            f"actions between {lowest:g} and {highest:g} are not supported: the bounds must differ "
+            f"by at most {_LARGEST_FLOAT32:g}, the largest number of float32"
+        )
+
+
+class _ArrayConverter:
+    """``converter`` of one array."""
+
+    def __init__(self, path: str, spec: specs.Array, dtype: np.dtype) -> None:
+        self._path, self._spec = path, spec
+        self._shape, self._dtype = tuple(spec.shape), dtype
+        self._is_float = self._dtype.kind == "f"
+        if not self._is_float:
+            self._low, self._high, self._all_in_range = _integer_range(spec, self._dtype)
+
+    def __call__(self, value: Any) -> np.ndarray:
+        try:
+            array = np.array(value)
+        except (ValueError, TypeError):  # lists of unequal lengths, arrays on a GPU
+            raise self._mismatch(value) from None
+        if array.shape != self._shape:
+            raise self._mismatch(value)
+        if self._is_float:
+            return self._as_floats(value, array)
+        return self._as_integers(value, array)
+
+    def _as_floats(self, value: Any, array: np.ndarray) -> np.ndarray:
+        if array.dtype == np.float32:
+            finite = np.isfinite(array).all()
+        elif array.dtype.kind == "f":
+            # False for NaN, and for what float32 makes infinite, which a cast would warn of.
+            finite = not array.size or np.abs(array).max() <= _LARGEST_FLOAT32
+        elif array.dtype.kind in _NUMBERS:
+            finite = True
+        else:
+            raise self._mismatch(value)
+        if not finite:
+            where = _first(~(np.abs(array) <= _LARGEST_FLOAT32))
+            raise MismatchError(
+                f"{self._path} with {array[where]:g}{_at(where)}; promised are finite numbers of "
+                "float32"
+            )
+        return array.astype(self._dtype, copy=False)
+
+    def _as_integers(self, value: Any, array: np.ndarray) -> np.ndarray:
+        same = array.dtype == self._dtype
+        if not same and array.dtype.kind not in "biu":
+            raise self._mismatch(value)
+        if not (same and self._all_in_range) and not self._are_in_range(array):
+            where = _first((array < self._low) | (array > self._high))
+            low, high = (np.broadcast_to(x, self._shape)[where] for x in (self._low, self._high))
+            raise MismatchError(
+                f"{self._path} with {array[where]}{_at(where)}; promised are integers from {low} "
+                f"to {high}"
+            )
+        return array if same else array.astype(self._dtype)
+
+    def _are_in_range(self, array: np.ndarray) -> bool:
+        if not self._shape:  # faster
+            return bool(self._low <= array.item() <= self._high)
+        return not ((array < self._low) | (array > self._high)).any()
+
+    def _mismatch(self, value: Any) -> MismatchError:
+        shape, dtype = self._shape, self._spec.dtype
+        return MismatchError(
+            f"{self._path} {describe(value)}; promised is shape {shape}, dtype {dtype}"
+        )
+
+
+def _promised_specs(name: str, given: EnvironmentSpec) -> EnvironmentSpec:
+    """Returns the specs with the types that agents are promised.
+
+    Raises:
+      ValueError: if one of them is not supported.
+    """
+    for field, spec in given._asdict().items():
+        method = f"{field.removesuffix('s')}_spec()"
+        named = named_arrays(method, spec) if field == "observations" else {method: spec}
+        for path, each in named.items():
+            _check_spec(name, path, each)
+        if field in ("observations", "actions") and not any(
+            math.prod(each.shape) for each in named.values()
+        ):
+            raise ValueError(f"{name}: {method} has no numbers: {_shapes(named)}")
+    actions = given.actions
+    if isinstance(actions, specs.BoundedArray) and actions.dtype.kind == "f":
+        try:
+            check_action_range(actions.minimum, actions.maximum)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return EnvironmentSpec(
+        map_arrays(_promised_spec, given.observations),
+        _promised_spec(actions),
+        _number_spec(name, "reward_spec()", given.rewards),
+        _number_spec(name, "discount_spec()", given.discounts),
+    )
+
+
+def _check_spec(name: str, path: str, spec: Any) -> None:
+    if not isinstance(spec, specs.Array):
+        raise ValueError(
+            f"{name}: {path} of its environment is of type {user_code.type_name(spec)}; a "
+            "dm_env.specs.Array is needed, or, of observations, a dict of these"
+        )
+    if spec.dtype.kind not in _NUMBERS:
+        raise ValueError(
+            f"{name}: {path} of its environment has dtype {spec.dtype}; arrays of bool, integers "
+            "or floats are supported"
+        )
+
+
+def _promised_dtype(dtype: np.dtype) -> np.dtype:
+    return np.dtype(np.float32) if dtype.kind == "f" else _SMALLER.get(dtype, dtype)
+
+
+def _promised_spec(spec: specs.Array) -> specs.Array:
+    dtype = _promised_dtype(spec.dtype)
+    if dtype == spec.dtype:
+        return spec
+    if isinstance(spec, specs.BoundedArray) and dtype.kind != "f":
+        info = np.iinfo(dtype)
+        if not isinstance(spec, specs.DiscreteArray):
+            low, high = (np.clip(x, info.min, info.max) for x in (spec.minimum, spec.maximum))
+            return spec.replace(minimum=low, maximum=high).replace(dtype=dtype)
+    with np.errstate(over="ignore"):  # a bound beyond float32 becomes infinite
+        return spec.replace(dtype=dtype)
+
+
+def _number_spec(name: str, path: str, spec: specs.Array) -> specs.Array:
+    """Returns the spec of one number as float32."""
+    if math.prod(spec.shape) != 1:
+        raise ValueError(
+            f"{name}: {path} of its environment has shape {spec.shape}; one number is needed"
+        )
+    if not isinstance(spec, specs.BoundedArray):
+        return specs.Array((), np.float32, name=spec.name)
+    with np.errstate(over="ignore"):
+        low, high = (np.broadcast_to(x, spec.shape).item() for x in (spec.minimum, spec.maximum))
+        return specs.BoundedArray((), np.float32, low, high, name=spec.name)
+
+
+def _integer_range(spec: specs.Array, dtype: np.dtype) -> tuple[Any, Any, bool]:
+    """Returns the lowest and highest values, and whether no value of the dtype is beyond them."""
+    if dtype.kind == "b":
+        return 0, 1, True
+    info = np.iinfo(dtype)
+    if not isinstance(spec, specs.BoundedArray):
+        return info.min, info.max, True
+    low, high = (np.clip(x, info.min, info.max) for x in (spec.minimum, spec.maximum))
+    all_in_range = bool(np.all(low <= info.min) and np.all(high >= info.max))
+    return (low, high, all_in_range) if spec.shape else (int(low), int(high), all_in_range)
+
+
+def named_arrays(name: str, spec: Any) -> dict[str, Any]:
+    """Returns what is not a mapping in a tree of mappings, by its path."""
+    if not isinstance(spec, Mapping):
+        return {name: spec}
+    parts = (named_arrays(f"{name}[{key!r}]", part) for key, part in spec.items())
+    return {key: part for named in parts for key, part in named.items()}
+
+
+def map_arrays(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Applies a function to an array (or a spec), or to each in a mapping, nested ones included."""
+    if isinstance(tree, Mapping):
+        return {key: map_arrays(function, value) for key, value in tree.items()}
+    return function(tree)
+
+
+def _time_step(method: str, answer: Any) -> dm_env.TimeStep:
+    if not isinstance(answer, dm_env.TimeStep) or answer.step_type not in _STEP_TYPES:
+        raise MismatchError(
+            f"one {user_code.type_name(answer)} as the answer to a {method}; a dm_env.TimeStep is "
+            "needed"
+        )
+    return answer
+
+
+def _type_of(timestep: dm_env.TimeStep) -> str:
+    return StepType(timestep.step_type).name
+
+
+def describe(value: Any) -> str:
+    """Returns a short text on a value: of arrays, shape and dtype."""
+    if isinstance(value, np.ndarray) and value.size != 1:
+        return f"of shape {value.shape}, dtype {value.dtype}"
+    text = " ".join(repr(value).split())
+    if len(text) > _LONGEST_VALUE:
+        text = f"{text[:_LONGEST_VALUE]}..."
+    kind = "" if value is None else f" ({user_code.type_name(value)})"
+    return f"{text}{kind}"
+
+
+def _first(wrong: np.ndarray) -> tuple[int, ...]:
+    """Returns the index of the first True."""
+    return tuple(np.argwhere(wrong)[0].tolist())
+
+
+def _at(index: tuple[int, ...]) -> str:
+    return f" at {list(index)}" if index else ""
+
+
+def _list(keys: Any) -> str:
+    return ", ".join(map(repr, keys)) or "none"
+
+
+def _shapes(named: Mapping[str, specs.Array]) -> str:
+    return ", ".join(f"shape {each.shape}" for each in named.values()) or "no arrays"
