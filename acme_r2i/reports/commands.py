@@ -59,7 +59,9 @@ def train_arguments(config: Mapping[str, Any]) -> list[str]:
     task = config["env"]
     recorded = env_options.without_recording(task, config["env_options"])
     for name, value in recorded.items():
-        arguments += _assignment(f"{env_options.PREFIX}{name}", _env_text(task, name, value))
+        arguments += _assignment(
+            f"{env_options.PREFIX}{name}", env_options.write(task, name, value)
+        )
     for name, value in _fields(config).items():
         arguments += _assignment(name, value)
     return arguments
@@ -116,14 +118,6 @@ def _assignment(name: str, value: Any) -> list[str]:
     text = _text(value)
     # In one piece where the text could be taken for an option.
     return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
-
-
-def _env_text(task: str, name: str, value: Any) -> str:
-    """A text from which the option of a task's suite is read as it was."""
-    for text in (_text(value), repr(value)):
-        if repr(env_options.read(task, {name: text})[name]) == repr(value):
-            return text
-    raise UsageError(f"the option {env_options.PREFIX}{name}={value!r} cannot be typed")
 
 
 def _text(value: Any) -> str:
