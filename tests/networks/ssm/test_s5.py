@@ -88,8 +88,8 @@ def random_state(params, seed: int):
     return (random.normal(size=shape) + 1j * random.normal(size=shape)).astype(np.complex64)
 
 
-def dense_impulse_response(params, options) -> np.ndarray:
-    """y_k of a unit input at time 0 in float64, [T, H, H], from whole matrices."""
+def dense_system(params, options) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A_bar [P, P], B_bar [P, H] and C [H, P] in complex128, from whole matrices."""
     p = {name: np.asarray(value, np.float64) for name, value in params.items()}
     half = len(p["Lambda_re"])
     re = np.minimum(p["Lambda_re"], -1e-4) if options.get("clip_eigs") else p["Lambda_re"]
@@ -109,11 +109,17 @@ def dense_impulse_response(params, options) -> np.ndarray:
         B_bar = np.linalg.solve(identity - A / 2, driven)
     if options.get("input_scaling") == "unit_variance":
         B_bar = np.sqrt(identity - A_bar @ A_bar.conj().T) @ B
+    return A_bar, B_bar, C
+
+
+def dense_impulse_response(params, options) -> np.ndarray:
+    """y_k of a unit input at time 0 in float64, [T, H, H]."""
+    A_bar, B_bar, C = dense_system(params, options)
     response = np.stack([C @ np.linalg.matrix_power(A_bar, k) @ B_bar for k in range(LENGTH)])
     if options.get("conj_sym"):
         np.testing.assert_allclose(response.imag, 0, atol=1e-12)
     response = response.real
-    response[0] += np.diag(p["D"])
+    response[0] += np.diag(params["D"])
     return response
 
 
@@ -128,6 +134,27 @@ def test_unroll_is_the_dense_system(layer):
         for k in range(t + 1):
             expected[:, t] += inputs[:, t - k] @ response[k].T
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_unroll_is_a_loop_in_float64_with_resets(layer, seed):
+    options, params, unroll, _ = layer
+    random = np.random.default_rng(seed)
+    is_first = random.random((BATCH, LENGTH)) < 0.4
+    inputs, state = random_inputs(seed), random_state(params, seed)
+    A_bar, B_bar, C = dense_system(params, options)
+    initial = params["initial_state"][0] + 1j * params["initial_state"][1]
+    if options.get("conj_sym"):
+        initial = np.concatenate([initial, initial.conj()])
+    expected = np.zeros(inputs.shape)
+    for b in range(BATCH):
+        x = state[b].astype(np.complex128)
+        x = np.concatenate([x, x.conj()]) if options.get("conj_sym") else x
+        for t in range(LENGTH):
+            x = A_bar @ (initial if is_first[b, t] else x) + B_bar @ inputs[b, t]
+            expected[b, t] = (C @ x).real + params["D"] * inputs[b, t]
+    outputs, _ = unroll(params, inputs, state, is_first)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(3))
