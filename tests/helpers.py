@@ -14,7 +14,7 @@ import numpy as np
 from acme_r2i.environments import EnvironmentSpec, make_environment
 from acme_r2i.launch import run_folder
 from acme_r2i.launch.agent_kinds import AGENTS
-from acme_r2i.launch.description import describe_options
+from acme_r2i.launch.description import describe_machine, describe_options
 from acme_r2i.launch.options import make_options
 from acme_r2i.launch.parameters import save_parameters
 
@@ -106,9 +106,10 @@ def write_run(
     else:
         params = random_params(shapes, 0)
     folder.mkdir(parents=True)
-    options = make_options(env=task, agent=agent, preset="debug", workdir=str(folder))
+    options = make_options(env=task, agent=agent, preset="debug", workdir="run")
     described = {
         **describe_options(options),
+        **describe_machine("a test's device"),
         "config": dataclasses.asdict(config),
         "env_options": env_options or {},
         "format": run_folder.FORMAT,

@@ -185,8 +185,13 @@ WRONG = {
         "--seed=4294967296 is not allowed: it must be in [0, 2**32)"
     ),
     ("train", *TASK, "--log-every", "0"): "--log-every=0 is not allowed: it must be in [1, 2**32)",
-    ("train", *TASK, "--workdir", "a file"): "--workdir a file cannot be made: ...",
-    ("train", *TASK, "--workdir", "a file/below"): "--workdir a file/below cannot be made: ...",
+    ("train", *TASK, "--workdir", "a file"): "--workdir {here}/a file cannot be made: ...",
+    (
+        "train",
+        *TASK,
+        "--workdir",
+        "a file/below",
+    ): "--workdir {here}/a file/below cannot be made: ...",
     ("train", *TASK, "--workdir", "."): "--workdir ...",
     ("train", *TASK, "--workdir", "a run"): (
         "--workdir {here}/a run holds a run already (bsuite:catch/0, preset cpu, seed 7, ended) "
@@ -366,7 +371,7 @@ def test_a_missing_package_is_a_line_that_says_what_to_install(blocked, commands
 
 
 def test_trouble_with_a_file_is_a_line(here, capsys):
-    assert cli.main([*TRAIN[:-1], "x" * 300]) == 1
+    assert cli.main([*TRAIN[:-1], "x" * 300]) == 2
     error = capsys.readouterr().err
     assert error.startswith("r2i: error: ") and "File name too long" in error
     assert error.count("\n") == 1

@@ -142,7 +142,7 @@ def test_r2d2_sampled_explores_as_often_as_in_training():
 
 
 def test_what_was_before_an_episode_has_no_effect(policy):
-    first, second, episode = rows(4), rows(5), rows(6)
+    first, second, episode = rows(4), rows(5), rows(6, steps=30)
     for observation, is_first, _ in episode:
         del observation
         is_first[:] = False

@@ -272,7 +272,7 @@ class _LineFile:
 def _set_aside(path: pathlib.Path) -> None:
     """Moves the files of a run that has ended after its first steps, and begins again."""
     try:
-        ended_at = json.loads((path / SUMMARY).read_text())["env_steps"]
+        ended_at = json.loads((path / SUMMARY).read_text(encoding="utf-8"))["env_steps"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if not ended_at:

@@ -59,9 +59,9 @@ def train_arguments(config: Mapping[str, Any]) -> list[str]:
     task = config["env"]
     recorded = env_options.without_recording(task, config["env_options"])
     for name, value in recorded.items():
-        arguments += _assignment(
-            f"{env_options.PREFIX}{name}", env_options.write(task, name, value)
-        )
+        text = env_options.write(task, name, value)
+        env_options.read(task, {name: text})  # refuses an option that the suite does not have
+        arguments += _assignment(f"{env_options.PREFIX}{name}", text)
     for name, value in _fields(config).items():
         arguments += _assignment(name, value)
     return arguments

@@ -98,7 +98,10 @@ def test_a_kind_is_chosen_together_with_fields_of_its_own_in_any_order():
             conj_sym=False,
             **{
                 name: getattr(before, name)
-                for name in ("width", "state_size", "dt_min", "dt_max", "input_scaling")
+                for name in (
+                    *("width", "state_size", "dt_min", "dt_max", "input_scaling"),
+                    *("input_layer", "output_layer"),
+                )
             },
         )
         assert config.batch_size == 3

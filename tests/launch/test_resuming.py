@@ -141,7 +141,7 @@ def test_checkpoints_without_a_config_are_left_alone(tmp_path):
         ({"format": "1"}, "has format '1', "),
         ({"env_workers": None}, "has no field 'env_workers'"),
         ({"config": None}, "has no field 'config'"),
-        ({"num_actors": 2}, "has no field 'max_staleness'"),
+        ({"num_actors": 2}, "has no field 'cluster'"),
     ],
 )
 def test_a_folder_of_another_version_is_met_with_a_line(tmp_path, change, named):

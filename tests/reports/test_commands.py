@@ -173,6 +173,6 @@ def test_the_page_says_why_there_is_no_command(capsys):
     "value", [3, 3.5, True, None, "a", "3", "true", "None", "", "-", [3], ["a", "b"], {"a": [1]}]
 )
 def test_options_of_an_environment_are_found_by_reading_them_back(value):
-    text = commands._env_text("gym:CartPole-v1", "x", value)
+    text = env_options.write("gym:CartPole-v1", "x", value)
     (again,) = env_options.read("gym:CartPole-v1", {"x": text}).values()
     assert again == value and type(again) is type(value)

@@ -119,7 +119,8 @@ def test_a_presets_name_does_not_make_runs_alike(tmp_path):
 )
 def test_runs_that_differ_in_more_than_the_seed_are_apart(tmp_path, field, value):
     write_run(tmp_path / "a", [1.0])
-    more = {"max_staleness": 32} if field == "num_actors" else {}
+    others = {"cluster": "local", "max_staleness": 32, "max_restarts": 5}
+    more = others if field == "num_actors" else {}
     change(write_run(tmp_path / "b", [0.0]), "config.json", **{field: value}, **more)
     groups, left_out = read(tmp_path)
     assert len(groups) == len({group.label for group in groups}) == 2 and not left_out

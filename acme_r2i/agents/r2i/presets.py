@@ -211,7 +211,7 @@ def cpu() -> R2IConfig:
 
 
 def cpu_control() -> R2IConfig:
-    """Tuned here: ``cpu`` for control and small images; a larger z, the paper's loss weights."""
+    """Tuned here: ``cpu`` for control and small images; larger z, the paper's loss weights."""
     config = cpu()
     model = dataclasses.replace(
         config.world_model, latent=CategoricalConfig(8, 8), loss_scales=LossScales()

@@ -39,7 +39,8 @@ def make_config(**behaviour) -> R2IConfig:
     return dataclasses.replace(
         tiny,
         reward_scale=REWARD_SCALE,
-        behaviour=dataclasses.replace(tiny.behaviour, **behaviour),
+        # A first policy without a preference, whose entropy has no gradient.
+        behaviour=dataclasses.replace(tiny.behaviour, **{"actor_output_scale": 0.0, **behaviour}),
         model_optimiser=OptimiserConfig(RATES["model"], 1e-8, 1000.0),
         ssm_learning_rate=RATES["ssm"],
         actor_optimiser=OptimiserConfig(RATES["actor"], 1e-5, 100.0),

@@ -266,7 +266,9 @@ def test_a_step_of_imagination_is_a_step_of_observation_but_for_z(core):
 def test_a_continuous_action_beyond_its_bounds_is_the_one_at_them():
     """Each number on its own; those within count as they are, to h and x."""
     box = specs.BoundedArray((2,), np.float32, [-1.0, 2.0], [1.0, 6.0])
-    networks, params = make_model(make_config(), VECTOR, box)
+    # No norm behind the action, which would hide how large it is.
+    core = make_core(input_layer="linear", output_layer="linear")
+    networks, params = make_model(make_config(core=core), VECTOR, box)
     state = random_like(jax.eval_shape(lambda: networks.initial_actor_state(5)), 1)
     action = np.array([[0.5, 6.0], [0.5, 60.0], [0.5, 5.9], [-1.0, 3.0], [-7.0, 3.0]], np.float32)
     same = jax.tree.map(
