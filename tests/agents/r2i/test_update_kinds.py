@@ -301,7 +301,8 @@ def test_imagined_returns_rise(learner):
             state, _ = learner.update(state, learner.rows)
         keys = np.asarray(jax.random.split(jax.random.PRNGKey(7), 50))
         gains = imagined(state, keys) - imagined(learner.state, keys)
-        assert np.mean(gains) > 5 * np.std(gains) / math.sqrt(len(gains)) > 0
+        # By chance half of the 50 are above 0, and 0.85 of them once in two million times.
+        assert np.mean(gains > 0) > 0.85
     assert_identical(state.params.world_model, learner.state.params.world_model)
 
 
