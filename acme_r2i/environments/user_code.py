@@ -14,7 +14,7 @@ import types
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from acme_r2i.environments.failures import UserCodeError
+from acme_r2i.environments.failures import UserCodeError, message_of
 
 # Held while sys.argv is another one; environments in threads are made at the same time.
 _ARGUMENTS = threading.RLock()
@@ -100,7 +100,7 @@ def type_name(thing: Any) -> str:
 
 
 def _failure(doing: str, error: BaseException) -> UserCodeError:
-    what = f"{doing} failed with {type(error).__name__}: {' '.join(str(error).split())}"
+    what = f"{doing} failed with {type(error).__name__}: {message_of(error)}"
     if isinstance(error, SyntaxError):  # its message has the place
         return UserCodeError(what)
     frame = traceback.extract_tb(error.__traceback__)[-1]
