@@ -360,7 +360,7 @@ def named_arrays(name: str, spec: Any) -> dict[str, Any]:
         return {name: spec}
     for key in spec:
         if not isinstance(key, str):
-            raise ValueError(f"{name} of its environment has the key {describe(key)}; keys are texts")
+            raise ValueError(f"{name} of its environment has the key {describe(key)}, not a text")
     parts = (named_arrays(f"{name}[{key!r}]", part) for key, part in spec.items())
     return {key: part for named in parts for key, part in named.items()}
 

@@ -395,7 +395,7 @@ def test_an_end_in_another_form_is_an_end(yes):
         (specs.Array((0,), np.float32), None, "observation_spec() has no numbers: shape (0,)"),
         ({}, None, "observation_spec() has no numbers: no arrays"),
         ({"a": {1: VECTOR}}, None, "observation_spec()['a'] of its environment has the key 1 (int"),
-        (VECTOR, specs.DiscreteArray(2**40, np.int64), f"actions between 0 and {2**40 - 1} are not"),
+        (VECTOR, specs.DiscreteArray(2**40, np.int64), f"between 0 and {2**40 - 1} are not"),
         ({"a": specs.Array((0, 3), np.float32)}, None, "has no numbers: shape (0, 3)"),
         ((VECTOR, VECTOR), None, "observation_spec() of its environment is of type tuple"),
         (VECTOR, specs.BoundedArray((0,), np.float32, -1, 1), "action_spec() has no numbers"),
