@@ -29,7 +29,7 @@ def import_module(name: str) -> types.ModuleType:
     folder = os.getcwd()
     if folder not in sys.path:  # "" would be another folder after a change of directory
         sys.path.insert(0, folder)  # and it stays, for what the module imports later
-    with reported(f"importing {name}"), _without_arguments(name):
+    with reported(f"importing {name}"), without_arguments(name):
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -83,8 +83,8 @@ def check_flags(
 
 
 @contextlib.contextmanager
-def _without_arguments(name: str) -> Iterator[None]:
-    """Hides this process's arguments from a module that reads some when it is imported."""
+def without_arguments(name: str) -> Iterator[None]:
+    """Hides this process's arguments from code that reads some when it is imported or run."""
     with _ARGUMENTS:
         hidden, sys.argv = sys.argv, [name]
         try:
