@@ -6,10 +6,15 @@ run that can be loads JAX, Acme and the simulators, which takes seconds.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+import types
+from collections.abc import Iterator, Sequence
 
 from acme_r2i import __version__
 from acme_r2i.commands import envs, evaluate, export, imagine, plan, presets, report, sweep, train
@@ -41,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        with _heard_ctrl_c():
+            code = _run(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
         return code
     except UsageError as error:
@@ -69,6 +75,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"r2i: error: {_in_a_line(error)}", file=sys.stderr)
         return 1
+
+
+@contextlib.contextmanager
+def _heard_ctrl_c() -> Iterator[None]:
+    """Raises KeyboardInterrupt at Ctrl-C, also if it comes during a garbage collection.
+
+    Python drops what is raised in a callback of the collection, such as JAX's, and a signal that
+    comes during a collection is answered there: so it is asked for once more, a moment later.
+    """
+    former = signal.getsignal(signal.SIGINT)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if former is not signal.default_int_handler or not in_main_thread:
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _interrupt(number: int, frame: types.FrameType | None) -> None:
+    callbacks = [getattr(callback, "__code__", None) for callback in gc.callbacks]
+    while frame is not None:
+        if frame.f_code in callbacks:
+            threading.Timer(
+                0.01, signal.pthread_kill, (threading.main_thread().ident, number)
+            ).start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _in_a_line(error: Exception) -> str:

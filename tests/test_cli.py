@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -563,8 +566,12 @@ from acme_r2i.environments import make_environment
 from acme_r2i.environments.wrappers import EnvironmentWrapper
 
 class Interrupted(EnvironmentWrapper):
+    heard = False
+
     def step(self, action):
-        os.kill(os.getpid(), signal.SIGINT)
+        if not self.heard:  # the second Ctrl-C would kill
+            self.heard = True
+            os.kill(os.getpid(), signal.SIGINT)
         return self._environment.step(action)
 
 def make():
@@ -589,3 +596,20 @@ def test_ctrl_c_while_loading(here, monkeypatch, capsys):
     monkeypatch.setattr("acme_r2i.launch.train.train", interrupted)
     assert cli.main(["train", *TINY]) == 130
     assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_during_a_garbage_collection(monkeypatch):
+    def interrupt(phase, info):
+        if phase == "stop":
+            signal.raise_signal(signal.SIGINT)
+
+    def collect(typed, others):
+        gc.callbacks.append(interrupt)
+        gc.collect()  # drops what the callback raises
+        gc.callbacks.remove(interrupt)
+        time.sleep(60)
+        return 0
+
+    monkeypatch.setattr("acme_r2i.commands.presets.run", collect)
+    assert cli.main(["presets"]) == 130
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -91,7 +91,7 @@ class Checked(EnvironmentWrapper):
             reward = number("reward", timestep.reward)
             discount = number("discount", timestep.discount)
             if not 0.0 <= discount <= 1.0:
-                raise MismatchError(f"discount {discount:g}; a discount is in [0, 1]")
+                raise MismatchError(f"discount {discount!s}; a discount is in [0, 1]")
         except MismatchError as error:
             raise self._broken(error) from error
         self._over = timestep.step_type == _LAST
@@ -176,11 +176,18 @@ def number(path: str, value: Any) -> np.float32:
 
 
 def check_action_range(low: np.ndarray, high: np.ndarray) -> None:
-    """Checks that float32 can hold the difference of finite bounds.
+    """Checks that int32 can hold bounds of integers, and float32 the difference of finite bounds.
 
     Raises:
       ValueError: if it cannot.
     """
+    if np.asarray(high).dtype.kind in "iu":
+        most = np.iinfo(np.int32)
+        if np.min(low) < most.min or np.max(high) > most.max:
+            raise ValueError(
+                f"actions between {np.min(low)} and {np.max(high)} are not supported: int32 holds "
+                f"{most.min} to {most.max}"
+            )
     with np.errstate(over="ignore", invalid="ignore"):
         spread = np.asarray(high, np.float64) - np.asarray(low, np.float64)
     finite = np.isfinite(low) & np.isfinite(high)
@@ -266,15 +273,16 @@ def _promised_specs(name: str, given: EnvironmentSpec) -> EnvironmentSpec:
     """
     for field, spec in given._asdict().items():
         method = f"{field.removesuffix('s')}_spec()"
-        named = named_arrays(method, spec) if field == "observations" else {method: spec}
-        for path, each in named.items():
-            _check_spec(name, path, each)
+        path = f"{name}: {method}"
+        named = named_arrays(path, spec) if field == "observations" else {path: spec}
+        for where, each in named.items():
+            _check_spec(where, each)
         if field in ("observations", "actions") and not any(
             math.prod(each.shape) for each in named.values()
         ):
-            raise ValueError(f"{name}: {method} has no numbers: {_shapes(named)}")
+            raise ValueError(f"{path} has no numbers: {_shapes(named)}")
     actions = given.actions
-    if isinstance(actions, specs.BoundedArray) and actions.dtype.kind == "f":
+    if isinstance(actions, specs.BoundedArray):
         try:
             check_action_range(actions.minimum, actions.maximum)
         except ValueError as error:
@@ -287,15 +295,15 @@ def _promised_specs(name: str, given: EnvironmentSpec) -> EnvironmentSpec:
     )
 
 
-def _check_spec(name: str, path: str, spec: Any) -> None:
+def _check_spec(path: str, spec: Any) -> None:
     if not isinstance(spec, specs.Array):
         raise ValueError(
-            f"{name}: {path} of its environment is of type {user_code.type_name(spec)}; a "
+            f"{path} of its environment is of type {user_code.type_name(spec)}; a "
             "dm_env.specs.Array is needed, or, of observations, a dict of these"
         )
     if spec.dtype.kind not in _NUMBERS:
         raise ValueError(
-            f"{name}: {path} of its environment has dtype {spec.dtype}; arrays of bool, integers "
+            f"{path} of its environment has dtype {spec.dtype}; arrays of bool, integers "
             "or floats are supported"
         )
 
@@ -343,9 +351,16 @@ def _integer_range(spec: specs.Array, dtype: np.dtype) -> tuple[Any, Any, bool]:
 
 
 def named_arrays(name: str, spec: Any) -> dict[str, Any]:
-    """Returns what is not a mapping in a tree of mappings, by its path."""
+    """Returns what is not a mapping in a tree of mappings, by its path.
+
+    Raises:
+      ValueError: for a key that is no text: JAX would sort keys, and JSON make texts of them.
+    """
     if not isinstance(spec, Mapping):
         return {name: spec}
+    for key in spec:
+        if not isinstance(key, str):
+            raise ValueError(f"{name} of its environment has the key {describe(key)}, not a text")
     parts = (named_arrays(f"{name}[{key!r}]", part) for key, part in spec.items())
     return {key: part for named in parts for key, part in named.items()}
 
@@ -358,11 +373,13 @@ def map_arrays(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def _time_step(method: str, answer: Any) -> dm_env.TimeStep:
-    if not isinstance(answer, dm_env.TimeStep) or answer.step_type not in _STEP_TYPES:
+    if not isinstance(answer, dm_env.TimeStep):
         raise MismatchError(
             f"one {user_code.type_name(answer)} as the answer to a {method}; a dm_env.TimeStep is "
             "needed"
         )
+    if not isinstance(answer.step_type, (int, np.integer)) or answer.step_type not in _STEP_TYPES:
+        raise MismatchError(f"the step type {describe(answer.step_type)}; it is FIRST, MID or LAST")
     return answer
 
 

@@ -53,7 +53,16 @@ def guarded(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     except (Exception, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise EnvironmentExitError(f"{type(error).__name__}: {error}") from error
+        raise EnvironmentExitError(f"{type(error).__name__}: {message_of(error)}") from error
+
+
+def message_of(error: BaseException) -> str:
+    """Returns an error's message in one line that is not too long."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception as second:  # of a class whose __str__ fails
+        return f"(its message cannot be had: {type(second).__name__})"
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
 
 
 def describe_error(error: BaseException) -> str:
@@ -62,9 +71,7 @@ def describe_error(error: BaseException) -> str:
         return error.reason
     if isinstance(error, EnvironmentExitError) and error.__cause__ is not None:
         error = error.__cause__
-    message = " ".join(str(error).split())
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[:_LONGEST_MESSAGE]}..."
+    message = message_of(error)
     name = type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -5,6 +5,7 @@ Imports gymnasium, so a suite imports this module only when it makes a task.
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -72,14 +73,15 @@ class FromGymnasium(dm_env.Environment):
           reward_bounds: lowest and highest reward of a step, where they are known.
 
         Raises:
-          ValueError: if a space is of another kind than those named above; UserCodeError if it
-            cannot be had.
+          ValueError: if a space is of another kind than those named above, or a reset takes no
+            seed; UserCodeError if a space cannot be had.
         """
         self._environment = environment
         self._episode_seeds = np.random.default_rng(seed)
         with reported(name):  # they may be properties
             observation_space = environment.observation_space
             action_space = environment.action_space
+        _check_takes_seed(name, environment)
         try:
             self._observation_spec, self._convert = _observation("observation", observation_space)
             self._action_spec = _action_spec(action_space)
@@ -205,6 +207,20 @@ def _reset_answer(answer: Any) -> Any:
     return answer[0]
 
 
+def _check_takes_seed(name: str, environment: gymnasium.Env) -> None:
+    """Checks that a reset takes a seed, through wrappers that only pass it on."""
+    while type(environment).reset is gymnasium.Wrapper.reset:
+        environment = environment.env
+    signature = inspect.signature(environment.reset)
+    try:
+        signature.bind(seed=0)
+    except TypeError:
+        raise ValueError(
+            f"{name}: its reset{signature} takes no seed; gymnasium's interface is "
+            "reset(*, seed=None, options=None)"
+        ) from None
+
+
 def _old_interface(method: str, answer: Any, promised: str) -> MismatchError:
     given = f"a tuple of {len(answer)}" if isinstance(answer, tuple) else f"one {type_name(answer)}"
     return MismatchError(
@@ -215,7 +231,10 @@ def _old_interface(method: str, answer: Any, promised: str) -> MismatchError:
 def _flag(path: str, value: Any) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    return bool(number(path, value))
+    try:
+        return bool(number(path, value))
+    except MismatchError:
+        raise MismatchError(f"{path} {describe(value)}; it is true or false") from None
 
 
 def _is_image(space: spaces.Space) -> bool:
@@ -250,11 +269,12 @@ def _vector_spec(flat: spaces.Box) -> specs.Array:
 
 def _action_spec(space: spaces.Space) -> specs.Array:
     if isinstance(space, spaces.Discrete):
+        check_action_range(0, space.n - 1)
         return specs.DiscreteArray(int(space.n), np.int32, name="action")
     if isinstance(space, (spaces.MultiDiscrete, spaces.MultiBinary)) and len(space.shape) == 1:
-        return specs.BoundedArray(
-            space.shape, np.int32, 0, _numbers_of_values(space) - 1, name="action"
-        )
+        last = _numbers_of_values(space) - 1
+        check_action_range(0, last)
+        return specs.BoundedArray(space.shape, np.int32, 0, last, name="action")
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
         if not np.all(np.isfinite([space.low, space.high])):
             raise ValueError(

@@ -110,7 +110,10 @@ def _find(task: str) -> Callable[..., Any]:
 def _arguments(
     name: str, factory: Callable[..., Any], seed: int, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    signature = inspect.signature(factory)
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:  # of some of what is written in C
+        raise ValueError(f"{name} has no signature to call it by; a Python function has") from None
     arguments = {"seed": seed, **options} if "seed" in signature.parameters else dict(options)
     try:
         signature.bind(**arguments)

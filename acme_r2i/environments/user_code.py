@@ -14,7 +14,7 @@ import types
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from acme_r2i.environments.failures import UserCodeError
+from acme_r2i.environments.failures import UserCodeError, message_of
 
 # Held while sys.argv is another one; environments in threads are made at the same time.
 _ARGUMENTS = threading.RLock()
@@ -29,7 +29,7 @@ def import_module(name: str) -> types.ModuleType:
     folder = os.getcwd()
     if folder not in sys.path:  # "" would be another folder after a change of directory
         sys.path.insert(0, folder)  # and it stays, for what the module imports later
-    with reported(f"importing {name}"), _without_arguments(name):
+    with reported(f"importing {name}"), without_arguments(name):
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -83,8 +83,8 @@ def check_flags(
 
 
 @contextlib.contextmanager
-def _without_arguments(name: str) -> Iterator[None]:
-    """Hides this process's arguments from a module that reads some when it is imported."""
+def without_arguments(name: str) -> Iterator[None]:
+    """Hides this process's arguments from code that reads some when it is imported or run."""
     with _ARGUMENTS:
         hidden, sys.argv = sys.argv, [name]
         try:
@@ -100,7 +100,7 @@ def type_name(thing: Any) -> str:
 
 
 def _failure(doing: str, error: BaseException) -> UserCodeError:
-    what = f"{doing} failed with {type(error).__name__}: {' '.join(str(error).split())}"
+    what = f"{doing} failed with {type(error).__name__}: {message_of(error)}"
     if isinstance(error, SyntaxError):  # its message has the place
         return UserCodeError(what)
     frame = traceback.extract_tb(error.__traceback__)[-1]

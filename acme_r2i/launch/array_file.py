@@ -49,7 +49,8 @@ def load_arrays(path: pathlib.Path, like: Any, file: BinaryIO | None = None) -> 
             arrays = dict(archive)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    # EOFError for an empty file, TypeError for one that holds an array by itself.
+    except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     named = _named_leaves(like)
     for name, leaf in named:

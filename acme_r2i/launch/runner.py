@@ -207,7 +207,8 @@ def _make_job(
 
 
 def _outcome(job: Job, code: int) -> tuple[State, str]:
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+    # Negative for a run that the signal has met before it listened to any.
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM):
         return State.STOPPED, "stopped before its end"
     if code:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

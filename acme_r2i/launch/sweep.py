@@ -40,8 +40,9 @@ INDEX = "sweep.json"
 RUN_FOLDER = "{run}"
 
 _KEYS = ("envs", "seeds", "options", "variants")
-# What the sweep decides itself.
+# What the sweep decides itself, and what trains nothing.
 _RESERVED = ("env", "seed", "workdir")
+_NO_RUN = ("help", "help-fields")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +114,8 @@ def plan(content: Mapping[str, Any], options: Mapping[str, str] | None = None) -
         name: _flatten(values, f"variants.{name}")
         for name, values in content.get("variants", {"": {}}).items()
     }
+    if not variants:
+        raise UsageError("variants has none; without the table, each task is one run a seed")
     runs = [
         PlannedRun(
             _name(env, variant, seed),
@@ -139,13 +142,16 @@ def _parse(path: pathlib.Path, source: bytes) -> dict[str, Any]:
 
 def _run(path: pathlib.Path) -> Mapping[str, Any]:
     """The dictionary SWEEP of a Python file, whatever its code does."""
+    from acme_r2i.environments import failures, user_code  # imports NumPy
+
     folder = os.getcwd()
     try:
-        content = runpy.run_path(str(path)).get("SWEEP")
+        with user_code.without_arguments(str(path)):
+            content = runpy.run_path(str(path)).get("SWEEP")
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, too
-        what = f"{type(error).__name__}: {error}"
+        what = f"{type(error).__name__}: {failures.message_of(error)}"
         raise UsageError(f"{path}{_place(path, error)} failed with {what}") from None
     finally:
         os.chdir(folder)
@@ -231,6 +237,8 @@ def _typed(name: str, text: str) -> list[str]:
 def _check_free(name: str, where: str) -> None:
     if name in _RESERVED:
         raise UsageError(f"{where} has {name}, which the sweep decides itself")
+    if name in _NO_RUN:
+        raise UsageError(f"{where} has {name}, with which nothing is trained")
 
 
 def _text(value: Any) -> str:

@@ -138,8 +138,14 @@ def _open(folder: pathlib.Path, checkpoint: str | None) -> KeptParameters:
         raise UsageError(f"--checkpoint {checkpoint}: {folder} has {_list(kept)}")
     path = kept[env_steps]
     file = open(path / run_folder.PARAMETERS, "rb")  # noqa: SIM115
-    counts = json.loads((path / COUNTERS).read_text(encoding="utf-8"))["counts"]
-    return KeptParameters(path, file, "checkpoint", env_steps, counts.get("learner_steps"))
+    try:
+        counts = json.loads((path / COUNTERS).read_text(encoding="utf-8"))["counts"]
+        learner_steps = counts.get("learner_steps")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"checkpoint {path} is damaged: {COUNTERS} cannot be read: {error}"
+        ) from None
+    return KeptParameters(path, file, "checkpoint", env_steps, learner_steps)
 
 
 def _checkpoints(folder: pathlib.Path) -> dict[int, pathlib.Path]:

@@ -333,6 +333,14 @@ def test_the_order_of_steps_is_that_of_dm_env():
     assert refused(environment, steps=1).startswith("a FIRST step in the middle of an episode")
 
 
+@pytest.mark.parametrize("step_type", [3, None, "MID", np.array([1]), np.array([1, 1])])
+def test_another_step_type_is_named(step_type):
+    environment = native()
+    answer = dm_env.transition(0.0, ZEROS)._replace(step_type=step_type)
+    environment._environment.step = lambda action: answer
+    assert refused(environment, steps=1).startswith("the step type ")
+
+
 @pytest.mark.parametrize("answer", [None, (ZEROS, 1.0, False, {}), {"observation": ZEROS}, ZEROS])
 def test_what_is_no_time_step_is_refused(answer):
     environment = native()
@@ -367,7 +375,8 @@ def test_the_interface_of_the_old_gym_is_named(method, answer, given):
 
 @pytest.mark.parametrize("ends", [(None, False), (False, np.zeros(2)), ({}, False)])
 def test_the_end_of_an_episode_is_a_truth_value(ends):
-    assert refused(modern(ends=ends), steps=1).startswith(("terminated ", "truncated "))
+    said = refused(modern(ends=ends), steps=1)
+    assert said.startswith(("terminated ", "truncated ")) and said.endswith("true or false")
 
 
 @pytest.mark.parametrize("yes", [True, np.bool_(True), 1, np.array([True])])
@@ -385,6 +394,8 @@ def test_an_end_in_another_form_is_an_end(yes):
         (specs.Array((2,), np.complex64), None, "has dtype complex64"),
         (specs.Array((0,), np.float32), None, "observation_spec() has no numbers: shape (0,)"),
         ({}, None, "observation_spec() has no numbers: no arrays"),
+        ({"a": {1: VECTOR}}, None, "observation_spec()['a'] of its environment has the key 1 (int"),
+        (VECTOR, specs.DiscreteArray(2**40, np.int64), f"between 0 and {2**40 - 1} are not"),
         ({"a": specs.Array((0, 3), np.float32)}, None, "has no numbers: shape (0, 3)"),
         ((VECTOR, VECTOR), None, "observation_spec() of its environment is of type tuple"),
         (VECTOR, specs.BoundedArray((0,), np.float32, -1, 1), "action_spec() has no numbers"),

@@ -249,6 +249,9 @@ def test_other_spaces_are_refused_with_what_is_supported():
     for observation_space in (text, spaces.Tuple((TWO, text)), spaces.Dict(a=text)):
         with pytest.raises(ValueError, match="supported are Discrete, MultiDiscrete, MultiBinary"):
             FromGymnasium(Script(observation_space, TWO), seed=0)
+    for action_space in (spaces.Discrete(2**40), spaces.MultiDiscrete([2, 2**33])):
+        with pytest.raises(ValueError, match="^mine: actions between 0 and .* are not supported"):
+            FromGymnasium(Script(TWO, action_space), seed=0, name="mine")
     for action_space in (text, spaces.Tuple((TWO,)), spaces.Box(0, 5, (2,), np.int32)):
         with pytest.raises(ValueError, match="action space .* is not supported; supported are"):
             FromGymnasium(Script(TWO, action_space), seed=0)

@@ -207,6 +207,23 @@ def test_options_are_the_function_s_own(folder):
             "mine:make",
             "import:mine:make returned something of type NoneType; a dm_env.Environment or a gymna",
         ),
+        ("make = dict", "mine:make", "import:mine:make has no signature to call it by"),
+        (
+            "def make(): raise RuntimeError('x' * 9000)",
+            "mine:make",
+            "... (mine.py, line ",
+        ),
+        (
+            "class Silent(Exception):\n    def __str__(self): return 1 / 0\n"
+            "def make(): raise Silent",
+            "mine:make",
+            "import:mine:make failed with Silent: (its message cannot be had: ZeroDivisionError)",
+        ),
+        (
+            "def make():\n    made = Toggle()\n    made.reset = lambda: (0, {})\n    return made",
+            "mine:make",
+            "import:mine:make: its reset() takes no seed; gymnasium's interface is reset(*, seed=N",
+        ),
         (
             "def make(): return Toggle",
             "mine:make",
@@ -235,6 +252,7 @@ def test_what_is_wrong_is_one_line(folder, code, task, message):
         _make(task)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 def test_a_name_is_checked_without_importing_anything(folder):

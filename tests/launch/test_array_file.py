@@ -68,6 +68,18 @@ def test_what_does_not_fit_is_named(tmp_path):
             load_arrays(path, like)
 
 
+def test_a_damaged_file_is_named(tmp_path):
+    path = tmp_path / "tree.npz"
+    save_arrays(path, TREE)
+    whole = path.read_bytes()
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    one = (tmp_path / "one.npy").read_bytes()
+    for content in (b"", b"PK", whole[:100], whole[:-9], whole.replace(b"\x00", b"\x01", 40), one):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match="tree.npz cannot be read: "):
+            load_arrays(path, TREE)
+
+
 def test_nothing_is_pickled(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
         save_arrays(tmp_path / "tree.npz", {"x": np.array([object()])})

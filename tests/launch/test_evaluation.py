@@ -276,6 +276,16 @@ def test_the_latest_checkpoint_of_a_run_that_replaces_its_checkpoints(folder, tm
     assert evaluation.evaluate_run(trained_run.read_run(run), first, how).env_steps == 1
 
 
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"counts": 3}'])
+def test_a_damaged_checkpoint_is_named(tmp_path, content):
+    checkpoint = tmp_path / "checkpoints" / "000000000007"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "parameters.npz").touch()
+    (checkpoint / "counters.json").write_text(content)
+    with pytest.raises(UsageError, match="000000000007 is damaged: counters.json cannot be read"):
+        trained_run.find_parameters(tmp_path, "latest")
+
+
 def test_checkpoints_that_go_all_the_time_are_told_of_in_a_line(folder, monkeypatch):
     def gone(*arguments):
         raise FileNotFoundError

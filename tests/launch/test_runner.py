@@ -95,6 +95,12 @@ def test_a_stopped_sweep_ends_its_runs_and_starts_no_other(tmp_path):
     assert not runner.whole and runner.ended
 
 
+def test_a_run_that_is_stopped_while_it_loads_is_stopped(tmp_path):
+    runner = Runner({"only": ["--env", "popgym:RepeatPreviousEasy"]}, tmp_path)
+    runner.run(should_stop=lambda: runner.jobs["only"].state is State.RUNNING)
+    assert runner.jobs["only"].state is State.STOPPED
+
+
 def test_a_killed_run_is_failed(tmp_path):
     runner = Runner({"only": ["--env", "popgym:RepeatPreviousEasy"]}, tmp_path)
     killed = []

@@ -114,6 +114,8 @@ def test_values_are_texts_as_on_a_command_line():
         ({**ONE, "seeds": [0, 0]}, "it has the run popgym_RepeatPreviousEasy-seed0 twice"),
         ({**ONE, "seeds": [0.5]}, "seeds must be a list such as"),
         ({**ONE, "seeds": []}, "seeds must be a list such as"),
+        ({**ONE, "variants": {}}, "variants has none"),
+        ({**ONE, "options": {"help": True}}, "options has help, with which nothing is trained"),
         ({**ONE, "options": {"seed": 1}}, "options has seed, which the sweep decides itself"),
         ({**ONE, "variants": {"a": 1}}, "variants.a must be a table of options"),
         ({"envs": ["popgym:Chess*"]}, "no task's name matches 'popgym:Chess.'"),
@@ -165,6 +167,8 @@ def test_what_is_no_sweep_is_refused(content, message):
         ("a.py", "x = 1\nSWEEP = {", "a.py, line 2, failed with SyntaxError"),
         ("a.py", "def f():\n    return 1 / 0\n\nf()\n", "a.py, line 2, failed with ZeroDivision"),
         ("a.py", "\nimport sys\nsys.exit()", "a.py, line 3, failed with SystemExit"),
+        ("a.py", "raise ValueError('x' * 9000)", "xxx..."),
+        ("a.py", "class Odd(Exception):\n    __str__ = None\nraise Odd", "line 3, failed with Odd"),
         ("a.py", "import nowhere", "a.py, line 1, failed with ModuleNotFoundError"),
         ("a.py", "class Odd(BaseException): ...\nraise Odd(1)", "a.py, line 2, failed with Odd: 1"),
         ("a.py", "open('missing')", "a.py, line 1, failed with FileNotFoundError"),
@@ -182,6 +186,16 @@ def test_a_wrong_file_is_answered_before_anything_runs(
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_that_reads_arguments_sees_none_of_ours(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["r2i", "sweep", "a.py", "--dry-run"])
+    path = tmp_path / "a.py"
+    path.write_text(
+        "import argparse\nargparse.ArgumentParser().parse_args()\n"
+        "SWEEP = {'envs': ['bsuite:catch/0']}"
+    )
+    assert [run.env for run in sweep.read_sweep(path)] == ["bsuite:catch/0"]
 
 
 def test_a_dry_run_prints_commands_that_can_be_run(file, monkeypatch, capsys, tmp_path):
