@@ -157,19 +157,6 @@ class R2I(AgentKind):
         """See AgentKind."""
         return config.first_env_steps
 
-    def check_installed(self, *others: str) -> None:
-        """Checks for packages that are imported when a run has a folder already.
-
-        Args:
-          *others: further packages that the run takes.
-
-        Raises:
-          ModuleNotFoundError: if one is missing.
-        """
-        for name in (*self.packages, *others):
-            if importlib.util.find_spec(name) is None:
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
     def check_devices(self, config: Any) -> None:
         """See AgentKind."""
         import jax
