@@ -11,6 +11,7 @@ bsuite's own.
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import os
 import pathlib
@@ -60,11 +61,12 @@ def record(
     path, sums_path = recorded_files(bsuite_id, results_dir)
     own = tuple(environment.bsuite_info())
     columns, sums_columns = (*_COLUMNS, *own), (*_TOTALS, *own)
+    taken = ValueError(
+        f"{path} holds results already; give another results_dir, or resume_results=True to go "
+        "on with it (one environment writes a file, so a run takes num_environments=1)"
+    )
     if path.exists() and not resume and path.read_bytes().count(b"\n") > 1:
-        raise ValueError(
-            f"{path} holds results already; give another results_dir, or resume_results=True to go "
-            "on with it (one environment writes a file, so a run takes num_environments=1)"
-        )
+        raise taken
     path.parent.mkdir(parents=True, exist_ok=True)
     last: dict[str, float] = {}
     if path.exists():
@@ -76,6 +78,9 @@ def record(
     else:
         sums_path.unlink(missing_ok=True)
     rows, sums_rows = _CsvRows(path, columns), _CsvRows(sums_path, sums_columns, sync=False)
+    # One that is restarted may find the file of its former self still open.
+    if not rows.lock() and not resume:
+        raise taken
     return _ContinuedLogging(_ContinuedInfo(environment, last), rows, sums_rows, last)
 
 
@@ -134,6 +139,14 @@ class _CsvRows:
 
     def write(self, data: Mapping[str, Any]) -> None:
         self._append([data[column] for column in self._columns])
+
+    def lock(self) -> bool:
+        """Locks the file as long as it is open; returns False if another writer has locked it."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def flush(self) -> None:
         """Does nothing: every row is written at once."""

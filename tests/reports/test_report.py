@@ -149,7 +149,7 @@ def test_a_browser_shows_it_whole(made, tmp_path, width):
         (["missing"], "there is no folder or file missing"),
         (["a=missing"], "there is no folder or file missing"),
         (["."], ". holds no run: no folder in it has a config.json"),
-        ([".", "--out", "."], "--out . is a folder; it takes the name of a file"),
+        ([".", "--out", "."], "--out {here} is a folder; it takes the name of a file"),
         ([".", "--task", "popgym:Chess"], "unknown task popgym:Chess"),
         ([".", "--width", "3"], "unexpected argument '--width'; see r2i report --help"),
     ],
@@ -157,5 +157,5 @@ def test_a_browser_shows_it_whole(made, tmp_path, width):
 def test_what_cannot_be_is_refused(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["report", *arguments]) == 2
-    assert message in capsys.readouterr().err
+    assert message.format(here=tmp_path) in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
