@@ -223,8 +223,9 @@ class _ArrayConverter:
         return self._as_integers(value, array)
 
     def _as_floats(self, value: Any, array: np.ndarray) -> np.ndarray:
-        if array.dtype == np.float32:
-            finite = np.isfinite(array).all()
+        # The sum of squares tells of all numbers at once, where they are not huge: half the time.
+        if array.dtype.char in "fd" and np.vdot(array, array) <= _LARGEST_FLOAT32:
+            finite = True
         elif array.dtype.kind == "f":
             # False for NaN, and for what float32 makes infinite, which a cast would warn of.
             finite = not array.size or np.abs(array).max() <= _LARGEST_FLOAT32
