@@ -30,7 +30,8 @@ class _Convolution(hk.Module):
 
     def __call__(self, inputs: Array) -> Array:
         shape = [4, 4, inputs.shape[-1], self._channels]
-        w = hk.get_parameter("w", shape, init=precision.FAN_AVERAGE)
+        init = hk.initializers.VarianceScaling(1.0, "fan_avg", "truncated_normal")
+        w = hk.get_parameter("w", shape, init=init)
         outputs = self._convolve(precision.rounded(inputs), precision.rounded(w))
         outputs = outputs.astype(jnp.float32)
         if self._with_bias:

@@ -122,10 +122,6 @@ def rounded(x: Array) -> Array:
     return x.astype(_dtype.get())
 
 
-FAN_AVERAGE = hk.initializers.VarianceScaling(1.0, "fan_avg", "truncated_normal")
-"""DreamerV3's initialiser of weights, kernels of convolutions included."""
-
-
 class Linear(hk.Module):
     """``hk.Linear`` with its product in the chosen precision; parameters w [F, G], b [G]."""
 
@@ -136,7 +132,7 @@ class Linear(hk.Module):
         w_init: hk.initializers.Initializer | None = None,
         name: str | None = None,
     ):
-        """Weights start truncated normal with variance 2 / (F + G), biases as zeros."""
+        """As ``hk.Linear``: weights start truncated normal, with variance 1 / F before the cut."""
         super().__init__(name=name)
         self._output_size = output_size
         self._with_bias = with_bias
@@ -145,7 +141,7 @@ class Linear(hk.Module):
     def __call__(self, inputs: Inputs) -> Array:
         """float32 [..., F] -> [..., output_size]."""
         size = sum(size for _, size in pieces(inputs))
-        w_init = self._w_init or FAN_AVERAGE
+        w_init = self._w_init or hk.initializers.TruncatedNormal(size**-0.5)
         w = hk.get_parameter("w", [size, self._output_size], init=w_init)
         outputs = product(inputs, w)
         if self._with_bias:
