@@ -128,7 +128,7 @@ def test_batched_actor_acts_as_that_many_single_actors(evaluation):
                 single._state,
             )
         taken.append(actions)
-    assert len(np.unique(taken)) > 3
+    assert len(np.unique(taken)) >= 3
     assert batched._step._cache_size() == 1  # compiled once, whatever begins or changes
 
 
