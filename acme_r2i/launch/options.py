@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from acme_r2i import environments
 from acme_r2i.launch import env_options, overrides, run_folder
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT, AgentConfig, AgentKind
 from acme_r2i.launch.distributed.checks import check_can_be_distributed
@@ -272,6 +273,7 @@ def make_options(
         check_wandb(wandb)
     check_env_steps(AGENTS[agent], config, options.env_steps)
     _check_number_of_workers(options)
+    _check_one_environment_records(options)
     _check_is_utf8(options.workdir)
     texts = [value for value in options.env_options.values() if isinstance(value, str)]
     run_folder.check_can_be_made(options.workdir, texts)
@@ -320,6 +322,18 @@ def _check_number_of_workers(options: TrainOptions) -> None:
         f"with --env-workers {options.env_workers} it must be at most {allowed} here; with inline "
         "there may be more",
         number <= allowed,
+    )
+
+
+def _check_one_environment_records(options: TrainOptions) -> None:
+    """Checks whether one environment alone would write each file of results."""
+    number = options.config.num_environments
+    files = environments.recorded_files(options.env, options.env_options)
+    _require(
+        "--num_environments",
+        number,
+        f"one environment writes {', '.join(path.name for path in files[:1])}, so it must be 1",
+        number == 1 or not files,
     )
 
 

@@ -70,11 +70,11 @@ def test_a_runs_bsuite_results_are_scored_by_bsuite(tmp_path):
     assert 0 <= scores["catch"] <= 1
 
 
-def test_results_that_are_there_are_not_touched(tmp_path, capsys):
+@pytest.mark.parametrize("more", [[], ["--env.resume_results", "true"]])
+def test_results_are_not_written_by_two_environments(more, tmp_path, capsys):
     arguments = ["--env", "bsuite:catch/0", "--preset", "debug", "--env-steps", "100"]
-    arguments += ["--env.results_dir", str(tmp_path)]
-    # Two environments: the second finds the file that the first has begun.
+    arguments += ["--env.results_dir", str(tmp_path / "results"), *more]
     assert cli.main(["train", *arguments, "--workdir", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
-    assert "num_environments=1" in error and error.count("\n") == 1
-    assert not (tmp_path / "run").exists()
+    assert "--num_environments=2 is not allowed" in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())

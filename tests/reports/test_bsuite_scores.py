@@ -98,7 +98,7 @@ def test_seeds_are_scored_by_themselves(results, monkeypatch):
 
 
 def test_results_beside_a_run_are_found_where_it_put_them(tmp_path):
-    fields = ["--env.results_dir", "elsewhere/results"]
+    fields = ["--env.results_dir", "elsewhere/results", "--num_environments", "1"]
     folder = write_run(tmp_path / "run", [0.0], env="bsuite:catch/0", seed=4, fields=fields)
     play("catch/0", folder / "results", episodes=20, seed=0)
     play("catch/1", folder / "results", episodes=20, seed=0)

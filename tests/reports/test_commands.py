@@ -133,6 +133,7 @@ def test_what_this_version_does_not_make_is_an_error(change):
 
 def test_recorded_results_of_a_run_are_not_written_again(tmp_path):
     arguments = ["--env", "bsuite:catch/0", "--env.results_dir", str(tmp_path / "results")]
+    arguments += ["--num_environments", "1"]
     again = typed_again(describe_options(train.read(arguments)))
     assert again["env_options"] == {}
 

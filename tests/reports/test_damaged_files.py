@@ -186,7 +186,7 @@ def test_others_files_without_an_episode_end_no_report(folder, tmp_path):
 
 
 def test_recorded_results_that_are_damaged_are_named(tmp_path, capsys):
-    fields = ["--env.results_dir", "elsewhere/results"]
+    fields = ["--env.results_dir", "elsewhere/results", "--num_environments", "1"]
     for name in ("catch", "bandit"):
         folder = tmp_path / "runs" / name
         write_run(folder, [0.0], env=f"bsuite:{name}/0", fields=fields)
