@@ -38,7 +38,7 @@ class AgentConfig(Protocol):
     sequence_length: int
     train_ratio: float
     num_environments: int
-    reward_scale: float
+    reward_scale: float | None
     replay: ReplayConfig
 
 
@@ -177,7 +177,7 @@ class R2I(AgentKind):
     def parameter_groups(self, params: Any) -> Mapping[str, Any]:
         """See AgentKind."""
         groups = params._asdict()
-        del groups["slow_critic"]  # a copy of the critic
+        del groups["slow_critic"], groups["reward_size"]  # a copy of the critic; no network
         return groups
 
     def policy_parameters(self, params: Any) -> Any:

@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.features import model_features
+from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.networks import R2INetworks
+from acme_r2i.agents.r2i.reward_size import reward_scale
 from acme_r2i.agents.r2i.types import ActorState, LatentState, Params
 from acme_r2i.agents.r2i.world_model import Decoded, WorldModelFunctions
 from acme_r2i.environments import EnvironmentSpec
@@ -114,8 +115,11 @@ def predict(run: TrainedModel, context: int | None, horizon: int | None, seed: i
     timesteps, actions = _play(run, rows, act_key)
     context = _fitting_context(len(timesteps), context, horizon)
     observation = jax.tree.map(lambda *x: np.stack(x), *(t.observation for t in timesteps))
-    decoded, reward, continue_prob = jax.jit(_expect, static_argnums=(0, 4))(
-        networks.model, run.params.world_model, imagine_key, (observation, actions), context
+    latent = jax.jit(imagine_latent, static_argnums=(0, 5))(
+        networks.model, run.params.world_model, imagine_key, observation, actions, context
+    )
+    decoded, reward, continue_prob = jax.jit(_expect, static_argnums=(0, 1))(
+        networks.model, run.config, run.params, latent
     )
     space = networks.observations
     return Prediction(
@@ -127,7 +131,7 @@ def predict(run: TrainedModel, context: int | None, horizon: int | None, seed: i
             None if decoded.image is None else np.clip(np.asarray(decoded.image) + 0.5, 0, 1)
         ),
         reward=np.array([t.reward or 0.0 for t in timesteps], np.float32),
-        predicted_reward=np.asarray(reward) / run.config.reward_scale,
+        predicted_reward=np.asarray(reward),
         discount=np.array([1.0 if t.discount is None else t.discount for t in timesteps]),
         predicted_continue=np.asarray(continue_prob),
     )
@@ -173,14 +177,15 @@ def _play(run: TrainedModel, rows: int, key: jax.Array) -> tuple[list[dm_env.Tim
 
 
 def _expect(
-    model: WorldModelFunctions, params: Any, key: jax.Array, rows: tuple[Any, Any], context: int
+    model: WorldModelFunctions, config: R2IConfig, params: Params, latent: LatentState
 ) -> tuple[Decoded, jax.Array, jax.Array]:
-    """Predicted observations, rewards (as scaled in training) and continues, [T, ...] each."""
-    features = model_features(imagine_latent(model, params, key, *rows, context))
-    heads = model.predict(params, features)
-    scalar = SymlogTwoHot(heads.reward.shape[-1])
-    decoded = model.decode(params, features)
-    return decoded, scalar.mean(heads.reward), jax.nn.sigmoid(heads.continue_prob)
+    """Predicted observations, rewards on the environment's scale and continues, [T, ...] each."""
+    features = state_features(latent, config.world_model.head_inputs)
+    heads = model.predict(params.world_model, features)
+    reward = SymlogTwoHot(heads.reward.shape[-1]).mean(heads.reward)
+    scale = config.reward_scale or reward_scale(params.reward_size)
+    decoded = model.decode(params.world_model, features)
+    return decoded, reward / scale, jax.nn.sigmoid(heads.continue_prob)
 
 
 def imagine_latent(

@@ -60,7 +60,7 @@ def count_parameters(config: R2IConfig, environment: Example) -> int:
     """Learned parameters of world model, actor and critic; the slow critic, a copy, not counted."""
     networks = make_networks(config, environment.observation, environment.action)
     params = jax.eval_shape(networks.init, jax.random.key(0))
-    leaves = jax.tree.leaves(params._replace(slow_critic=None))
+    leaves = jax.tree.leaves(params._replace(slow_critic=None, reward_size=None))
     return sum(math.prod(leaf.shape) for leaf in leaves)
 
 

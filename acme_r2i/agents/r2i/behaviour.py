@@ -13,7 +13,7 @@ from acme_r2i.agents.r2i import actor_critic
 from acme_r2i.agents.r2i import imagination as imagination_lib
 from acme_r2i.agents.r2i.actor_critic import ReturnRange
 from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.features import model_features, policy_features
+from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.types import LatentState, Metrics, Params, PyTree, Row
 from acme_r2i.agents.r2i.world_model import Observed
@@ -63,7 +63,7 @@ def imagine(
     start_discount = imagination_lib.gather_starts(rows.discount, times)
 
     def act(act_key: Array, latent: LatentState) -> tuple[Array, Any]:
-        features = jax.lax.stop_gradient(policy_features(latent, behaviour.policy_inputs))
+        features = jax.lax.stop_gradient(state_features(latent, behaviour.policy_inputs))
         policy = networks.actor(params.actor, features)
         return data(networks.actions.sample(act_key, policy)), policy
 
@@ -74,15 +74,16 @@ def imagine(
         start,
         behaviour.horizon,
     )
+    imagined = jax.tree.map(lambda x: x[1:], rollout.latent)
     predictions = model.predict(
-        model_params, model_features(jax.tree.map(lambda x: x[1:], rollout.latent))
+        model_params, state_features(imagined, config.world_model.head_inputs)
     )
     rewards = SymlogTwoHot(config.world_model.reward_bins).mean(predictions.reward)
     continues = jax.nn.sigmoid(predictions.continue_prob)
     if behaviour.imagined_continue == "mode":
         continues = (continues > 0.5).astype(continues.dtype)
     continues = jnp.concatenate([start_discount[None], continues])
-    features = policy_features(rollout.latent, behaviour.policy_inputs)
+    features = state_features(rollout.latent, behaviour.policy_inputs)
     values = SymlogTwoHot(behaviour.critic_bins).mean(networks.critic(params.critic, features))
     targets = actor_critic.lambda_returns(rewards, continues, values, behaviour)
     return Imagined(rollout, features, rewards, targets)

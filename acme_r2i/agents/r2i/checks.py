@@ -19,6 +19,13 @@ def require_positive(config: Any, *fields: str) -> None:
         require(config, field, "it must be above 0", getattr(config, field) > 0)
 
 
+def require_positive_or_none(config: Any, *fields: str) -> None:
+    """Numbers above 0, or None."""
+    for field in fields:
+        value = getattr(config, field)
+        require(config, field, "it must be above 0, or None", value is None or value > 0)
+
+
 def require_non_negative(config: Any, *fields: str) -> None:
     """Numbers of at least 0."""
     for field in fields:

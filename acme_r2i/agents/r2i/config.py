@@ -18,6 +18,7 @@ from acme_r2i.agents.r2i.checks import (
     require_fraction,
     require_non_negative,
     require_positive,
+    require_positive_or_none,
 )
 from acme_r2i.agents.r2i.model_config import MLPConfig, WorldModelConfig
 
@@ -27,8 +28,8 @@ class BehaviourConfig:
     """Imagination, actor and critic.
 
     Attributes:
-      policy_inputs: what actor and critic see: "output_state" (z, h), "hidden_state" (z, x) or
-        "full_state" (z, h, x).
+      policy_inputs: what actor and critic see: "output_state" (h, z), "hidden_state" (z, x) or
+        "full_state" (h, z, x).
       horizon: imagined steps.
       imagination_starts: posterior states per replayed sequence that imagination starts from,
         spread evenly over time with a random offset; None for all of them.
@@ -77,12 +78,7 @@ class BehaviourConfig:
     def __post_init__(self):
         require_choice(self, "policy_inputs", "output_state", "hidden_state", "full_state")
         require_positive(self, "horizon", "return_floor")
-        require(
-            self,
-            "imagination_starts",
-            "it must be above 0, or None for all",
-            self.imagination_starts is None or self.imagination_starts > 0,
-        )
+        require_positive_or_none(self, "imagination_starts")
         require_bins(self, "critic_bins")
         require_fraction(
             self, "discount", "lambda_", "unimix", "return_decay", "slow_critic_fraction"
@@ -159,7 +155,8 @@ class R2IConfig:
       train_ratio: replayed rows per environment step.
       num_environments: environments acted for in one batched policy call.
       reward_scale: what rewards are multiplied by inside the update; replay and logs keep the
-        environment's own. Chosen so that a typical reward has size 1.
+        environment's own. Chosen so that a typical reward has size 1; None for one over the
+        running root mean square of the rewards that are not 0 (see ``reward_size``).
       precision: of matrix products and convolutions: "float32", or "bfloat16" with sums in
         float32. Parameters, the SSM's recurrence, normalisation, KLs, returns and losses are
         float32 either way.
@@ -177,7 +174,7 @@ class R2IConfig:
     sequence_length: int = 1024
     train_ratio: float = 64.0
     num_environments: int = 8
-    reward_scale: float = 1.0
+    reward_scale: float | None = 1.0
     precision: str = "float32"
     replay: ReplayConfig = ReplayConfig()
     world_model: WorldModelConfig = WorldModelConfig()
@@ -193,9 +190,9 @@ class R2IConfig:
             "batch_size",
             "train_ratio",
             "num_environments",
-            "reward_scale",
             "ssm_learning_rate",
         )
+        require_positive_or_none(self, "reward_scale")
         require(self, "sequence_length", "it must be at least 2", self.sequence_length >= 2)
         require_choice(self, "precision", "float32", "bfloat16")
         stride = self.replay.stride

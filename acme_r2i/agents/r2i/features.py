@@ -1,4 +1,4 @@
-"""What the networks on top of the world model see of a latent state, as one vector in parts."""
+"""What the networks on top of the sequence core see of a latent state, as one vector in parts."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ from jax import Array
 from acme_r2i.agents.r2i.types import LatentState
 from acme_r2i.networks.parts import OneHots, Parts
 
-
-def model_features(latent: LatentState) -> Parts:
-    """(h, z) as one vector [..., deter + size of z]: what the heads see, never x."""
-    return Parts((latent.deter, stoch_part(latent.stoch, latent.deter.ndim)))
+INPUTS = ("output_state", "hidden_state", "full_state")
+"""The choices of ``state_features``."""
 
 
-def policy_features(latent: LatentState, policy_inputs: str) -> Parts:
-    """What actor and critic see of a state, as one vector [..., F].
+def state_features(latent: LatentState, inputs: str) -> Parts:
+    """What heads, actor or critic see of a state, as one vector [..., F] (h, z, x, in this order).
 
     Args:
       latent: state with any leading axes.
-      policy_inputs: "output_state" (z, h), "hidden_state" (z, x) or "full_state" (z, h, x)
+      inputs: "output_state" (h, z), "hidden_state" (z, x) or "full_state" (h, z, x)
         (arXiv 2403.04253, section 3.3).
     """
     parts = [stoch_part(latent.stoch, latent.deter.ndim)]
-    if policy_inputs in ("output_state", "full_state"):
-        parts.append(latent.deter)
-    if policy_inputs in ("hidden_state", "full_state"):
+    if inputs in ("output_state", "full_state"):
+        parts.insert(0, latent.deter)
+    if inputs in ("hidden_state", "full_state"):
         parts.append(latent.flat_hidden)
     return Parts(tuple(parts))
 

@@ -63,11 +63,10 @@ def fold(
     readout = params[_name("core", "output")]
     affine = jnp.concatenate([readout["w"], readout["b"][None]])
     params = {name: layer for name, layer in params.items() if name != _name("core", "output")}
-    readers = {
-        ("prior",): config.prior.layers,
-        ("reward", "mlp"): config.reward.layers,
-        ("continue_prob", "mlp"): config.continue_prob.layers,
-    }
+    readers = {("prior",): config.prior.layers}
+    if config.head_inputs != "hidden_state":
+        readers[("reward", "mlp")] = config.reward.layers
+        readers[("continue_prob", "mlp")] = config.continue_prob.layers
     for reader, layers in readers.items():
         name = _name(*reader, "linear_0" if layers else "output")
         params[name] = params[name] | {"w": _multiply_first_rows(affine, params[name]["w"])}

@@ -14,6 +14,7 @@ from acme_r2i.agents.r2i.checks import (
     require_fraction,
     require_non_negative,
     require_positive,
+    require_positive_or_none,
 )
 
 
@@ -320,6 +321,10 @@ class WorldModelConfig:
       latent: the stochastic latent z.
       deter: size of h.
       core: the sequence model.
+      head_inputs: what decoder, reward and continue heads see: "output_state" (h, z), as published;
+        "full_state" (h, z, x) or "hidden_state" (z, x), with which what is remembered need not
+        find its way into h before a head can use it. A GRU's x is h: there all are the same, and
+        "full_state" shows it twice.
       initial_stoch: z before an episode: "prior", the mode of the prior of the h before it, or
         "zeros".
       vector_keys: regular expression; observations whose names it matches in full, and which are
@@ -328,20 +333,23 @@ class WorldModelConfig:
       encoder: MLP on the vector.
       cnn: encoder and decoder of images.
       posterior: MLP from the embedded observation (and h, if recurrent) to z.
-      decoder: MLP from (h, z) to the vector.
+      decoder: MLP from head_inputs to the vector.
       prior: MLP from h to z.
-      reward: MLP of the reward head.
-      continue_prob: MLP of the continue head.
+      reward: MLP of the reward head, likewise.
+      continue_prob: MLP of the continue head, likewise.
       reward_bins: bins of the reward's two-hot code.
       free_nats: each KL is clipped below at this many nats.
       action_clip: largest magnitude of an action at the sequence model's input.
       loss_scales: weights of the losses.
+      reward_loss_floor: with a number, the reward's loss is divided by its own current value, at
+        least this number; None leaves it as it is (see ``model_losses.weighted_sum``).
     """
 
     representation: str = "non_recurrent"
     latent: LatentConfig = CategoricalConfig()
     deter: int = 1024
     core: CoreConfig = S5Config()
+    head_inputs: str = "output_state"
     initial_stoch: str = "prior"
     vector_keys: str = ".*"
     image_keys: str = ".*"
@@ -356,13 +364,16 @@ class WorldModelConfig:
     free_nats: float = 1.0
     action_clip: float = 1.0
     loss_scales: LossScales = LossScales()
+    reward_loss_floor: float | None = None
 
     def __post_init__(self):
+        require_choice(self, "head_inputs", "output_state", "hidden_state", "full_state")
         require_choice(self, "representation", "non_recurrent", "recurrent")
         require_choice(self, "initial_stoch", "prior", "zeros")
         require_positive(self, "deter", "action_clip")
         require_bins(self, "reward_bins")
         require_non_negative(self, "free_nats")
+        require_positive_or_none(self, "reward_loss_floor")
         require(
             self,
             "representation",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from acme_r2i.agents.r2i.features import model_features
+from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.model_config import WorldModelConfig
 from acme_r2i.agents.r2i.observations import ObservationSpace
 from acme_r2i.agents.r2i.types import PyTree, Row
@@ -44,7 +46,7 @@ def world_model_losses(
         state,
         dropout_key if config.core.dropout else None,
     )
-    features = model_features(observed.latent)
+    features = state_features(observed.latent, config.head_inputs)
     predictions = model.predict(params, features)
     scalar = SymlogTwoHot(config.reward_bins)
     frozen = jax.lax.stop_gradient
@@ -59,6 +61,20 @@ def world_model_losses(
         "representation": jnp.maximum(kl(observed.posterior, frozen(observed.prior)), free),
     }
     return {name: jnp.mean(loss) for name, loss in losses.items()}, observed
+
+
+def weighted_sum(losses: dict[str, Array], config: WorldModelConfig) -> Array:
+    """What is minimised, float32 []: the losses by their weights.
+
+    With ``reward_loss_floor`` the reward's loss is divided by its own current value, so the
+    gradient is that of the value's logarithm, whatever share of rows is paid: a reward that is rare
+    does not drown beside losses of every row. Below the floor the weight grows no further.
+    """
+    weights = dataclasses.asdict(config.loss_scales)
+    if config.reward_loss_floor is not None:
+        current = jax.lax.stop_gradient(losses["reward"])
+        weights["reward"] /= jnp.maximum(current, config.reward_loss_floor)
+    return sum(weights[name] * loss for name, loss in losses.items())
 
 
 def _observation_loss(

@@ -15,16 +15,23 @@ from jax import Array
 
 from acme_r2i.agents.r2i import folding
 from acme_r2i.agents.r2i.actions import ActionSpace, make_action_space
+from acme_r2i.agents.r2i.checks import require
 from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.features import model_features, policy_features
+from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.folding import ImaginationModel
+from acme_r2i.agents.r2i.model_config import WorldModelConfig
 from acme_r2i.agents.r2i.observations import ObservationSpace, make_observation_space
+from acme_r2i.agents.r2i.reward_size import initial_reward_size
 from acme_r2i.agents.r2i.types import ActorState, LatentState, Params, PolicyParams, PyTree
 from acme_r2i.agents.r2i.world_model import WorldModel, WorldModelFunctions
 from acme_r2i.networks.heads import ScalarHead
 from acme_r2i.networks.mlp import MLP
 from acme_r2i.networks.parts import Inputs
 from acme_r2i.networks.precision import with_products_in
+
+
+_LARGEST_HIDDEN = 8192
+"""Numbers of x that heads take: xlarge's S5 has 5,120; S4D has a state for each feature."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +81,10 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
     # NumPy's zeros, of which JAX takes 64 bits for 32 without a word.
     dummy = jax.tree.map(lambda spec: np.zeros((1, 1, *spec.shape), spec.dtype), observation_spec)
     model_init, model = _make_model(config, observations, actions, dummy)
+    state_shapes = jax.eval_shape(
+        lambda key: model.initial_state(model_init(key), 1), jax.random.key(0)
+    )
+    _check_head_inputs(c, state_shapes.latent)
     if folding.is_foldable(config):
         _, folded = _make_model(config, observations, actions, dummy, folding.CORE_OPTIONS)
         fold = functools.partial(folding.fold, config.world_model)
@@ -107,18 +118,15 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
         model_key, actor_key, critic_key = jax.random.split(key, 3)
         model_params = model_init(model_key)
         latent = model.initial_state(model_params, 1).latent
-        features = policy_features(latent, config.behaviour.policy_inputs)
+        features = state_features(latent, config.behaviour.policy_inputs)
         critic_params = critic.init(critic_key, features)
         return Params(
             world_model=model_params,
             actor=actor.init(actor_key, features),
             critic=critic_params,
             slow_critic=jax.tree.map(jnp.copy, critic_params),
+            reward_size=initial_reward_size() if config.reward_scale is None else None,
         )
-
-    state_shapes = jax.eval_shape(
-        lambda key: model.initial_state(model_init(key), 1), jax.random.key(0)
-    )
 
     def initial_actor_state(num_environments: int) -> ActorState:
         return jax.tree.map(
@@ -135,7 +143,7 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
     ) -> tuple[Array, ActorState]:
         model_key, action_key = jax.random.split(key)
         latent = model.observe_step(params.world_model, model_key, observation, is_first, state)
-        features = policy_features(latent, config.behaviour.policy_inputs)
+        features = state_features(latent, config.behaviour.policy_inputs)
         chosen = actor.apply(params.actor, features)
         action = actions.mode(chosen) if evaluation else actions.sample(action_key, chosen)
         action = actions.clip(action)
@@ -151,6 +159,17 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
         init,
         initial_actor_state,
         policy,
+    )
+
+
+def _check_head_inputs(config: WorldModelConfig, latent: LatentState) -> None:
+    size = jax.eval_shape(lambda state: state.flat_hidden, latent).shape[-1]
+    require(
+        config,
+        "head_inputs",
+        f"x of core.kind={config.core.kind} has {size:,} numbers here, and heads take at most "
+        f"{_LARGEST_HIDDEN:,}; output_state leaves it out",
+        config.head_inputs == "output_state" or size <= _LARGEST_HIDDEN,
     )
 
 
@@ -179,7 +198,7 @@ def _make_model(
             first = jnp.ones([1, 1], bool)
             key = jax.random.key(0)
             latent = model.observe(key, dummy, actions.zeros([1, 1]), first, state).latent
-            features = model_features(latent)
+            features = state_features(latent, config.world_model.head_inputs)
             model.decode(features)
             model.predict(features)
             return latent

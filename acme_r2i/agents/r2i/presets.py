@@ -210,6 +210,35 @@ def cpu() -> R2IConfig:
     )
 
 
+def memory() -> R2IConfig:
+    """Tuned here: the same settings for every memory task; small networks, for CPU cores.
+
+    What differs from ``cpu`` (docs/learning.md has the figures): the heads see x, where what is
+    remembered is, so a reward can be learned before h shows it. The reward's loss is divided by its
+    own value and rewards by their running size, so neither depends on how much or how often a task
+    pays. S5's steps cover time scales from 2 to some 300 rows, and sequences of 128 rows what
+    gradients are to reach.
+    """
+    config = mini(cpu())
+    model = config.world_model
+    model = dataclasses.replace(
+        model,
+        core=dataclasses.replace(
+            model.core, state_size=128, n_blocks=4, dt_min=0.003, dt_max=0.3
+        ),
+        head_inputs="full_state",
+        reward_loss_floor=0.003,
+    )
+    return dataclasses.replace(
+        config,
+        batch_size=8,
+        sequence_length=128,
+        reward_scale=None,
+        replay=ReplayConfig(stride=32),
+        world_model=model,
+    )
+
+
 def cpu_control() -> R2IConfig:
     """Tuned here: ``cpu`` for control and small images; larger z, the paper's loss weights."""
     config = cpu()
@@ -264,6 +293,7 @@ def dreamerv3(config: R2IConfig) -> R2IConfig:
     units = model.posterior.units
     model = dataclasses.replace(
         model,
+        head_inputs="output_state",
         representation="recurrent",
         posterior=MLPConfig(1, units),
         core=core,
@@ -345,6 +375,7 @@ WHOLE: dict[str, Whole] = {
     "dmc_proprio": dmc_proprio,
     "dmc_vision": dmc_vision,
     "cpu": cpu,
+    "memory": memory,
     "cpu_control": cpu_control,
     "debug": debug,
 }

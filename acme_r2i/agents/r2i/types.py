@@ -79,6 +79,18 @@ class ActorState(NamedTuple):
     action: Array
 
 
+class RewardSize(NamedTuple):
+    """Moving averages over the rewards that are not 0 (see ``reward_size``), float32 [] each.
+
+    Attributes:
+      square: of their squares, from 0.
+      weight: of 1, from 0: what ``square`` is divided by, so that its beginning does not count.
+    """
+
+    square: Array
+    weight: Array
+
+
 class PolicyParams(NamedTuple):
     """The parameters that acting needs."""
 
@@ -87,12 +99,16 @@ class PolicyParams(NamedTuple):
 
 
 class Params(NamedTuple):
-    """Everything that is learned, and the slow copy of the critic."""
+    """Everything that is learned, the slow copy of the critic, and the size of rewards.
+
+    ``reward_size`` is None where the settings give the scale of rewards.
+    """
 
     world_model: PyTree
     actor: PyTree
     critic: PyTree
     slow_critic: PyTree
+    reward_size: RewardSize | None = None
 
     @property
     def policy(self) -> PolicyParams:

@@ -16,9 +16,10 @@ from acme_r2i.agents.r2i import actor_critic, sharding
 from acme_r2i.agents.r2i.actor_critic import ReturnRange
 from acme_r2i.agents.r2i.behaviour import behaviour_gradients
 from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.model_losses import world_model_losses
+from acme_r2i.agents.r2i.model_losses import weighted_sum, world_model_losses
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.optimisers import OptimiserStates, apply, make_optimisers
+from acme_r2i.agents.r2i.reward_size import reward_scale, update_reward_size
 from acme_r2i.agents.r2i.types import Metrics, Params, PyTree, Row
 from acme_r2i.agents.r2i.world_model import Observed, make_latent
 
@@ -79,10 +80,9 @@ def make_update(
         key, model_key, behaviour_key = jax.random.split(state.key, 3)
         params, states = state.params, state.optimisers
 
-        model_params, model_state, observed, model_metrics = _update_model(
-            networks, config, optimisers.model, params.world_model, states.model, model_key, rows
+        params, model_state, observed, model_metrics = _update_model(
+            networks, config, optimisers.model, params, states.model, model_key, rows
         )
-        params = params._replace(world_model=model_params)
         gradients, return_range, behaviour_metrics = behaviour_gradients(
             rollout_networks, config, params, behaviour_key, observed, rows, state.return_range
         )
@@ -96,7 +96,7 @@ def make_update(
             critic, params.slow_critic, config.behaviour.slow_critic_fraction
         )
         next_state = TrainingState(
-            params=Params(model_params, actor, critic, slow_critic),
+            params=params._replace(actor=actor, critic=critic, slow_critic=slow_critic),
             optimisers=OptimiserStates(model_state, actor_state, critic_state),
             return_range=return_range,
             key=key,
@@ -130,17 +130,11 @@ def make_model_update(
 
     def update(state: TrainingState, rows: Row) -> tuple[TrainingState, Metrics]:
         key, model_key = jax.random.split(state.key)
-        model_params, model_state, _, metrics = _update_model(
-            networks,
-            config,
-            optimiser,
-            state.params.world_model,
-            state.optimisers.model,
-            model_key,
-            rows,
+        params, model_state, _, metrics = _update_model(
+            networks, config, optimiser, state.params, state.optimisers.model, model_key, rows
         )
         next_state = state._replace(
-            params=state.params._replace(world_model=model_params),
+            params=params,
             optimisers=state.optimisers._replace(model=model_state),
             key=key,
             learner_steps=state.learner_steps + 1,
@@ -154,23 +148,28 @@ def _update_model(
     networks: R2INetworks,
     config: R2IConfig,
     optimiser: optax.GradientTransformation,
-    params: PyTree,
+    params: Params,
     optimiser_state: optax.OptState,
     key: Array,
     rows: Row,
-) -> tuple[PyTree, optax.OptState, Observed, Metrics]:
-    scales = config.world_model.loss_scales
-    rows = rows._replace(reward=rows.reward * config.reward_scale)
+) -> tuple[Params, optax.OptState, Observed, Metrics]:
+    scale = config.reward_scale
+    if scale is None:
+        size = update_reward_size(params.reward_size, rows.reward)
+        params, scale = params._replace(reward_size=size), reward_scale(size)
+    rows = rows._replace(reward=rows.reward * scale)
 
-    def loss_fn(params: PyTree) -> tuple[Array, tuple[dict[str, Array], Observed]]:
+    def loss_fn(model_params: PyTree) -> tuple[Array, tuple[dict[str, Array], Observed]]:
         losses, observed = world_model_losses(
-            networks.model, networks.observations, config.world_model, params, key, rows
+            networks.model, networks.observations, config.world_model, model_params, key, rows
         )
-        total = sum(getattr(scales, name) * loss for name, loss in losses.items())
-        return total, (losses, observed)
+        return weighted_sum(losses, config.world_model), (losses, observed)
 
-    gradient, (losses, observed) = jax.grad(loss_fn, has_aux=True)(params)
-    params, optimiser_state, norm = apply(optimiser, gradient, optimiser_state, params)
+    gradient, (losses, observed) = jax.grad(loss_fn, has_aux=True)(params.world_model)
+    model_params, optimiser_state, norm = apply(
+        optimiser, gradient, optimiser_state, params.world_model
+    )
+    params = params._replace(world_model=model_params)
     metrics = {f"model/{name}_loss": loss for name, loss in losses.items()}
     entropy = make_latent(config.world_model.latent).entropy
     metrics["model/posterior_entropy"] = jnp.mean(entropy(observed.posterior))
