@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from acme_r2i import cli
-from acme_r2i.agents.r2i.types import ActorState
+from acme_r2i.agents.r2i.types import ActorState, RewardSize
 from acme_r2i.launch import imagine, run_folder
 from tests.helpers import write_run
 
@@ -100,6 +101,21 @@ def test_the_context_is_what_observe_makes_of_it(run):
     latent, observed, following = both(jax.random.key(7))
     np.testing.assert_allclose(latent.deter[:CONTEXT], observed.deter[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(latent.deter[CONTEXT], following.deter[0], rtol=1e-5, atol=1e-6)
+
+
+def test_predicted_rewards_are_on_the_environments_scale(run):
+    expected = imagine.predict(run, CONTEXT, HORIZON, seed=1).predicted_reward
+    assert np.any(expected != 0)
+    for scale, size, factor in [
+        (5.0, None, 1 / 5),
+        (None, RewardSize(np.float32(2.0), np.float32(0.5)), 2.0),  # a root mean square of 2
+    ]:
+        scaled = run._replace(
+            config=dataclasses.replace(run.config, reward_scale=scale),
+            params=run.params._replace(reward_size=size),
+        )
+        predicted = imagine.predict(scaled, CONTEXT, HORIZON, seed=1).predicted_reward
+        np.testing.assert_allclose(predicted, factor * expected, rtol=1e-4)
 
 
 def test_the_command_draws(tmp_path, capsys):

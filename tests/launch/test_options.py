@@ -32,6 +32,14 @@ def test_one_right_step_of_any_popgym_task_is_worth_about_one(task):
     assert scale * (magnitude or 1.0) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("task", ["popgym:RepeatPreviousEasy", "bsuite:memory_len/0"])
+def test_no_task_decides_anything_of_the_preset_for_all_memory_tasks(task):
+    assert options.make_config("memory", task)[0] == compose(["memory"])
+    assert compose(["memory"]).reward_scale is None
+    config, _ = options.make_config("memory", task, ["--reward_scale", "48"])
+    assert config.reward_scale == 48
+
+
 def test_a_reward_scale_that_was_typed_counts():
     task = "popgym:RepeatPreviousEasy"
     config, values = options.make_config("cpu", task, ["--reward_scale", "2"])

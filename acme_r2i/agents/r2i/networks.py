@@ -29,7 +29,6 @@ from acme_r2i.networks.mlp import MLP
 from acme_r2i.networks.parts import Inputs
 from acme_r2i.networks.precision import with_products_in
 
-
 _LARGEST_HIDDEN = 8192
 """Numbers of x that heads take: xlarge's S5 has 5,120; S4D has a state for each feature."""
 

@@ -223,9 +223,7 @@ def memory() -> R2IConfig:
     model = config.world_model
     model = dataclasses.replace(
         model,
-        core=dataclasses.replace(
-            model.core, state_size=128, n_blocks=4, dt_min=0.003, dt_max=0.3
-        ),
+        core=dataclasses.replace(model.core, state_size=128, n_blocks=4, dt_min=0.003, dt_max=0.3),
         head_inputs="full_state",
         reward_loss_floor=0.003,
     )

@@ -12,7 +12,7 @@ from acme.jax import variable_utils
 from dm_env import specs
 
 from acme_r2i.agents.r2i.acting import BatchedActor, make_actor_core
-from acme_r2i.agents.r2i.features import policy_features
+from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.presets import PRESETS
 
@@ -81,7 +81,7 @@ def test_evaluation_takes_the_likeliest_action():
         observation = observe(random)
         drawn, _ = drawing_core.select_action(params, observation, state)
         action, state = core.select_action(params, observation, state)
-        features = policy_features(state.actor.latent, CONFIG.behaviour.policy_inputs)
+        features = state_features(state.actor.latent, CONFIG.behaviour.policy_inputs)
         assert action == jnp.argmax(NETWORKS.actor(params.actor, features)[0])
         drawn_likeliest += int(drawn == action)
     assert drawn_likeliest < 30

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_r2i.agents.r2i.features import model_features, policy_features
+from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.types import LatentState
 
 LATENT = LatentState(
@@ -19,20 +19,16 @@ Z, H, X = [0, 1, 1, 0], [7, 8, 9], [1, 3, 2, 4, 5, -6]
 
 
 @pytest.mark.parametrize(
-    ("policy_inputs", "expected"),
-    [("output_state", Z + H), ("hidden_state", Z + X), ("full_state", Z + H + X)],
+    ("inputs", "expected"),
+    [("output_state", H + Z), ("hidden_state", Z + X), ("full_state", H + Z + X)],
 )
-def test_policy_features(policy_inputs, expected):
-    features = policy_features(LATENT, policy_inputs).whole()
+def test_state_features(inputs, expected):
+    features = state_features(LATENT, inputs).whole()
     assert features.dtype == jnp.float32
     np.testing.assert_array_equal(features, [expected])
 
 
-def test_policy_features_of_any_leading_axes():
+def test_state_features_of_any_leading_axes():
     latent = jax.tree.map(lambda x: jnp.broadcast_to(x, (2, 3, *x.shape)), LATENT)
-    features = policy_features(latent, "full_state").whole()
-    np.testing.assert_array_equal(features[1, 2], [Z + H + X])
-
-
-def test_model_features_are_h_and_z():
-    np.testing.assert_array_equal(model_features(LATENT).whole(), [H + Z])
+    features = state_features(latent, "full_state").whole()
+    np.testing.assert_array_equal(features[1, 2], [H + Z + X])

@@ -14,7 +14,7 @@ from dm_env import specs
 from acme_r2i.agents.r2i import actor_critic, behaviour, presets
 from acme_r2i.agents.r2i.actions import DiscreteActions
 from acme_r2i.agents.r2i.config import BehaviourConfig
-from acme_r2i.agents.r2i.features import model_features, policy_features
+from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.imagination import gather_starts
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.types import ActorState, LatentState, Row
@@ -147,7 +147,7 @@ def gradient_by_a_loop(networks, config, params, key, start, start_discount):
         for step_key in step_keys:
             act_key, model_key = jax.random.split(step_key)
             policies.append(
-                networks.actor(actor, frozen(policy_features(state, settings.policy_inputs)))
+                networks.actor(actor, frozen(state_features(state, settings.policy_inputs)))
             )
             action = networks.actions.sample(act_key, policies[-1])
             taken.append(action if reparameterised else frozen(action))
@@ -157,10 +157,11 @@ def gradient_by_a_loop(networks, config, params, key, start, start_discount):
             states.append(state)
         scalar = SymlogTwoHot(settings.critic_bins)
         values = [
-            scalar.mean(networks.critic(params.critic, policy_features(s, settings.policy_inputs)))
+            scalar.mean(networks.critic(params.critic, state_features(s, settings.policy_inputs)))
             for s in states
         ]
-        predicted = [networks.model.predict(params.world_model, model_features(s)) for s in states]
+        seen = [state_features(s, config.world_model.head_inputs) for s in states]
+        predicted = [networks.model.predict(params.world_model, features) for features in seen]
         rewards = [SymlogTwoHot(config.world_model.reward_bins).mean(p.reward) for p in predicted]
         continues = [start_discount, *(1.0 * (p.continue_prob > 0) for p in predicted[1:])]
         following, returns = values[-1], [None] * settings.horizon

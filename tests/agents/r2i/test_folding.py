@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from acme_r2i.agents.r2i import behaviour, folding, presets
-from acme_r2i.agents.r2i.features import model_features
+from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.model_config import (
     GaussianConfig,
     GRUConfig,
@@ -64,7 +64,8 @@ def one_step(model: ImaginationModel, size: Size, networks: R2INetworks, params:
     start = ActorState(jax.tree.map(noise, start.latent), start.action)
     params, latent = model.prepare(params.world_model, start.latent)
     latent = model.imagine_step(params, jax.random.key(3), start._replace(latent=latent))
-    return latent, model.predict(params, model_features(latent))
+    inputs = size.config.world_model.head_inputs
+    return latent, model.predict(params, state_features(latent, inputs))
 
 
 KINDS = {
@@ -79,6 +80,8 @@ KINDS = {
     "heads without layers": dict(
         prior=MLPConfig(0, 8), reward=MLPConfig(0, 8), continue_prob=MLPConfig(0, 8)
     ),
+    "heads see x": dict(head_inputs="hidden_state"),
+    "heads see x and h": dict(head_inputs="full_state"),
     # Continuous, so that z shows the prior itself.
     "gaussian": dict(latent=GaussianConfig(4)),
 }

@@ -11,7 +11,8 @@ import pytest
 from dm_env import specs
 
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.features import policy_features
+from acme_r2i.agents.r2i.features import state_features
+from acme_r2i.agents.r2i.model_config import S4DConfig
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.types import ActorState
 from tests.helpers import random_like, random_params
@@ -74,6 +75,22 @@ def test_specs_that_are_not_supported_are_refused(observation_spec, action_spec,
     assert "\n" not in str(error.value)
 
 
+def test_heads_do_not_see_an_x_that_is_too_large():
+    """S4D has a state for each feature: 2 layers x 32 features x 64 complex numbers are allowed."""
+
+    def make(width: int, head_inputs: str):
+        core = S4DConfig(layers=2, width=width, state_size=64)
+        model = dataclasses.replace(CONFIG.world_model, core=core, head_inputs=head_inputs)
+        config = dataclasses.replace(CONFIG, world_model=model)
+        return make_networks(config, OBSERVATION_SPEC, ACTION_SPEC)
+
+    message = "head_inputs='full_state' is not allowed: x of core.kind=s4d has 8,448 numbers"
+    with pytest.raises(ValueError, match=message):
+        make(33, "full_state")
+    make(33, "output_state")
+    make(32, "full_state")
+
+
 # First values.
 
 
@@ -113,7 +130,7 @@ def test_the_policy_is_the_models_step_and_the_actor(networks, params, policies)
     )
     for a, e in zip(jax.tree.leaves(following.latent), jax.tree.leaves(latent), strict=True):
         np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5)
-    features = policy_features(latent, CONFIG.behaviour.policy_inputs)
+    features = state_features(latent, CONFIG.behaviour.policy_inputs)
     (log_probs,) = networks.actor(params.actor, features)
     np.testing.assert_array_equal(action, np.argmax(log_probs, axis=-1))
     np.testing.assert_array_equal(following.action, action)

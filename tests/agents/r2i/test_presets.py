@@ -54,7 +54,7 @@ def specs_for(names) -> tuple:
 def test_the_presets_there_are():
     assert set(WHOLE) == {
         *("bsuite", "popgym", "memory_maze", "atari100k", "dmc_proprio", "dmc_vision"),
-        *("cpu", "cpu_control", "debug"),
+        *("cpu", "memory", "cpu_control", "debug"),
     }
     assert set(CHANGES) == {"dreamerv3", *SIZES}
     assert presets.PRESETS == {**WHOLE, **CHANGES}
@@ -122,6 +122,8 @@ def test_the_dreamerv3_twin_differs_in_what_makes_it_dreamerv3_and_in_nothing_el
     differ = {"world_model.representation", "world_model.core", "behaviour.policy_inputs"}
     if config.world_model.posterior.layers != 1:
         differ.add("world_model.posterior.layers")
+    if config.world_model.head_inputs != "output_state":
+        differ.add("world_model.head_inputs")
     assert changed(config, twin) == differ
     model = twin.world_model
     assert (model.core.kind, model.representation) == ("gru", "recurrent")
@@ -194,6 +196,9 @@ PAPER = {
     "world_model.core.discretisation": ("zoh", *("bilinear",) * 5),
     "world_model.core.initial_state": ("zeros", *("learned",) * 5),
     "world_model.initial_stoch": ("zeros", *("prior",) * 5),
+    "world_model.head_inputs": ("output_state",) * 6,
+    "world_model.reward_loss_floor": (None,) * 6,
+    "reward_scale": (1.0,) * 6,
     "world_model.representation": ("non_recurrent",) * 6,
     "world_model.latent.stoch": (32,) * 6,
     "world_model.latent.classes": (32,) * 6,

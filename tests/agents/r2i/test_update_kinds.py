@@ -20,6 +20,7 @@ from acme_r2i.agents.r2i.model_config import (
     GRUConfig,
     HybridConfig,
     MLPConfig,
+    S4DConfig,
     S5Config,
 )
 from acme_r2i.agents.r2i.networks import make_networks
@@ -94,6 +95,13 @@ VARIANTS = {
     "gru": (dict(representation="recurrent", core=GRUConfig(width=16)), VECTOR, CHOICE),
     "hybrid": (dict(core=make_hybrid()), VECTOR, CHOICE),
     "gaussian": (dict(latent=GaussianConfig(stoch=8)), VECTOR, CHOICE),
+    # A reward that is balanced, and heads that see x, which for S4D is a state for each feature.
+    "heads see x": (dict(head_inputs="full_state", reward_loss_floor=0.01), VECTOR, CHOICE),
+    "s4d": (
+        dict(core=S4DConfig(layers=1, width=16, state_size=8), head_inputs="hidden_state"),
+        VECTOR,
+        CHOICE,
+    ),
     "image": (dict(cnn=CNNConfig(4)), WITH_IMAGE, CHOICE),
     "box": ({}, VECTOR, BOX),
 }

@@ -17,7 +17,7 @@ import pytest
 from dm_env import specs
 
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.features import model_features
+from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.model_config import (
     CategoricalConfig,
     CNNConfig,
@@ -31,7 +31,7 @@ from acme_r2i.agents.r2i.model_config import (
     S5Config,
     WorldModelConfig,
 )
-from acme_r2i.agents.r2i.model_losses import world_model_losses
+from acme_r2i.agents.r2i.model_losses import weighted_sum, world_model_losses
 from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
 from acme_r2i.agents.r2i.types import ActorState, Row
 from acme_r2i.networks import distributions
@@ -370,13 +370,13 @@ def test_z_before_an_episode(core, initial_stoch):
 NAMES = tuple(field.name for field in dataclasses.fields(LossScales))
 
 
-@pytest.fixture(scope="module")
-def losses():
+@pytest.fixture(scope="module", params=["output_state", "full_state"])
+def losses(request):
     """rows -> (gradient of every loss by the parameters, losses, observed, decoded, predictions).
 
     Without free nats, so that KLs are what they are.
     """
-    config = dataclasses.replace(make_config(), free_nats=0.0)
+    config = dataclasses.replace(make_config(), free_nats=0.0, head_inputs=request.param)
     networks, params = make_model(config)
     model = networks.model
 
@@ -384,7 +384,7 @@ def losses():
         result, observed = world_model_losses(
             model, networks.observations, config, params, jax.random.key(1), rows
         )
-        features = model_features(observed.latent)
+        features = state_features(observed.latent, config.head_inputs)
         heads = model.decode(params, features).vector, model.predict(params, features)
         return result, (result, observed, *heads)
 
@@ -442,6 +442,26 @@ def test_losses_by_hand(losses):
     assert values["representation"] == pytest.approx(kl, rel=1e-4)
 
 
+def test_the_sum_of_losses_has_their_weights():
+    config = make_config(loss_scales=LossScales(2.0, 3.0, 5.0, 7.0, 11.0))
+    values = dict(zip(NAMES, jnp.array([1.0, 0.1, 0.01, 0.001, 0.0001]), strict=True))
+    assert weighted_sum(values, config) == pytest.approx(2.3581, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "gradient"),
+    [(0.5, 3.0 / 0.5), (0.02, 3.0 / 0.02), (0.01, 3.0 / 0.01), (0.0001, 3.0 / 0.01)],
+)
+def test_a_balanced_reward_has_one_gradient_whatever_its_share_down_to_the_floor(loss, gradient):
+    """That of the logarithm of the loss; one that is always predicted gets no more weight."""
+    config = make_config(loss_scales=LossScales(reward=3.0), reward_loss_floor=0.01)
+    others = dict.fromkeys(NAMES, jnp.ones([]))
+    slope = jax.grad(lambda x: weighted_sum({**others, "reward": x}, config))(jnp.array(loss))
+    assert slope == pytest.approx(gradient, rel=1e-5)
+    slopes = jax.grad(lambda x: weighted_sum({**x, "reward": jnp.ones([])}, config))(others)
+    assert slopes["observation"] == 1 and slopes["dynamics"] == 0.5  # theirs stay
+
+
 def test_the_loss_of_an_image_is_its_squared_error_beside_the_vectors():
     """Summed over all pixels, in [-1/2, 1/2], and over the vector on the symlog scale."""
     spec = {"eye": specs.BoundedArray((8, 8, 2), np.uint8, 0, 255), "touch": VECTOR}
@@ -458,7 +478,8 @@ def test_the_loss_of_an_image_is_its_squared_error_beside_the_vectors():
         values, observed = world_model_losses(
             networks.model, networks.observations, config, params, jax.random.key(1), rows
         )
-        return values, networks.model.decode(params, model_features(observed.latent))
+        features = state_features(observed.latent, config.head_inputs)
+        return values, networks.model.decode(params, features)
 
     values, decoded = run(params, rows)
     assert decoded.image.shape == eye.shape and decoded.vector.shape == touch.shape
