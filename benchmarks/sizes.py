@@ -92,6 +92,13 @@ def popgym() -> Size:
     return Size(dataclasses.replace(config, batch_size=1, behaviour=behaviour))
 
 
+def popgym_full_heads() -> Size:
+    """``popgym`` with heads that see x, too."""
+    config = popgym().config
+    model = dataclasses.replace(config.world_model, head_inputs="full_state")
+    return Size(dataclasses.replace(config, world_model=model))
+
+
 def images() -> Size:
     """4 x 64, networks of the preset ``small``, convolutions of depth 16, all rows."""
     config = presets.small(presets.dmc_vision())
@@ -109,6 +116,7 @@ def images() -> Size:
 SIZES: dict[str, Callable[[], Size]] = {
     "tiny_vector": tiny_vector,
     "popgym": popgym,
+    "popgym_full_heads": popgym_full_heads,
     "images": images,
 }
 

@@ -1,11 +1,13 @@
 """What one update costs, and which part of it: times, operations, share of the machine's peak.
 
     python -m benchmarks.update tiny_vector popgym images
+    python -m benchmarks.update popgym popgym_full_heads --ratio
 
 Sizes are those of ``benchmarks.sizes`` or presets (``cpu``, ``bsuite,dreamerv3``). The parts are
 compiled on their own and run in turns with the whole; imagination counts the heads over the
 rollout, the actor's gradient goes through it, and what parts share is in each. A policy step is
-that of 1, 8 and 32 environments.
+that of 1, 8 and 32 environments. With ``--ratio`` the whole updates of all sizes run in turns, and
+each is compared with the first.
 """
 
 from __future__ import annotations
@@ -57,6 +59,27 @@ def measure(size: sizes.Size, repeats: int, peak: float) -> dict[str, Any]:
     policy = measuring.in_turns(steps, 20 * repeats)
     figures["ms"] |= {name: t._asdict() for name, t in policy.items()}
     return figures
+
+
+def ratios(names: list[str], repeats: int) -> str:
+    """Whole updates of some sizes in turns, as a table: each time, and the ratio to the first's."""
+    calls = {}
+    for name in names:
+        size = sizes.find(name)
+        networks = make_networks(size.config, *size.specs)
+        state = init_training_state(jax.random.key(0), networks, size.config)
+        calls[name] = Whole(size, networks, state)
+    times = measuring.in_turns(calls, repeats)
+    first = times[names[0]]
+    rows = [
+        [
+            name,
+            _times(time._asdict()),
+            f"{time.median / first.median:.3f} ({time.smallest / first.smallest:.3f})",
+        ]
+        for name, time in times.items()
+    ]
+    return measuring.table(["whole update", "ms, median (smallest)", "ratio to the first"], rows)
 
 
 class Whole:
@@ -148,8 +171,12 @@ def main() -> None:
     parser.add_argument("sizes", nargs="*", default=["tiny_vector", "popgym", "images"])
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
+    parser.add_argument("--ratio", action="store_true", help="whole updates in turns, compared")
     args = parser.parse_args()
     keep_freed_memory()  # as a run does
+    if args.ratio:
+        print(ratios(args.sizes, args.repeats))
+        return
     peak = measuring.product_peak()
     report = {
         "machine": {**measuring.machine(), "peak, GFLOP/s": round(peak / 1e9)},
