@@ -102,7 +102,8 @@ def write_run(
     networks = kind.make_networks(config, EnvironmentSpec.of(environment))
     shapes = jax.eval_shape(networks.init, jax.random.key(0))
     if agent == "r2i":
-        params = type(shapes)(*(random_params(part, seed) for seed, part in enumerate(shapes)))
+        parts = enumerate(shapes._replace(reward_size={}))  # which the preset has none of
+        params = type(shapes)(*(random_params(part, seed) or None for seed, part in parts))
     else:
         params = random_params(shapes, 0)
     folder.mkdir(parents=True)

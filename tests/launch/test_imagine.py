@@ -103,13 +103,15 @@ def test_the_context_is_what_observe_makes_of_it(run):
     np.testing.assert_allclose(latent.deter[CONTEXT], following.deter[0], rtol=1e-5, atol=1e-6)
 
 
-def test_predicted_rewards_are_on_the_environments_scale(run):
+def test_predicted_rewards_are_on_the_environments_scale(folder):
+    run = imagine.load_run(folder, seed=3)
     expected = imagine.predict(run, CONTEXT, HORIZON, seed=1).predicted_reward
     assert np.any(expected != 0)
     for scale, size, factor in [
         (5.0, None, 1 / 5),
         (None, RewardSize(np.float32(2.0), np.float32(0.5)), 2.0),  # a root mean square of 2
     ]:
+        run = imagine.load_run(folder, seed=3)  # with the same episode
         scaled = run._replace(
             config=dataclasses.replace(run.config, reward_scale=scale),
             params=run.params._replace(reward_size=size),
