@@ -76,7 +76,7 @@ def test_specs_that_are_not_supported_are_refused(observation_spec, action_spec,
 
 
 def test_heads_do_not_see_an_x_that_is_too_large():
-    """S4D has a state for each feature: 2 layers x 32 features x 64 complex numbers are allowed."""
+    """S4D has a state for each feature: 2 layers x 64 features x 32 complex numbers are allowed."""
 
     def make(width: int, head_inputs: str):
         core = S4DConfig(layers=2, width=width, state_size=64)
@@ -84,11 +84,11 @@ def test_heads_do_not_see_an_x_that_is_too_large():
         config = dataclasses.replace(CONFIG, world_model=model)
         return make_networks(config, OBSERVATION_SPEC, ACTION_SPEC)
 
-    message = "head_inputs='full_state' is not allowed: x of core.kind=s4d has 8,448 numbers"
+    message = "head_inputs='full_state' is not allowed: x of core.kind=s4d has 8,320 numbers"
     with pytest.raises(ValueError, match=message):
-        make(33, "full_state")
-    make(33, "output_state")
-    make(32, "full_state")
+        make(65, "full_state")
+    make(65, "output_state")
+    make(64, "full_state")
 
 
 # First values.
