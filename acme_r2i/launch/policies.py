@@ -19,7 +19,7 @@ from acme_r2i.launch.run_folder import check_format
 from acme_r2i.policy import MODES, Policy
 
 EXPORTED = "policy.json"
-FORMAT = 1
+FORMAT = 2
 
 
 def make_policy(

@@ -7,9 +7,6 @@ from jax import Array
 from acme_r2i.agents.r2i.types import LatentState
 from acme_r2i.networks.parts import OneHots, Parts
 
-INPUTS = ("output_state", "hidden_state", "full_state")
-"""The choices of ``state_features``."""
-
 
 def state_features(latent: LatentState, inputs: str) -> Parts:
     """What heads, actor or critic see of a state, as one vector [..., F] (h, z, x, in this order).
