@@ -141,34 +141,6 @@ STUDIES = {
             },
         ),
         Study(
-            "memory",
-            {
-                "popgym:RepeatPreviousEasy": "RepeatPreviousEasy",
-                "popgym:RepeatPreviousMedium": "RepeatPreviousMedium",
-                "popgym:RepeatPreviousHard": "RepeatPreviousHard",
-                "popgym:RepeatFirstEasy": "RepeatFirstEasy",
-                "bsuite:memory_len/9": "memory_len, length 10",
-                "bsuite:memory_len/15": "memory_len, length 30",
-                "bsuite:memory_len/18": "memory_len, length 60",
-                "bsuite:memory_len/22": "memory_len, length 100",
-            },
-            {"memory": "preset memory"},
-        ),
-        Study(
-            "head_inputs",
-            {
-                "popgym:RepeatFirstEasy": "RepeatFirstEasy",
-                "popgym:RepeatPreviousMedium": "RepeatPreviousMedium",
-                "bsuite:memory_len/18": "memory_len, length 60",
-            },
-            {
-                "memory": "heads see z, h, x; balanced",
-                "fixed": "heads see z, h, x; fixed weight",
-                "output_state": "heads see z, h; balanced",
-                "output_state_fixed": "heads see z, h; fixed weight",
-            },
-        ),
-        Study(
             "plateau",
             {"popgym:RepeatPreviousEasy": "RepeatPreviousEasy"},
             {
