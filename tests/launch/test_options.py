@@ -9,7 +9,6 @@ from acme_r2i.agents.r2i.presets import WHOLE, compose
 from acme_r2i.launch import options
 from acme_r2i.launch.errors import UsageError
 
-
 # The preset memory scales rewards by their running size.
 SCALED = [name for name in WHOLE if name != "memory"]
 
