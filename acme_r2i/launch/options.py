@@ -11,7 +11,6 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from acme_r2i import environments
 from acme_r2i.launch import env_options, overrides, run_folder
 from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT, AgentConfig, AgentKind
 from acme_r2i.launch.distributed.checks import check_can_be_distributed
@@ -327,6 +326,8 @@ def _check_number_of_workers(options: TrainOptions) -> None:
 
 def _check_one_environment_records(options: TrainOptions) -> None:
     """Checks whether one environment alone would write each file of results."""
+    from acme_r2i import environments  # imports NumPy
+
     number = options.config.num_environments
     files = environments.recorded_files(options.env, options.env_options)
     _require(
