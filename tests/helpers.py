@@ -49,6 +49,14 @@ def random_params(shapes: Any, seed: int) -> Any:
     return params
 
 
+def random_agent_params(shapes: Any) -> Any:
+    """Likewise of all that an agent learns: the parts of R2I's Params, or one network's."""
+    if not hasattr(shapes, "_fields"):
+        return random_params(shapes, 0)
+    parts = enumerate(shapes)
+    return type(shapes)(*(part and random_params(part, seed) for seed, part in parts))
+
+
 def fold(step: Callable) -> Callable:
     """The unroll that a core's step form makes: (params, inputs, state, is_first) -> (y, states).
 
@@ -101,11 +109,7 @@ def write_run(
     environment = make_environment(task, **(env_options or {}))
     networks = kind.make_networks(config, EnvironmentSpec.of(environment))
     shapes = jax.eval_shape(networks.init, jax.random.key(0))
-    if agent == "r2i":
-        parts = enumerate(shapes._replace(reward_size={}))  # which the preset has none of
-        params = type(shapes)(*(random_params(part, seed) or None for seed, part in parts))
-    else:
-        params = random_params(shapes, 0)
+    params = random_agent_params(shapes)
     folder.mkdir(parents=True)
     options = make_options(env=task, agent=agent, preset="debug", workdir="run")
     described = {

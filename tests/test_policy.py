@@ -15,7 +15,7 @@ from acme_r2i.agents.r2d2.q_network import NO_ACTION, OAR
 from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
 from acme_r2i.launch.agent_kinds import AGENTS
 from acme_r2i.launch.policies import make_policy
-from tests.helpers import random_params
+from tests.helpers import random_agent_params
 
 ROWS, STEPS = 3, 6
 SPEC = PlainEnvironmentSpec.of(
@@ -28,18 +28,12 @@ SPEC = PlainEnvironmentSpec.of(
 )
 
 
-def make_params(shapes):
-    if hasattr(shapes, "_fields"):
-        return type(shapes)(*(random_params(part, seed) for seed, part in enumerate(shapes)))
-    return random_params(shapes, 0)
-
-
 @functools.cache
 def compiled(agent, greedy, num_environments):
     kind = AGENTS[agent]
     config = kind.compose(["debug"])
     return make_policy(
-        kind, config, SPEC, make_params, greedy=greedy, num_environments=num_environments
+        kind, config, SPEC, random_agent_params, greedy=greedy, num_environments=num_environments
     )
 
 
@@ -107,7 +101,7 @@ def test_r2d2_acts_by_its_values():
     """Greedy: the action of the highest value, given all since the episode began."""
     kind = AGENTS["r2d2"]
     config = dataclasses.replace(kind.compose(["debug"]), reward_scale=5.0)
-    policy = make_policy(kind, config, SPEC, make_params, greedy=True)
+    policy = make_policy(kind, config, SPEC, random_agent_params, greedy=True)
     networks = kind.make_networks(config, SPEC)
     step = jax.jit(networks.step)
     state, previous = networks.initial_state(1), NO_ACTION
@@ -196,7 +190,7 @@ def test_an_action_has_the_shape_and_dtype_of_its_spec():
     )
     observation = jax.tree.map(lambda x: x[0], rows(0)[0][0])
     kind = AGENTS["r2i"]
-    policy = make_policy(kind, kind.compose(["debug"]), box, make_params, greedy=False)
+    policy = make_policy(kind, kind.compose(["debug"]), box, random_agent_params, greedy=False)
     action = policy.step(observation)
     assert action.shape == (2,) and action.dtype == np.float64
     assert np.all(np.abs(action) <= 0.1)

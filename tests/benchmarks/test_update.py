@@ -20,7 +20,12 @@ def test_sizes_are_those_of_the_published_comparison():
         name: (s.config.batch_size, s.config.sequence_length)
         for name, s in ((name, sizes.find(name)) for name in sizes.SIZES)
     }
-    assert shapes == {"tiny_vector": (16, 64), "popgym": (1, 1024), "images": (4, 64)}
+    assert shapes == {
+        "tiny_vector": (16, 64),
+        "popgym": (1, 1024),
+        "popgym_full_heads": (1, 1024),
+        "images": (4, 64),
+    }
     assert all(sizes.find(n).config.behaviour.imagination_starts is None for n in sizes.SIZES)
 
 

@@ -149,7 +149,7 @@ def test_what_cannot_be_loaded_is_refused(exported, tmp_path):
         acme_r2i.load(out, mode="best")
     content = json.loads((out / "policy.json").read_text())
     for change, match in (
-        ({"format": 9}, "policy.json has format 9, .* reads 1"),
+        ({"format": 9}, "policy.json has format 9, .* reads 2"),
         ({"agent": "ppo"}, "there is no agent 'ppo'; agents: r2i"),
         ({"specs": {"observations": {}}}, "is no spec"),
         ({"config": {"colour": 1}}, "has no field 'colour'"),

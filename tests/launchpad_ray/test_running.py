@@ -77,7 +77,7 @@ class Caller:
 
 
 class Loop:
-    """Runs until its stop handler says so, as Acme's loops do; then takes a note."""
+    """Runs until its stop handler says so, as Acme's loops do; takes notes of both."""
 
     def __init__(self, path, *others):
         self._path = path
@@ -88,6 +88,7 @@ class Loop:
 
     def run(self):
         lp.register_stop_handler(self._stopped.set)
+        self._path.write_text("running")
         self._stopped.wait()
         self._path.write_text("returned")
 
@@ -104,10 +105,11 @@ class Stopper:
 
 
 class Failing:
-    """Cannot be made."""
+    """Cannot be made, which it finds when a loop is running."""
 
-    def __init__(self):
-        time.sleep(0.5)
+    def __init__(self, note):
+        while not note.exists():
+            time.sleep(0.01)
         raise OSError("the disk is full")
 
 
@@ -229,7 +231,7 @@ def test_stop_in_a_node_ends_the_program_cleanly(tmp_path):
 
 def test_the_node_that_failed_is_named_not_those_that_called_it(tmp_path):
     program = lp.Program("failing")
-    failing = program.add_node(make(Failing), label="learner")
+    failing = program.add_node(make(Failing, tmp_path / "note"), label="learner")
     program.add_node(make(Caller, failing, []), label="actor")
     program.add_node(make(Loop, tmp_path / "note"), label="loop")
     with pytest.raises(lp.NodeFailedError, match="node learner/0 failed.*") as error:

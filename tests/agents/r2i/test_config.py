@@ -93,6 +93,8 @@ REFUSED = [
     (WorldModelConfig, "reward_bins", 1, "at least 3"),
     (WorldModelConfig, "free_nats", -1.0, "at least 0"),
     (WorldModelConfig, "action_clip", 0.0, "above 0"),
+    (WorldModelConfig, "head_inputs", "x", "output_state, hidden_state, full_state"),
+    (WorldModelConfig, "reward_loss_floor", 0.0, "above 0, or None"),
     (BehaviourConfig, "policy_inputs", "everything", "output_state, hidden_state, full_state"),
     (BehaviourConfig, "horizon", 0, "above 0"),
     (BehaviourConfig, "imagination_starts", 0, "above 0, or None"),
@@ -125,7 +127,7 @@ REFUSED = [
     (R2IConfig, "sequence_length", 1, "at least 2"),
     (R2IConfig, "train_ratio", 0.0, "above 0"),
     (R2IConfig, "num_environments", 0, "above 0"),
-    (R2IConfig, "reward_scale", 0.0, "above 0"),
+    (R2IConfig, "reward_scale", 0.0, "above 0, or None"),
     (R2IConfig, "precision", "float16", "float32, bfloat16"),
     (R2IConfig, "ssm_learning_rate", -1e-4, "above 0"),
 ]
