@@ -30,7 +30,7 @@ class AgentConfig(Protocol):
       sequence_length: rows per sequence.
       train_ratio: replayed rows per environment step.
       num_environments: environments acted for in one batched policy call.
-      reward_scale: what rewards are multiplied by for the agent.
+      reward_scale: what rewards are multiplied by for the agent; None if it finds that itself.
       replay: the replay buffer.
     """
 

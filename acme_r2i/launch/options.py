@@ -328,14 +328,11 @@ def _check_one_environment_records(options: TrainOptions) -> None:
     """Checks whether one environment alone would write each file of results."""
     from acme_r2i import environments  # imports NumPy
 
-    number = options.config.num_environments
     files = environments.recorded_files(options.env, options.env_options)
-    _require(
-        "--num_environments",
-        number,
-        f"one environment writes {', '.join(path.name for path in files[:1])}, so it must be 1",
-        number == 1 or not files,
-    )
+    if files:
+        number = options.config.num_environments
+        allowed = f"one environment writes {files[0].name}, so it must be 1"
+        _require("--num_environments", number, allowed, number == 1)
 
 
 def _check_goes_with(name: str, value: str | None, other: str, other_value: str | None) -> None:
@@ -389,7 +386,7 @@ def make_config(
     The task decides one thing, the reward scale: with R2I, a reward far from size 1 falls inside
     one bin of the two-hot code (255 bins on the symlog range [-20, 20] are 0.16 apart), and what
     there is to learn from it fades; with R2D2, its loss drowns in what the network gets wrong
-    anyway. Without a task ("") it stays at the preset's.
+    anyway. Without a task ("") it stays at the preset's; so does None, the running size.
     """
     _check_name("agent", agent, AGENTS)
     kind = AGENTS[agent]

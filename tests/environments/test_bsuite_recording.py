@@ -157,6 +157,14 @@ def test_results_are_neither_wiped_nor_continued_by_accident(tmp_path):
     pd.testing.assert_frame_equal(_read(tmp_path, "catch/0"), before)
 
 
+def test_two_environments_do_not_write_one_file_also_before_its_first_row(tmp_path):
+    first = environments.make_environment("bsuite:catch/0", results_dir=str(tmp_path))
+    with pytest.raises(ValueError, match="holds results already.*num_environments=1"):
+        environments.make_environment("bsuite:catch/0", results_dir=str(tmp_path))
+    _play(first, 1)
+    assert len(_read(tmp_path, "catch/0")) == 1
+
+
 def test_what_a_crash_left_of_a_row_is_cut_off(tmp_path):
     _play(environments.make_environment("bsuite:catch/0", results_dir=str(tmp_path)), 5)
     path = tmp_path / FILE.format("catch-0")

@@ -96,7 +96,7 @@ def test_batched_actor_acts_as_that_many_single_actors(evaluation):
     clients = [variable_utils.VariableClient(s, "policy", device="cpu") for s in sources]
     batched = BatchedActor(core, keys, clients[0])
     singles = [actors.GenericActor(core, key, clients[1]) for key in keys]
-    lengths, random = (3, 5, 7), np.random.default_rng(0)
+    lengths, random = (3, 5, 7), np.random.default_rng(1)
     taken = []
     for step in range(24):
         timesteps = []
@@ -128,7 +128,7 @@ def test_batched_actor_acts_as_that_many_single_actors(evaluation):
                 single._state,
             )
         taken.append(actions)
-    assert len(np.unique(taken)) >= 3
+    assert len(np.unique(taken)) > 3
     assert batched._step._cache_size() == 1  # compiled once, whatever begins or changes
 
 
