@@ -170,8 +170,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sizes", nargs="*", default=["tiny_vector", "popgym", "images"])
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
-    parser.add_argument("--ratio", action="store_true", help="whole updates in turns, compared")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON in place of tables")
+    output.add_argument("--ratio", action="store_true", help="whole updates in turns, compared")
     args = parser.parse_args()
     keep_freed_memory()  # as a run does
     if args.ratio:

@@ -44,6 +44,16 @@ def test_an_update_and_its_parts(monkeypatch, capsys):
     assert figures["gflop"] > 0 and figures["first_call_s"] > 0
 
 
+@pytest.mark.slow
+def test_whole_updates_are_compared_with_the_first(monkeypatch, capsys):
+    arguments = ["debug", "debug,dreamerv3", "--ratio", "--repeats", "1"]
+    monkeypatch.setattr("sys.argv", ["update", *arguments])
+    update.main()
+    *_, first, second = capsys.readouterr().out.splitlines()
+    assert "debug" in first and "1.000 (1.000)" in first
+    assert "debug,dreamerv3" in second
+
+
 def test_the_scans(monkeypatch, capsys):
     arguments = ("--lengths", "8", "200", "--states", "4", "--repeats", "1")
     lengths = report_of(scan, monkeypatch, capsys, *arguments)["lengths"]
