@@ -38,11 +38,13 @@ class Task(Protocol):
         """What arrives at ``time`` for the action before it, float32 []."""
 
 
-@dataclasses.dataclass(frozen=True)
-class RepeatPrevious:
-    """POPGym's RepeatPrevious: name the suit of ``k`` rows before the reward; +-1 here."""
+class Suits:
+    """What POPGym's two Repeat tasks have in common: the suits of whole decks, one after another.
 
-    k: int
+    Attributes:
+      decks: dealt in an episode.
+    """
+
     decks: int
     num_actions = 4
     observation_size = 4
@@ -52,17 +54,40 @@ class RepeatPrevious:
         """Actions in an episode."""
         return 52 * self.decks - 1
 
-    @property
-    def return_scale(self) -> float:
-        """POPGym's reward for one paid step."""
-        return 1.0 / (self.length + 1 - self.k)
-
     def draw(self, key: Array) -> Array:
         # The suits in the order they are dealt.
         return jax.random.permutation(key, jnp.arange(52 * self.decks) % 4)
 
     def observe(self, suits: Array, time: Array) -> Array:
         return jax.nn.one_hot(suits[time], 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class RepeatFirst(Suits):
+    """POPGym's RepeatFirst: name the first suit in every row; +-1 here."""
+
+    decks: int
+
+    @property
+    def return_scale(self) -> float:
+        """POPGym's reward for one step."""
+        return 1.0 / self.length
+
+    def reward(self, suits: Array, time: Array, action: Array) -> Array:
+        return jnp.where(action == suits[0], 1.0, -1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class RepeatPrevious(Suits):
+    """POPGym's RepeatPrevious: name the suit of ``k`` rows before the reward; +-1 here."""
+
+    k: int
+    decks: int
+
+    @property
+    def return_scale(self) -> float:
+        """POPGym's reward for one paid step."""
+        return 1.0 / (self.length + 1 - self.k)
 
     def reward(self, suits: Array, time: Array, action: Array) -> Array:
         right = action == suits[jnp.maximum(time - self.k, 0)]
@@ -97,9 +122,13 @@ class MemoryLength:
 
 
 def make_task(text: str) -> Task:
-    """ "repeat_previous:k:decks" or "memory_len:steps"."""
+    """ "repeat_previous:k:decks", "repeat_first:decks" or "memory_len:steps"."""
     name, *numbers = text.split(":")
-    kinds = {"repeat_previous": RepeatPrevious, "memory_len": MemoryLength}
+    kinds = {
+        "repeat_previous": RepeatPrevious,
+        "repeat_first": RepeatFirst,
+        "memory_len": MemoryLength,
+    }
     if name not in kinds:
         raise ValueError(f"task {text!r} is not one of {', '.join(kinds)}")
     return kinds[name](*map(int, numbers))

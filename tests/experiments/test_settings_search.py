@@ -24,10 +24,18 @@ def play(environment, rng):
     return np.array(observations), actions, np.array(rewards)
 
 
-@pytest.mark.parametrize("name, task", [("Easy", (4, 1)), ("Medium", (32, 2)), ("Hard", (64, 3))])
-def test_repeat_previous_is_popgyms(name, task):
-    environment = environments.make_environment(f"popgym:RepeatPrevious{name}", seed=3)
-    task = jax_tasks.RepeatPrevious(*task)
+@pytest.mark.parametrize(
+    "name, task",
+    [
+        ("RepeatPreviousEasy", jax_tasks.RepeatPrevious(decks=1, k=4)),
+        ("RepeatPreviousMedium", jax_tasks.RepeatPrevious(decks=2, k=32)),
+        ("RepeatPreviousHard", jax_tasks.RepeatPrevious(decks=3, k=64)),
+        ("RepeatFirstEasy", jax_tasks.RepeatFirst(decks=1)),
+        ("RepeatFirstMedium", jax_tasks.RepeatFirst(decks=8)),
+    ],
+)
+def test_repeat_tasks_are_popgyms(name, task):
+    environment = environments.make_environment(f"popgym:{name}", seed=3)
     observations, actions, rewards = play(environment, np.random.default_rng(0))
     suits = jnp.argmax(observations, axis=-1)
     assert len(actions) == task.length
@@ -40,7 +48,7 @@ def test_repeat_previous_is_popgyms(name, task):
 
 
 def test_a_deal_has_every_suit_equally_often():
-    task = jax_tasks.RepeatPrevious(4, 2)
+    task = jax_tasks.RepeatPrevious(decks=2, k=4)
     counts = np.bincount(np.asarray(task.draw(jax.random.key(0))), minlength=4)
     np.testing.assert_array_equal(counts, [26] * 4)
 
@@ -88,5 +96,5 @@ def test_an_override_reaches_a_nested_field_and_leaves_the_original_alone():
 
 
 def test_an_unknown_task_is_refused():
-    with pytest.raises(ValueError, match="'chess:1' is not one of repeat_previous, memory_len"):
+    with pytest.raises(ValueError, match="'chess:1' is not one of repeat_previous, repeat_first"):
         jax_tasks.make_task("chess:1")
