@@ -213,26 +213,33 @@ def cpu() -> R2IConfig:
 def memory() -> R2IConfig:
     """Tuned here: the same settings for every memory task; small networks, for CPU cores.
 
-    What differs from ``cpu`` (docs/learning.md has the figures): the heads see x, where what is
-    remembered is, so a reward can be learned before h shows it. The reward's loss is divided by its
-    own value and rewards by their running size, so neither depends on how much or how often a task
-    pays. S5's steps cover time scales from 2 to some 300 rows, and sequences of 128 rows what
-    gradients are to reach.
+    What differs from ``cpu`` (docs/learning.md has the figures): the heads and the actor see x,
+    where what is remembered is, so a reward and how to earn it can be learned before h shows it.
+    The reward's loss is divided by its own value and rewards by their running size, so neither
+    depends on how much or how often a task pays. S5's steps cover time scales from 7 to some 700
+    rows. Sequences of 256 rows hold whole episodes, or what a reward was paid for. The
+    representation is held less to what the prior expects.
     """
     config = mini(cpu())
     model = config.world_model
     model = dataclasses.replace(
         model,
-        core=dataclasses.replace(model.core, state_size=128, n_blocks=4, dt_min=0.003, dt_max=0.3),
+        core=dataclasses.replace(
+            model.core, state_size=256, conj_sym=True, n_blocks=4, dt_min=0.003, dt_max=0.3
+        ),
         head_inputs="full_state",
+        loss_scales=dataclasses.replace(model.loss_scales, representation=0.03),
         reward_loss_floor=0.003,
     )
     return dataclasses.replace(
         config,
-        batch_size=8,
-        sequence_length=128,
+        batch_size=4,
+        sequence_length=256,
         reward_scale=None,
-        replay=ReplayConfig(stride=32),
+        replay=ReplayConfig(stride=64),
+        behaviour=dataclasses.replace(
+            config.behaviour, policy_inputs="full_state", imagination_starts=8
+        ),
         world_model=model,
     )
 
