@@ -28,6 +28,8 @@ from acme_r2i.agents.r2i.model_config import (
     LossScales,
     LSTMConfig,
     MLPConfig,
+    S4Config,
+    S4DConfig,
     S5Config,
     WorldModelConfig,
 )
@@ -64,6 +66,25 @@ VARIANTS = {
     "lstm": dict(core=LSTMConfig()),
     "recurrent, gru": dict(representation="recurrent", core=GRUConfig(width=6)),
     "gaussian": dict(latent=GaussianConfig(stoch=3)),
+    "zoh, heads see x": dict(core=S5_CORES["zoh"], head_inputs="hidden_state"),
+}
+# Heads that see x, with every core; slow, as each compiles anew what the conformance suite covers.
+SIZES = dict(layers=1, width=6, state_size=STATE_SIZE)
+HEADS = {
+    "s5": dict(core=make_core(discretisation="bilinear", conj_sym=True)),
+    "s5, zoh": dict(core=S5_CORES["zoh"]),
+    "s4d": dict(core=S4DConfig(**SIZES, discretisation="bilinear")),
+    "s4d, zoh": dict(core=S4DConfig(**SIZES, discretisation="zoh")),
+    "s4": dict(core=S4Config(**SIZES)),
+    "gru": dict(core=GRUConfig(width=6)),
+    "lstm": dict(core=LSTMConfig()),
+    "hybrid": dict(core=make_hybrid()),
+    "recurrent": dict(representation="recurrent"),
+}
+VARIANTS_OF_HEADS = {
+    f"{name}, {inputs}": {**variant, "head_inputs": inputs}
+    for name, variant in HEADS.items()
+    for inputs in ("hidden_state", "full_state")
 }
 # A row of resets for each of the two sequences.
 RESETS = {
@@ -137,7 +158,14 @@ class Model:
         observed = self.functions.observe(
             params, key, observation, action, is_first, ActorState(latent, previous_action)
         )
-        return soft(observed.latent), observed
+        return self._soft(params, observed.latent), observed
+
+    def _soft(self, params, latent):
+        """A smooth function of the latents and of what the heads make of them."""
+        features = state_features(latent, self.config.head_inputs)
+        heads = self.functions.decode(params, features), self.functions.predict(params, features)
+        # Logits go to 8, where soft would be flat.
+        return soft(latent) + soft(jax.tree.map(lambda x: x / 8, heads))
 
     def _fold(self, params, latent, previous_action, key, observation, action, is_first):
         def step(state, element):
@@ -149,7 +177,7 @@ class Model:
         elements = jax.random.split(key, LENGTH), swap(observation), swap(action), swap(is_first)
         _, latents = jax.lax.scan(step, ActorState(latent, previous_action), elements)
         latents = jax.tree.map(swap, latents)
-        return soft(latents), latents
+        return self._soft(params, latents), latents
 
     def run(self, form, observation, action, is_first, state=None):
         """((gradients by params and by the latent carried in), what the form returns)."""
@@ -162,9 +190,12 @@ class Model:
         return self.run(self.observe, observation, action, is_first, state)[1].latent
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(
+    scope="module",
+    params=[*VARIANTS, *(pytest.param(n, marks=pytest.mark.slow) for n in VARIANTS_OF_HEADS)],
+)
 def model(request):
-    return Model(make_config(**VARIANTS[request.param]))
+    return Model(make_config(**{**VARIANTS, **VARIANTS_OF_HEADS}[request.param]))
 
 
 @pytest.fixture
