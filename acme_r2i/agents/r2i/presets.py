@@ -216,7 +216,7 @@ def memory() -> R2IConfig:
     What differs from ``cpu`` (docs/learning.md has the figures): the heads and the actor see x,
     where what is remembered is, so a reward and how to earn it can be learned before h shows it.
     The reward's loss is divided by its own value and rewards by their running size, so neither
-    depends on how much or how often a task pays. S5's steps cover time scales from 7 to some 700
+    depends on how much or how often a task pays. S5's steps cover time scales from 7 to 2,000
     rows. Sequences of 256 rows hold whole episodes, or what a reward was paid for. The
     representation is held less to what the prior expects.
     """
@@ -225,7 +225,7 @@ def memory() -> R2IConfig:
     model = dataclasses.replace(
         model,
         core=dataclasses.replace(
-            model.core, state_size=256, conj_sym=True, n_blocks=4, dt_min=0.003, dt_max=0.3
+            model.core, state_size=256, conj_sym=True, n_blocks=4, dt_min=0.001, dt_max=0.3
         ),
         head_inputs="full_state",
         loss_scales=dataclasses.replace(model.loss_scales, representation=0.03),
