@@ -133,6 +133,12 @@ def test_the_dreamerv3_twin_differs_in_what_makes_it_dreamerv3_and_in_nothing_el
     assert model.posterior == MLPConfig(1, config.world_model.posterior.units)
 
 
+def test_larger_networks_remember_no_less():
+    """The state of the preset memory is larger than that of some sizes."""
+    sizes = {size: compose(["memory", size]).world_model.core.state_size for size in SIZES}
+    assert sizes == dict(mini=64, tiny=256, small=256, medium=256, large=384, xlarge=512)
+
+
 @pytest.mark.parametrize(
     ("size", "deter", "units", "layers", "depth"),
     [
