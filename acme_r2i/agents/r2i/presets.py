@@ -218,9 +218,9 @@ def memory() -> R2IConfig:
     The reward's loss is divided by its own value and rewards by their running size, so neither
     depends on how much or how often a task pays. S5's steps cover time scales from 7 to 2,000
     rows. Sequences of 256 rows hold whole episodes, or what a reward was paid for. The
-    representation is held less to what the prior expects. Entropy counts more, so that actions
-    without effect stay random: where they drift, so does what x holds of them, and the policy
-    forgets for a while.
+    representation is held less to what the prior expects. Imagination starts from every 16th row:
+    with half as many, gradients are so noisy that the policy drifts where actions have no effect,
+    and forgets for a while.
     """
     config = mini(cpu())
     model = config.world_model
@@ -240,10 +240,7 @@ def memory() -> R2IConfig:
         reward_scale=None,
         replay=ReplayConfig(stride=64),
         behaviour=dataclasses.replace(
-            config.behaviour,
-            policy_inputs="full_state",
-            imagination_starts=8,
-            entropy_scale=0.01,
+            config.behaviour, policy_inputs="full_state", imagination_starts=16
         ),
         world_model=model,
     )
