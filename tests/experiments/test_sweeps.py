@@ -30,6 +30,8 @@ SIZES = {
     "imagination_starts.toml": (1, 4, 2),
     "imagination_starts_memory_len.toml": (1, 3, 2),
     "memory.toml": (8, 1, 5),
+    "memory_further.toml": (5, 1, 1),
+    "memory_lengths.toml": (1, 3, 1),
     "memory_length.py": (3, 6, 3),
     "memory_maze.toml": (4, 2, 3),
     "model_family.toml": (1, 10, 1),
