@@ -2,9 +2,9 @@
 # needed, and again when requirements.txt or pyproject.toml has changed.
 
 # What `make train` runs. Override on the command line, e.g.
-#   make train ENV=bsuite:memory_len/0 STEPS=20000 SEED=3 ARGS="--help"
-ENV = popgym:RepeatPreviousEasy
-PRESET = cpu
+#   make train ENV=popgym:RepeatFirstEasy STEPS=60000 SEED=3 ARGS="--help"
+ENV = bsuite:memory_len/15
+PRESET = memory
 STEPS = 30000
 SEED = 0
 # A fresh folder for every run. With the folder of a run that was ended, it goes on there.

@@ -220,7 +220,7 @@ def memory() -> R2IConfig:
     rows. Sequences of 256 rows hold whole episodes, or what a reward was paid for. The
     representation is held less to what the prior expects. Imagination starts from every 16th row:
     with half as many, gradients are so noisy that the policy drifts where actions have no effect,
-    and forgets for a while.
+    and forgets for a while. So it does after one large step of the model, hence the clipping.
     """
     config = mini(cpu())
     model = config.world_model
@@ -242,6 +242,7 @@ def memory() -> R2IConfig:
         behaviour=dataclasses.replace(
             config.behaviour, policy_inputs="full_state", imagination_starts=16
         ),
+        model_optimiser=dataclasses.replace(config.model_optimiser, clip=10.0),
         world_model=model,
     )
 
