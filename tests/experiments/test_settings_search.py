@@ -96,5 +96,6 @@ def test_an_override_reaches_a_nested_field_and_leaves_the_original_alone():
 
 
 def test_an_unknown_task_is_refused():
-    with pytest.raises(ValueError, match="'chess:1' is not one of repeat_previous, repeat_first"):
+    names = "repeat_previous, repeat_first, memory_len"
+    with pytest.raises(ValueError, match=f"'chess:1' is not one of {names}"):
         jax_tasks.make_task("chess:1")

@@ -218,9 +218,8 @@ def memory() -> R2IConfig:
     The reward's loss is divided by its own value and rewards by their running size, so neither
     depends on how much or how often a task pays. S5's steps cover time scales from 7 to 2,000
     rows. Sequences of 256 rows hold whole episodes, or what a reward was paid for. The
-    representation is held less to what the prior expects. Imagination starts from every 16th row:
-    with half as many, gradients are so noisy that the policy drifts where actions have no effect,
-    and forgets for a while. So it does after one large step of the model, hence the clipping.
+    representation is held less to what the prior expects. Imagination starts from every 16th row,
+    and gradients of the model are clipped: both are to make short losses of what was learned rare.
     """
     config = mini(cpu())
     model = config.world_model

@@ -40,6 +40,7 @@ from acme_r2i.networks import distributions
 from tests.helpers import assert_close, random_like, random_params, soft
 
 BATCH, LENGTH, FEATURES, ACTIONS, STATE_SIZE = 2, 7, 3, 3, 4
+SIZES = dict(layers=1, width=6, state_size=STATE_SIZE)
 
 
 def make_core(**options) -> CoreConfig:
@@ -48,8 +49,7 @@ def make_core(**options) -> CoreConfig:
 
 def make_hybrid() -> CoreConfig:
     """Its window is shorter than a sequence."""
-    sizes = dict(layers=1, width=6, state_size=STATE_SIZE, n_blocks=1)
-    return HybridConfig(**sizes, window=4, heads=2, head_size=2)
+    return HybridConfig(**SIZES, n_blocks=1, window=4, heads=2, head_size=2)
 
 
 S5_CORES = {
@@ -68,7 +68,6 @@ VARIANTS = {
     "gaussian": dict(latent=GaussianConfig(stoch=3)),
 }
 # Every core, and a representation that sees h, for heads that see x.
-SIZES = dict(layers=1, width=6, state_size=STATE_SIZE)
 HEADS = {
     "s5": dict(core=make_core(discretisation="bilinear", conj_sym=True)),
     "s5, zoh": dict(core=S5_CORES["zoh"]),
@@ -239,6 +238,7 @@ def test_observe_is_the_fold_of_observe_step(model, is_first):
 def test_heads_see_the_same_in_both_forms(name, inputs):
     """Reward, continue and decoder, whatever the core and the discretisation."""
     model = Model(make_config(**HEADS[name], head_inputs=inputs))
+    observe, fold = jax.jit(model._observe), jax.jit(model._fold)  # no gradients to compile
 
     def heads(latent):
         features = state_features(latent, inputs)
@@ -246,8 +246,8 @@ def test_heads_see_the_same_in_both_forms(name, inputs):
         return functions.decode(params, features), functions.predict(params, features)
 
     for times in RESETS.values():
-        _, observed = model.run(model.observe, *random_sequence(0), flags(times))
-        _, latent = model.run(model.fold, *random_sequence(0), flags(times))
+        _, observed = model.run(observe, *random_sequence(0), flags(times))
+        _, latent = model.run(fold, *random_sequence(0), flags(times))
         assert_close(heads(observed.latent), heads(latent))
 
 
