@@ -44,6 +44,8 @@ def update_return_range(
     state: ReturnRange, returns: Array, config: BehaviourConfig
 ) -> tuple[ReturnRange, Array]:
     """Moves the percentiles towards those of ``returns``; also the scale to divide by."""
+    if config.return_percentiles is None:
+        return state, jnp.float32(config.return_floor)
     low, high = jnp.percentile(returns, jnp.asarray(config.return_percentiles))
     keep = config.return_decay
     state = ReturnRange(keep * state.low + (1 - keep) * low, keep * state.high + (1 - keep) * high)

@@ -49,7 +49,9 @@ class BehaviourConfig:
         only), or "auto": reparameterised for continuous actions, REINFORCE for discrete ones.
       entropy_scale: weight of the entropy bonus.
       return_decay: EMA decay of the percentiles that normalise returns.
-      return_percentiles: lower and upper percentile of the range.
+      return_percentiles: lower and upper percentile of the range that returns are divided by; None
+        to divide by ``return_floor`` alone, so that the entropy bonus weighs the same against a
+        reward whatever the range (of use where rewards are of a known size: ``reward_scale`` None).
       return_floor: smallest range that returns are divided by.
       slow_critic_fraction: how much of the critic the slow critic takes over per update.
       slow_critic_scale: weight of the critic's loss towards the slow critic.
@@ -70,7 +72,7 @@ class BehaviourConfig:
     actor_gradient: str = "auto"
     entropy_scale: float = 3e-4
     return_decay: float = 0.99
-    return_percentiles: tuple[float, float] = (5.0, 95.0)
+    return_percentiles: tuple[float, float] | None = (5.0, 95.0)
     return_floor: float = 1.0
     slow_critic_fraction: float = 0.02
     slow_critic_scale: float = 1.0
@@ -88,11 +90,12 @@ class BehaviourConfig:
         require_choice(self, "actor_gradient", "auto", "reinforce", "reparameterised")
         low, high = self.std_range
         require(self, "std_range", "they must satisfy 0 < low <= high", 0 < low <= high)
-        low, high = self.return_percentiles
+        percentiles = self.return_percentiles
+        low, high = (0.0, 100.0) if percentiles is None else percentiles
         require(
             self,
             "return_percentiles",
-            "they must satisfy 0 <= low < high <= 100",
+            "they must satisfy 0 <= low < high <= 100, or be None",
             0 <= low < high <= 100,
         )
 

@@ -110,7 +110,7 @@ REFUSED = [
     (BehaviourConfig, "entropy_scale", -1e-3, "at least 0"),
     (BehaviourConfig, "return_decay", 2.0, "[0, 1]"),
     (BehaviourConfig, "return_percentiles", (95.0, 5.0), "low < high"),
-    (BehaviourConfig, "return_percentiles", (5.0, 101.0), "high <= 100"),
+    (BehaviourConfig, "return_percentiles", (5.0, 101.0), "high <= 100, or be None"),
     (BehaviourConfig, "return_floor", 0.0, "above 0"),
     (BehaviourConfig, "slow_critic_fraction", 1.2, "[0, 1]"),
     (BehaviourConfig, "slow_critic_scale", -1.0, "at least 0"),
