@@ -70,7 +70,13 @@ class Progress(NamedTuple):
 
 
 class Trial:
-    """One setting on one task: an agent, its environments and its replay, as pure functions."""
+    """One setting on one task: an agent, its environments and its replay, as pure functions.
+
+    Attributes:
+      task: what is played.
+      config: the agent's settings.
+      networks: the agent's.
+    """
 
     def __init__(self, task: Task, config: R2IConfig, capacity: int, model_only: bool = False):
         """Builds the networks and the update.
@@ -81,14 +87,14 @@ class Trial:
           capacity: rows kept per environment.
           model_only: train the world model alone, on random actions.
         """
-        self._task, self._config, self._capacity = task, config, capacity
+        self.task, self.config, self._capacity = task, config, capacity
         self._model_only = model_only
-        self._networks = make_networks(
+        self.networks = make_networks(
             config,
             dm_env.specs.Array((task.observation_size,), np.float32),
             dm_env.specs.DiscreteArray(task.num_actions),
         )
-        self._update = (make_model_update if model_only else make_update)(self._networks, config)
+        self._update = (make_model_update if model_only else make_update)(self.networks, config)
         rows = config.batch_size * config.sequence_length
         self._steps_per_update = max(
             1, round(rows / (config.train_ratio * config.num_environments))
@@ -97,7 +103,7 @@ class Trial:
 
     def start(self, key: Array) -> Loop:
         """Fresh parameters, and a replay with the first rows in it."""
-        task, num = self._task, self._config.num_environments
+        task, num = self.task, self.config.num_environments
         init_key, draw_key, key = jax.random.split(key, 3)
         hidden = jax.vmap(task.draw)(jax.random.split(draw_key, num))
         shape = (num, self._capacity)
@@ -110,8 +116,8 @@ class Trial:
             is_last=jnp.zeros(shape, bool),
         )
         loop = Loop(
-            init_training_state(init_key, self._networks, self._config),
-            self._networks.initial_actor_state(num),
+            init_training_state(init_key, self.networks, self.config),
+            self.networks.initial_actor_state(num),
             Episode(hidden, jnp.zeros(num, jnp.int32), jnp.zeros(num)),
             jnp.zeros(num, jnp.int32),
             replay,
@@ -143,7 +149,7 @@ class Trial:
 
     def _env_step(self, loop: Loop, index: Array) -> tuple[Loop, tuple[Array, Array]]:
         """One row in every environment; an episode that has ended begins anew."""
-        task, episode = self._task, loop.episode
+        task, episode = self.task, loop.episode
         key, draw_key, policy_key = jax.random.split(loop.key, 3)
         first, last = episode.time == 0, episode.time == task.length
         observation = jax.vmap(task.observe)(episode.hidden, episode.time)
@@ -168,8 +174,8 @@ class Trial:
         self, loop: Loop, key: Array, observation: Array, first: Array
     ) -> tuple[Array, ActorState]:
         if self._model_only:
-            return jax.random.randint(key, first.shape, 0, self._task.num_actions), loop.actor
-        return self._networks.policy(loop.training.params, key, observation, first, loop.actor)
+            return jax.random.randint(key, first.shape, 0, self.task.num_actions), loop.actor
+        return self.networks.policy(loop.training.params, key, observation, first, loop.actor)
 
     def sample(self, replay: Row, key: Array, rows_written: Array) -> Row:
         """Sequences [batch_size, sequence_length] that start anywhere in replay.
@@ -179,9 +185,9 @@ class Trial:
           key: what draws them.
           rows_written: in each environment.
         """
-        size, length = self._config.batch_size, self._config.sequence_length
+        size, length = self.config.batch_size, self.config.sequence_length
         env_key, start_key = jax.random.split(key)
-        env = jax.random.randint(env_key, (size,), 0, self._config.num_environments)
+        env = jax.random.randint(env_key, (size,), 0, self.config.num_environments)
         oldest = jnp.maximum(0, rows_written - self._capacity)
         newest = jnp.maximum(rows_written - length, oldest)
         start = jax.random.randint(start_key, (size,), oldest, newest + 1)

@@ -358,13 +358,13 @@ def _resized(
 ) -> R2IConfig:
     """Other sizes for every network; z, the number of SSM layers and all else stay.
 
-    Where the networks grow, an SSM's state does not shrink.
+    An SSM's state shrinks only where the networks do.
     """
     model, behaviour = config.world_model, config.behaviour
     core = dataclasses.replace(model.core, width=width)
     if isinstance(core, SSMConfig):
-        grows = units > model.reward.units
-        state_size = max(core.state_size, state_size) if grows else state_size
+        shrinks = units < model.reward.units
+        state_size = state_size if shrinks else max(core.state_size, state_size)
         core = dataclasses.replace(core, state_size=state_size)
     mlp, hidden = MLPConfig(layers, units), MLPConfig(1, units)
     model = dataclasses.replace(

@@ -99,7 +99,9 @@ def test_small_ranges_are_not_blown_up(floor):
 def test_without_percentiles_returns_are_divided_by_the_floor_alone():
     config = BehaviourConfig(return_percentiles=None, return_floor=2.0)
     before = ReturnRange(jnp.float32(0.0), jnp.float32(50.0))
-    after, scale = actor_critic.update_return_range(before, jnp.arange(101.0).reshape(1, 101), config)
+    after, scale = actor_critic.update_return_range(
+        before, jnp.arange(101.0).reshape(1, 101), config
+    )
     assert after == before
     assert scale == 2.0
 

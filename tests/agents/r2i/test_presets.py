@@ -133,10 +133,10 @@ def test_the_dreamerv3_twin_differs_in_what_makes_it_dreamerv3_and_in_nothing_el
     assert model.posterior == MLPConfig(1, config.world_model.posterior.units)
 
 
-def test_larger_networks_remember_no_less():
-    """The state of the preset memory is larger than that of some sizes."""
+def test_networks_as_large_or_larger_remember_no_less():
+    """The networks of the preset memory are mini's, and its state is larger than some sizes'."""
     sizes = {size: compose(["memory", size]).world_model.core.state_size for size in SIZES}
-    assert sizes == dict(mini=64, tiny=256, small=256, medium=256, large=384, xlarge=512)
+    assert sizes == dict(mini=256, tiny=256, small=256, medium=256, large=384, xlarge=512)
 
 
 @pytest.mark.parametrize(
