@@ -104,6 +104,20 @@ STUDIES = {
             reached=0.7,
         ),
         Study(
+            "memory",
+            {
+                "popgym:RepeatPreviousEasy": "RepeatPreviousEasy",
+                "popgym:RepeatPreviousMedium": "RepeatPreviousMedium",
+                "popgym:RepeatPreviousHard": "RepeatPreviousHard",
+                "popgym:RepeatFirstEasy": "RepeatFirstEasy",
+                "bsuite:memory_len/9": "memory_len, length 10",
+                "bsuite:memory_len/15": "memory_len, length 30",
+                "bsuite:memory_len/18": "memory_len, length 60",
+                "bsuite:memory_len/22": "memory_len, length 100",
+            },
+            {"memory": "R2I, preset memory"},
+        ),
+        Study(
             "control_vectors",
             {
                 "bsuite:catch/0": "catch",
