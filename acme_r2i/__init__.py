@@ -36,6 +36,6 @@ def load(
     Raises:
       ValueError: if there is no such policy, or an argument is not allowed.
     """
-    from acme_r2i.launch.policies import load as load_policy
+    from acme_r2i.runs.policies import load as load_policy
 
     return load_policy(path, mode=mode, seed=seed, num_environments=num_environments)

@@ -51,7 +51,7 @@ def measure(num_actors: int | None, train_arguments: list[str]) -> Figures:
     actors = [] if num_actors is None else ["--num-actors", str(num_actors)]
     with tempfile.TemporaryDirectory() as folder:
         run = pathlib.Path(folder) / "run"
-        command = [sys.executable, "-m", "acme_r2i.cli", "train", "--workdir", str(run)]
+        command = [sys.executable, "-m", "acme_r2i", "train", "--workdir", str(run)]
         finished = subprocess.run(
             [*command, *train_arguments, *actors],
             env=os.environ,

@@ -22,13 +22,13 @@ import jax
 import psutil
 
 from acme_r2i import environments
-from acme_r2i.launch import options as options_lib
-from acme_r2i.launch.agent_kinds import AGENTS
-from acme_r2i.launch.blueprint import describe_device, make_blueprint
-from acme_r2i.launch.host_memory import keep_freed_memory
-from acme_r2i.launch.metrics import TimeShares
-from acme_r2i.launch.run_environments import environment_seeds
-from acme_r2i.launch.run_loop import SPENT_ON, RunLoop
+from acme_r2i.runs import options as options_lib
+from acme_r2i.runs.agent_kinds import AGENTS
+from acme_r2i.runs.blueprint import describe_device, make_blueprint
+from acme_r2i.runs.environment_pool import environment_seeds
+from acme_r2i.runs.host_memory import keep_freed_memory
+from acme_r2i.runs.loop import SPENT_ON, RunLoop
+from acme_r2i.runs.metrics import TimeShares
 
 # Updates before the measurement: the first is compiled, and replay gets some sequences.
 _WARM_UP_UPDATES = 20
@@ -47,7 +47,7 @@ def measure(
       fields: assignments of settings, as on the command line.
       agent_name: the agent.
     """
-    from acme_r2i.launch.agent import Agent  # imports Acme and TensorFlow
+    from acme_r2i.runs.agent import Agent  # imports Acme and TensorFlow
 
     config, _ = options_lib.make_config(preset, task, fields, agent=agent_name)
     kind = AGENTS[agent_name]

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from acme_r2i.environments import EnvironmentSpec, make_environment
-from acme_r2i.launch import run_folder
-from acme_r2i.launch.agent_kinds import AGENTS
-from acme_r2i.launch.description import describe_machine, describe_options
-from acme_r2i.launch.options import make_options
-from acme_r2i.launch.parameters import save_parameters
+from acme_r2i.runs import run_folder
+from acme_r2i.runs.agent_kinds import AGENTS
+from acme_r2i.runs.description import describe_machine, describe_options
+from acme_r2i.runs.options import make_options
+from acme_r2i.runs.parameters import save_parameters
 
 
 def random_like(shapes: Any, seed: int, below: int = 2) -> Any:

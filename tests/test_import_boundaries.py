@@ -141,14 +141,17 @@ LAYERS = (
     # Launches programs on Ray, and is loaded when one is wanted.
     Layer(
         "distributed runs",
-        ("acme_r2i.launch.distributed", "acme_r2i.launch.distributed.*"),
+        ("acme_r2i.distributed", "acme_r2i.distributed.*"),
         outside=ANYTHING,
         inside=ANYTHING,
         never=(ACME_STACK - {"ray"}) | {"experiments"},
     ),
     Layer(
         "top",
-        ("acme_r2i.cli", "acme_r2i.commands*", "acme_r2i.launch*", "acme_r2i.reports*"),
+        (
+            "acme_r2i.__main__",
+            *("acme_r2i.cli*", "acme_r2i.reports*", "acme_r2i.runs*", "acme_r2i.sweeps*"),
+        ),
         outside=ANYTHING,
         inside=ANYTHING,
         never=ACME_STACK | {"experiments"},
@@ -269,7 +272,7 @@ def test_nothing_but_their_own_tests_imports_experiments():
         ("acme_r2i.environments.bsuite", "import bsuite", ["bsuite"]),
         ("acme_r2i.environments.bsuite", "def f():\n  if g():\n    import bsuite", []),
         ("acme_r2i.environments.bsuite", "def f():\n  import tensorflow", ["tensorflow"]),
-        ("acme_r2i.environments.bsuite", "import acme_r2i.launch.run", ["launch"]),
+        ("acme_r2i.environments.bsuite", "import acme_r2i.runs.run", ["runs"]),
         ("acme_r2i.agents.r2i.update", "import optax, rlax\nfrom dm_env import specs", []),
         ("acme_r2i.agents.r2i.update", "from acme_r2i.agents.r2i import replay", ["replay"]),
         ("acme_r2i.agents.r2i.update", "try:\n  import reverb\nexcept Any: pass", ["reverb"]),
@@ -287,9 +290,9 @@ def test_nothing_but_their_own_tests_imports_experiments():
         ("acme_r2i.launchpad_ray.launching", "import ray", ["ray"]),
         ("acme_r2i.launchpad_ray.launching", "def f():\n  import ray", []),
         ("acme_r2i.launchpad_ray.nodes", "import acme_r2i.agents.r2i.replay", ["replay"]),
-        ("acme_r2i.launch.sweep", "from acme_r2i.agents.r2i import builder", []),
-        ("acme_r2i.launch.sweep", "import acme", ["acme"]),
-        ("acme_r2i.launch.sweep", "import experiments.popgym", ["experiments"]),
+        ("acme_r2i.sweeps.definition", "from acme_r2i.agents.r2i import builder", []),
+        ("acme_r2i.sweeps.definition", "import acme", ["acme"]),
+        ("acme_r2i.sweeps.definition", "import experiments.popgym", ["experiments"]),
         ("acme_r2i.agents.r2i", "from acme_r2i.agents.r2i.builder import R2IBuilder", ["builder"]),
         ("acme_r2i.agents.r2i.replay", "import acme_r2i.agents.r2i.learning", ["learning"]),
     ],
@@ -356,7 +359,7 @@ def test_pure_modules_import_without_acme_and_simulators(layers, blocked):
 
 
 # What a policy that was exported is loaded and stepped with.
-ACTING = ["acme_r2i.launch.policies", "acme_r2i.agents.r2i.policy", "acme_r2i.agents.r2d2.policy"]
+ACTING = ["acme_r2i.runs.policies", "acme_r2i.agents.r2i.policy", "acme_r2i.agents.r2d2.policy"]
 
 
 def test_acting_takes_jax_haiku_and_numpy_alone():
@@ -372,9 +375,8 @@ def test_the_launchpad_on_ray_is_imported_without_anything_heavy():
     assert not failed, "\n".join(failed.values())
 
 
-@pytest.mark.skipif("acme_r2i.cli" not in MODULES, reason="there is no command yet")
 def test_the_command_is_imported_without_anything_heavy():
     """A wrong argument is answered before the seconds that JAX and TensorFlow take to load."""
     heavy = ACME_STACK | SIMULATORS | {"haiku", "jax", "matplotlib", "optax", "rlax"}
-    failed = import_each(["acme_r2i.cli"], heavy)
+    failed = import_each(["acme_r2i.cli.main"], heavy)
     assert not failed, "\n".join(failed.values())

@@ -97,7 +97,7 @@ def test_every_import_is_a_direct_dependency():
 
 def test_version_and_command():
     assert PROJECT["version"] == acme_r2i.__version__
-    assert PROJECT["scripts"] == {"r2i": "acme_r2i.cli:main"}
+    assert PROJECT["scripts"] == {"r2i": "acme_r2i.cli.main:main"}
 
 
 def _packages_imported(path: pathlib.Path) -> set[str]:

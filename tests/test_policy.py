@@ -13,8 +13,8 @@ from dm_env import specs
 from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2d2.q_network import NO_ACTION, OAR
 from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
-from acme_r2i.launch.agent_kinds import AGENTS
-from acme_r2i.launch.policies import make_policy
+from acme_r2i.runs.agent_kinds import AGENTS
+from acme_r2i.runs.policies import make_policy
 from tests.helpers import random_agent_params
 
 ROWS, STEPS = 3, 6

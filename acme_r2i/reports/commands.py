@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from acme_r2i.launch import env_options, options, overrides
-from acme_r2i.launch.agent_kinds import AGENTS, DEFAULT_AGENT
-from acme_r2i.launch.description import described_fields
-from acme_r2i.launch.errors import UsageError
+from acme_r2i.runs import env_options, options, overrides
+from acme_r2i.runs.agent_kinds import AGENTS, DEFAULT_AGENT
+from acme_r2i.runs.description import described_fields
+from acme_r2i.runs.errors import UsageError
 
 # Fields of TrainOptions whose option has another name.
 _NAMES = {"max_skipped_in_a_row": "max-skipped-updates"}

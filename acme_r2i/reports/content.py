@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from acme_r2i.launch import run_folder
+from acme_r2i.runs import run_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

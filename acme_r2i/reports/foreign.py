@@ -7,8 +7,8 @@ import pathlib
 
 import numpy as np
 
-from acme_r2i.launch.metrics import EPISODES_IN_MEAN
 from acme_r2i.reports.runs import Curve, Run, finite_number, reading, window_curve
+from acme_r2i.runs.metrics import EPISODES_IN_MEAN
 
 BSUITE_PREFIX = "bsuite_id_-_"
 UNKNOWN_TASK = "unknown task"

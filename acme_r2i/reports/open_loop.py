@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acme_r2i.launch import run_folder
-from acme_r2i.launch.imagine import Prediction
+from acme_r2i.runs import run_folder
+from acme_r2i.runs.imagine import Prediction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,7 +1,7 @@
 """Runs as a report needs them, read from their folders.
 
 A run is a folder with ``config.json``; what else is in it may be there, unfinished or missing
-(``launch.run_folder`` has the files). ``reports.foreign`` reads what others have written into the
+(``runs.run_folder`` has the files). ``reports.foreign`` reads what others have written into the
 same ``Run``.
 """
 
@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from acme_r2i.launch import run_config
-from acme_r2i.launch.metrics import EPISODES_IN_MEAN
-from acme_r2i.launch.run_folder import CONFIG, EPISODES, METRICS, SUMMARY
-from acme_r2i.launch.sweep import INDEX
+from acme_r2i.runs import config_file
+from acme_r2i.runs.metrics import EPISODES_IN_MEAN
+from acme_r2i.runs.run_folder import CONFIG, EPISODES, METRICS, SUMMARY
+from acme_r2i.sweeps.definition import INDEX
 
 EVALUATIONS = "evaluations.jsonl"
 
@@ -258,7 +258,7 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
     """config.json with the types that a report relies on."""
     with reading(path):
         config = _read_object(path)
-        run_config.check(config)
+        config_file.check(config)
         for name, kind in _CONFIG_TYPES.items():
             if not isinstance(config[name], kind):
                 raise ValueError(f"{name} is {config[name]!r}")

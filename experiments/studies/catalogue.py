@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from acme_r2i.launch.metrics import EPISODES_IN_MEAN
+from acme_r2i.runs.metrics import EPISODES_IN_MEAN
 
 
 @dataclasses.dataclass(frozen=True)

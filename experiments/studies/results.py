@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from acme_r2i.launch.metrics import EPISODES_IN_MEAN
 from acme_r2i.reports.runs import Curve, Run, is_run, read_run, window_curve
+from acme_r2i.runs.metrics import EPISODES_IN_MEAN
 
 POINTS = 40
 

@@ -264,7 +264,7 @@ def test_training_on_what_cannot_be_made_is_one_line_and_writes_nothing(folder):
     _write(folder, "def make(): pass")
     result = subprocess.run(
         [  # -P: the folder is not on the path, as with the command r2i
-            *(sys.executable, "-P", "-m", "acme_r2i.cli", "train", "--env", "import:mine:make"),
+            *(sys.executable, "-P", "-m", "acme_r2i", "train", "--env", "import:mine:make"),
             *("--preset", "debug", "--workdir", "run"),
         ],
         capture_output=True,

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from acme_r2i import cli
+from acme_r2i.cli.main import main
 
 MODULE = """
 import os
@@ -174,7 +174,7 @@ def folder(tmp_path, monkeypatch):
 def _train(task, *others, agent="random", env_steps=30):
     arguments = ["train", "--env", f"import:{task}", "--agent", agent, "--preset", "debug"]
     steps = ["--env-steps", str(env_steps), "--workdir", "run"]
-    return cli.main([*arguments, *steps, *others])
+    return main([*arguments, *steps, *others])
 
 
 def _error(capfd):
@@ -283,10 +283,10 @@ def test_an_exit_is_a_failure_of_the_environment(folder, capfd, at, how):
         assert "import:odd:leaves" in line and raised in line
         assert (folder / "run").exists() == (at in ("step", "close"))
         shutil.rmtree(folder / "run", ignore_errors=True)
-    assert cli.main(["envs", "import:odd:leaves", *leaving]) == 1
+    assert main(["envs", "import:odd:leaves", *leaving]) == 1
     assert raised in _error(capfd)
     if at in ("make", "spec", "close"):
-        assert cli.main(["plan", "--env", "import:odd:leaves", "--preset", "debug", *leaving]) == 1
+        assert main(["plan", "--env", "import:odd:leaves", "--preset", "debug", *leaving]) == 1
         assert raised in _error(capfd)
 
 
@@ -311,7 +311,7 @@ def test_an_actor_in_a_process_of_its_own_tells_of_a_broken_step(folder):
     pytest.importorskip("ray")
     finished = subprocess.run(
         [
-            *(sys.executable, "-m", "acme_r2i.cli", "train", "--env", "import:odd:later"),
+            *(sys.executable, "-m", "acme_r2i", "train", "--env", "import:odd:later"),
             *("--preset", "debug", "--env-steps", "100", "--num-actors", "1", "--workdir", "run"),
         ],
         capture_output=True,
@@ -329,7 +329,7 @@ def test_an_actor_in_a_process_of_its_own_tells_of_a_broken_step(folder):
 def test_an_exit_ends_an_evaluation_with_a_line(folder, capfd, at):
     assert _train("odd:leaves", "--env.at", "") == 0
     capfd.readouterr()
-    assert cli.main(["evaluate", "run", "--episodes", "2", "--env.at", at]) == 1
+    assert main(["evaluate", "run", "--episodes", "2", "--env.at", at]) == 1
     assert "import:odd:leaves" in (line := _error(capfd)) and "SystemExit" in line
 
 
@@ -358,7 +358,7 @@ def test_an_exit_on_import_is_one_line(folder, capfd, code, failed):
     (folder / "leaving.py").write_text(code)
     for task in ("import:leaving:make", "gym:leaving:Task-v0"):
         for command in (["train", "--workdir", "run", "--env"], ["envs"], ["plan", "--env"]):
-            assert cli.main([*command, task]) == 1
+            assert main([*command, task]) == 1
             assert _error(capfd).startswith(f"importing leaving failed with {failed}")
     assert not (folder / "run").exists()
 
@@ -370,7 +370,7 @@ def test_a_module_that_reads_arguments_sees_none_of_ours(folder, capfd, monkeypa
     assert sys.argv == ["r2i", "train", "--env", "x"]
     capfd.readouterr()
     (folder / "wants.py").write_text(READS_ARGUMENTS.format(settings="required=True"))
-    assert cli.main(["envs", "import:wants:make"]) == 1
+    assert main(["envs", "import:wants:make"]) == 1
     assert (
         capfd.readouterr()
         .err.splitlines()[-1]
@@ -383,6 +383,6 @@ def test_a_sweep_knows_that_an_environment_has_left(folder, capfd):
         'envs = ["import:odd:leaves"]\nseeds = [0]\n[options]\nagent = "random"\n'
         'preset = "debug"\nenv-steps = 30\nenv-max-restarts = 0\n'
     )
-    assert cli.main(["sweep", "leaving.toml", "--out", "runs"]) == 1
+    assert main(["sweep", "leaving.toml", "--out", "runs"]) == 1
     shown = "".join(capfd.readouterr())
     assert "exit code 1" in shown and "SystemExit" in shown

@@ -6,7 +6,7 @@ import runpy
 import numpy as np
 import pytest
 
-from acme_r2i import cli
+from acme_r2i.cli.main import main
 from tests.helpers import write_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -22,7 +22,7 @@ def test_the_page_shows_the_file():
 def test_it_plays(agent, tmp_path):
     write_run(tmp_path / "run", "bsuite:catch/0", agent)
     exported = str(tmp_path / "exported")
-    assert cli.main(["export", str(tmp_path / "run"), "--out", exported]) == 0
+    assert main(["export", str(tmp_path / "run"), "--out", exported]) == 0
     example = runpy.run_path(str(EXAMPLE))
     returns = example["play"](exported, episodes=4)
     assert len(returns) == 4 and set(returns) <= {-1.0, 1.0}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from acme_r2i import environments
-from acme_r2i.launch import options
+from acme_r2i.runs import options
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "own_environment.py"
@@ -77,7 +77,7 @@ def test_r2i_trains_on_it(task, tmp_path):
     arguments = ["--preset", "debug", "--env-steps", "300", "--env-workers", "processes"]
     subprocess.run(
         [
-            *(sys.executable, "-P", "-m", "acme_r2i.cli", "train", "--env", task, *arguments),
+            *(sys.executable, "-P", "-m", "acme_r2i", "train", "--env", task, *arguments),
             *("--workdir", str(tmp_path / "run")),
         ],
         check=True,

@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from acme_r2i.launch.sweep import read_sweep
+from acme_r2i.sweeps.definition import read_sweep
 from experiments.studies import __main__ as command
 from experiments.studies import figures, results, tables
 from experiments.studies.catalogue import STUDIES, Study

@@ -6,10 +6,10 @@ import pathlib
 
 import pytest
 
-from acme_r2i import cli
-from acme_r2i.launch import options
-from acme_r2i.launch.sweep import read_sweep
+from acme_r2i.cli.main import main
 from acme_r2i.reports.runs import read_run
+from acme_r2i.runs import options
+from acme_r2i.sweeps.definition import read_sweep
 from experiments import model_family
 from tests.reports.folders import write_run
 
@@ -54,7 +54,7 @@ def test_a_sweep_can_be_run(name, capsys):
     found = [len({getattr(run, key) for run in runs}) for key in ("env", "variant", "seed")]
     assert tuple(found) == SIZES[name]
     # One seed: the settings are the same for all.
-    assert cli.main(["sweep", str(FOLDER / name), "--dry-run", "--only", "*-seed0"]) == 0
+    assert main(["sweep", str(FOLDER / name), "--dry-run", "--only", "*-seed0"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == SIZES[name][0] * SIZES[name][1]
 
 

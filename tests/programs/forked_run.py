@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 
 _PR_SET_PDEATHSIG = 1
-_IMPORTED = ("acme_r2i.agents.r2i.builder", "acme_r2i.launch.agent", "acme_r2i.launch.running")
+_IMPORTED = ("acme_r2i.agents.r2i.builder", "acme_r2i.runs.agent", "acme_r2i.runs.running")
 
 
 def start(arguments: Sequence[str], log: pathlib.Path, compiled: pathlib.Path) -> BaseProcess:
@@ -41,8 +41,8 @@ def _run(arguments: list[str], log: str, compiled: str) -> None:
     os.dup2(output, 2)
     import jax
 
-    from acme_r2i import cli
+    from acme_r2i.cli.main import main
 
     jax.config.update("jax_compilation_cache_dir", compiled)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    sys.exit(cli.main(arguments))
+    sys.exit(main(arguments))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-from acme_r2i.launch import options
-from acme_r2i.launch.description import describe_machine, describe_options
-from acme_r2i.launch.metrics import Episode
-from acme_r2i.launch.run_folder import RunFolder
+from acme_r2i.runs import options
+from acme_r2i.runs.description import describe_machine, describe_options
+from acme_r2i.runs.metrics import Episode
+from acme_r2i.runs.run_folder import RunFolder
 
 
 def write_run(

@@ -8,12 +8,12 @@ import shlex
 
 import pytest
 
-from acme_r2i import cli
-from acme_r2i.commands import train
-from acme_r2i.launch import env_options, options, overrides
-from acme_r2i.launch.agent_kinds import AGENTS
-from acme_r2i.launch.description import describe_options
+from acme_r2i.cli import train
+from acme_r2i.cli.main import main
 from acme_r2i.reports import commands
+from acme_r2i.runs import env_options, options, overrides
+from acme_r2i.runs.agent_kinds import AGENTS
+from acme_r2i.runs.description import describe_options
 
 TASK = ("--env", "popgym:RepeatPreviousEasy")
 VISION = ("--env", "bsuite_vision:catch/0")
@@ -143,12 +143,12 @@ def test_a_printed_command_is_run(tmp_path, capsys):
     typed = ["--agent", "random", "--env", "bsuite_vision:catch/0", "--env.size", "8"]
     typed += ["--env-steps", "60", "--seed", "3", "--tensorboard", "--evaluate-every", "30"]
     typed += ["--evaluate-episodes", "1", "--num_environments", "1", "--workdir", "runs/one"]
-    assert cli.main(["train", *typed]) == 0
-    assert cli.main(["report", "runs", "--export", "tables"]) == 0
+    assert main(["train", *typed]) == 0
+    assert main(["report", "runs", "--export", "tables"]) == 0
     with open("tables/commands.csv") as file:
         (row,) = csv.DictReader(file)
     words = shlex.split(row["command"])
-    assert words[0] == "r2i" and cli.main([*words[1:], "--workdir", "runs/two"]) == 0
+    assert words[0] == "r2i" and main([*words[1:], "--workdir", "runs/two"]) == 0
     one, two = (tmp_path / "runs" / name for name in ("one", "two"))
     described = [json.loads((folder / "config.json").read_text()) for folder in (one, two)]
     for each in described:
@@ -159,12 +159,12 @@ def test_a_printed_command_is_run(tmp_path, capsys):
 
 def test_the_page_says_why_there_is_no_command(capsys):
     typed = ["--agent", "random", "--env", "bsuite:catch/0", "--env-steps", "20"]
-    assert cli.main(["train", *typed, "--num_environments", "1", "--workdir", "run"]) == 0
+    assert main(["train", *typed, "--num_environments", "1", "--workdir", "run"]) == 0
     with open("run/config.json") as file:
         config = json.load(file)
     with open("run/config.json", "w") as file:
         json.dump({**config, "preset": "gone"}, file)
-    assert cli.main(["report", "run", "--export", "tables"]) == 0
+    assert main(["report", "run", "--export", "tables"]) == 0
     with open("tables/commands.csv") as file:
         (row,) = csv.DictReader(file)
     assert not row["command"].startswith("r2i") and "gone" in row["command"]

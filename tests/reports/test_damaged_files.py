@@ -7,10 +7,10 @@ import pathlib
 
 import pytest
 
-from acme_r2i import cli
-from acme_r2i.launch.errors import UsageError
+from acme_r2i.cli.main import main
 from acme_r2i.reports import collection, runs
 from acme_r2i.reports.report import make_report
+from acme_r2i.runs.errors import UsageError
 from tests.reports.folders import write_run
 from tests.reports.test_bsuite_scores import play
 
@@ -67,7 +67,7 @@ def folder(tmp_path):
 def assert_left_out(folder, place, text, capsys):
     """The page is there, has the other run, and names what it has not; so does the terminal."""
     page = folder.parent / "page.html"
-    assert cli.main(["report", str(folder), "--out", str(page)]) == 0
+    assert main(["report", str(folder), "--out", str(page)]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert str(place) in line and text in line
     assert str(place) in page.read_text() and "RepeatPreviousEasy" in page.read_text()
@@ -182,7 +182,7 @@ def test_others_files_that_are_damaged_are_named(folder, name, content):
 def test_others_files_without_an_episode_end_no_report(folder, tmp_path):
     (folder / "bsuite_id_-_catch-0.csv").write_bytes(b"")
     (folder / "logs.csv").write_bytes(b"actor_steps,episode_return\n")
-    assert cli.main(["report", str(folder), "--out", str(tmp_path / "p.html")]) == 0
+    assert main(["report", str(folder), "--out", str(tmp_path / "p.html")]) == 0
 
 
 def test_recorded_results_that_are_damaged_are_named(tmp_path, capsys):
@@ -204,7 +204,7 @@ def test_a_setting_that_bsuite_does_not_have_ends_no_report(folder, tmp_path):
         write_run(tmp_path / "odd" / name.replace("/", "-"), [0.0])
         path = tmp_path / "odd" / name.replace("/", "-") / "config.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "env": f"bsuite:{name}"}))
-    assert cli.main(["report", str(tmp_path / "odd"), "--out", str(tmp_path / "p.html")]) == 0
+    assert main(["report", str(tmp_path / "odd"), "--out", str(tmp_path / "p.html")]) == 0
 
 
 def test_nothing_but_damaged_runs_is_an_error(folder, capsys):
@@ -212,7 +212,7 @@ def test_nothing_but_damaged_runs_is_an_error(folder, capsys):
         (folder / f"seed{seed}" / "config.json").write_text("{")
     with pytest.raises(UsageError, match=r"seed0: config\.json cannot be read"):
         list(collection.find_runs([folder], on_damage=lambda each: None))
-    assert cli.main(["report", str(folder)]) == 2
+    assert main(["report", str(folder)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -221,5 +221,5 @@ def test_a_name_that_is_not_utf8_is_shown_with_escapes(folder, tmp_path, capsys)
     (folder / "seed0").rename(odd)
     page = tmp_path / "page.html"
     tables = tmp_path / "tables"
-    assert cli.main(["report", str(folder), "--out", str(page), "--export", str(tables)]) == 0
+    assert main(["report", str(folder), "--out", str(page), "--export", str(tables)]) == 0
     assert "seed\\udcff" in page.read_text(encoding="utf-8")

@@ -13,11 +13,11 @@ from bsuite.logging import csv_load
 from bsuite.utils import datasets
 from jax.experimental.compilation_cache import compilation_cache
 
-from acme_r2i import cli
+from acme_r2i.cli.main import main
 from acme_r2i.environments.bsuite import EXPERIMENTS
-from acme_r2i.launch.sweep import read_sweep
 from acme_r2i.reports import bsuite_scores
 from acme_r2i.reports.collection import find_runs, group_runs
+from acme_r2i.sweeps.definition import read_sweep
 
 SWEEP = pathlib.Path(__file__).parents[2] / "experiments/sweeps/bsuite_every_experiment.py"
 # Whose first score takes longer: an episode has up to 1,001 steps, or 100 episodes are needed.
@@ -72,7 +72,7 @@ def test_scores_of_every_experiment_are_bsuites_own(tmp_path, monkeypatch, compi
     for run in runs:
         arguments = ["--env-steps", str(env_steps(run)), "--workdir", str(out / run.name)]
         arguments = [*run.arguments(out / run.name), *arguments, "--checkpoint-every", "none"]
-        assert cli.main(["train", *arguments]) == 0, run.name
+        assert main(["train", *arguments]) == 0, run.name
 
     groups = group_runs(list(find_runs([out])))
     scores = bsuite_scores.score(groups)

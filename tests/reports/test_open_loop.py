@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acme_r2i.launch.imagine import Prediction
 from acme_r2i.reports import open_loop
+from acme_r2i.runs.imagine import Prediction
 
 
 def make_prediction(rows: int, *, vector: int | None = None, image: int | None = None):

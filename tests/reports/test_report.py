@@ -12,7 +12,7 @@ import subprocess
 import pytest
 from PIL import Image
 
-from acme_r2i import cli
+from acme_r2i.cli.main import main
 from tests.reports.folders import write_run
 from tests.reports.test_bsuite_scores import play
 
@@ -67,7 +67,7 @@ def made(tmp_path_factory):
         play(bsuite_id, runs / "random", episodes=30, seed=0)
     page, export = folder / "page.html", folder / "figures"
     arguments = ["report", str(runs), "--out", str(page), "--export", str(export)]
-    assert cli.main([*arguments, "--title", "Ours <& theirs>"]) == 0
+    assert main([*arguments, "--title", "Ours <& theirs>"]) == 0
     return page, export
 
 
@@ -156,6 +156,6 @@ def test_a_browser_shows_it_whole(made, tmp_path, width):
 )
 def test_what_cannot_be_is_refused(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["report", *arguments]) == 2
+    assert main(["report", *arguments]) == 2
     assert message.format(here=tmp_path) in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

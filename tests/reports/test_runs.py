@@ -11,9 +11,9 @@ import pytest
 from acme.utils import loggers
 
 from acme_r2i import environments
-from acme_r2i.launch import options
-from acme_r2i.launch.errors import UsageError
 from acme_r2i.reports import collection, commands, foreign, runs
+from acme_r2i.runs import options
+from acme_r2i.runs.errors import UsageError
 from tests.reports.folders import write_run
 
 

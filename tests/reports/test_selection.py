@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from acme_r2i import cli
+from acme_r2i.cli.main import main
 from acme_r2i.reports.collection import find_runs, group_runs, labels, select
 from acme_r2i.reports.report import make_report
 from tests.reports.folders import write_run
@@ -82,14 +82,14 @@ def test_seeds_under_two_names_are_compared(folder, tmp_path_factory):
 
 def test_the_report_lists_what_is_left_out(folder, tmp_path, capsys):
     page = tmp_path / "page.html"
-    assert cli.main(["report", str(folder), "--out", str(page)]) == 0
+    assert main(["report", str(folder), "--out", str(page)]) == 0
     lines = capsys.readouterr().err.splitlines()
     text = page.read_text()
     for name in ("stopped", "running", "failed"):
         assert sum(f"{folder / name}: " in line for line in lines) == 1
         assert text.count(str(folder / name)) == 2  # with its reason, and with its command
     assert "2.000" in text  # the mean of 1 and 3
-    assert cli.main(["report", str(folder), "--out", str(page), "--unfinished"]) == 0
+    assert main(["report", str(folder), "--out", str(page), "--unfinished"]) == 0
     assert not capsys.readouterr().err and "6.200" in page.read_text()
 
 

@@ -6,7 +6,7 @@ import pytest
 from bsuite.experiments import summary_analysis
 from bsuite.logging import csv_load
 
-from acme_r2i import cli
+from acme_r2i.cli.main import main
 from acme_r2i.reports import bsuite_scores
 from acme_r2i.reports.collection import find_runs, group_runs
 
@@ -25,12 +25,12 @@ env.resume_results = true
 def test_what_a_sweep_recorded_is_scored_as_bsuite_does(tmp_path):
     file, out = tmp_path / "tiny.toml", tmp_path / "runs"
     file.write_text(SWEEP)
-    assert cli.main(["sweep", str(file), "--out", str(out)]) == 0
+    assert main(["sweep", str(file), "--out", str(out)]) == 0
     (scores,) = bsuite_scores.score(group_runs(list(find_runs([out])))).values()
     frame, _ = csv_load.load_bsuite([str(path) for path in out.glob("*/bsuite")])
     theirs = summary_analysis.bsuite_score(frame).set_index("bsuite_env").score
     assert scores.by_experiment == pytest.approx(theirs.to_dict())
     assert scores.ids == {"memory_len": 2, "catch": 1}
     page = tmp_path / "page.html"
-    assert cli.main(["report", str(out), "--out", str(page)]) == 0
+    assert main(["report", str(out), "--out", str(page)]) == 0
     assert "bsuite&#x27;s score by experiment" in page.read_text()

@@ -6,7 +6,7 @@ makes its DreamerV3 twin, and a size sets the sizes of all networks; they are ap
 right.
 
 No preset knows its task. What a task decides (``reward_scale``, which brings its rewards to size 1)
-is set by who knows it: ``launch.options`` for the command.
+is set by who knows it: ``runs.options`` for the command.
 
 Sources: arXiv 2403.04253, appendix, and the settings that were released with it; sizes as in arXiv
 2301.04104, appendix.

@@ -1,0 +1,56 @@
+"""`r2i export`: a run's policy for use elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+
+from acme_r2i.cli.parsing import path, refuse
+from acme_r2i.runs import output_paths, trained_run
+from acme_r2i.runs.errors import UsageError
+
+_DESCRIPTION = """\
+Writes the policy of a run to a folder of its own: parameters, settings and the environment's specs.
+acme_r2i.load reads it where there is no Acme, no Reverb, no TensorFlow and no environment:
+
+  policy = acme_r2i.load("exported")
+  policy.reset()
+  action = policy.step(observation)
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the command's parser."""
+    export = commands.add_parser(
+        "export",
+        help="write a run's policy to load it elsewhere",
+        usage="r2i export RUN --out DIR [options]",
+        description=_DESCRIPTION,
+    )
+    export.set_defaults(run=run)
+    export.add_argument("folder", type=path, metavar="RUN", help="folder of the run")
+    export.add_argument(
+        "--out", type=path, metavar="DIR", help="folder to write, new or empty (needed)"
+    )
+    export.add_argument(
+        "--checkpoint",
+        metavar="STEP|latest",
+        help="parameters of a kept checkpoint, by its environment steps (default: those that the "
+        "run ended with)",
+    )
+
+
+def run(typed: argparse.Namespace, others: list[str]) -> int:
+    """Writes the folder; returns the exit code."""
+    refuse(others, "export")
+    if not typed.out:
+        raise UsageError("--out is needed, e.g. --out exported")
+    out = typed.out
+    trained = trained_run.read_run(typed.folder)
+    kept = trained_run.find_parameters(trained.folder, typed.checkpoint)
+    output_paths.check_folder("--out", out)
+    output_paths.check_has_no_others("--out", out)
+    from acme_r2i.runs import export  # imports JAX
+
+    export.export(trained, kept, out)
+    print(out)
+    return 0

@@ -1,0 +1,166 @@
+"""`r2i plan`: how many actors a learner can feed on, and what a run asks of memory and network."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+from typing import Any
+
+from acme_r2i.cli.parsing import path, with_default
+from acme_r2i.runs import env_options, options, overrides
+from acme_r2i.runs.agent_kinds import AGENTS, DEFAULT_AGENT
+from acme_r2i.runs.errors import UsageError
+
+_DESCRIPTION = """\
+Works out what a run asks for, before it is started on one machine or on many: env steps per second
+that a learner can take, actors that keep it busy, memory of replay, bytes per second between the
+parts, days. It measures nothing. Rates are those of your machines: python -m benchmarks.update
+prints the milliseconds of an update, and a run's metrics.jsonl has speed/env_steps_per_second and
+speed/learner_steps_per_second, which --run reads.
+"""
+
+_EPILOG = """\
+examples:
+  r2i plan --env memory_maze:9x9 --preset memory_maze --env-steps 400000000
+  r2i plan --env memory_maze:9x9 --preset memory_maze --env-steps 400000000 \\
+    --updates-per-second 4 --actor-steps-per-second 40
+  r2i plan --run runs/first --num-actors 8
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the command's parser."""
+    plan = commands.add_parser(
+        "plan",
+        help="work out actors, memory, network and days of a run",
+        usage="r2i plan (--env SUITE:TASK | --run RUN) [options] [--FIELD VALUE ...]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    plan.set_defaults(run=run)
+    add = plan.add_argument
+    add("--env", metavar="SUITE:TASK", help="the task")
+    add("--agent", metavar="NAME", help=f"what learns (default: {DEFAULT_AGENT})")
+    add(
+        "--preset",
+        metavar="NAME[,NAME...]",
+        help=f"named settings (default: {options.DEFAULT_PRESET})",
+    )
+    add(
+        "--run",
+        dest="folder",
+        type=path,
+        metavar="RUN",
+        help="take task, settings and rates from a run's folder; rates that are given win",
+    )
+    add(
+        "--env-steps",
+        metavar="N",
+        help="actions to take, over all actors together (default: "
+        f"{options.DEFAULT_ENV_STEPS}, or those of the run)",
+    )
+    add("--updates-per-second", metavar="U", help="of the learner, when it waits for nothing")
+    add(
+        "--actor-steps-per-second",
+        metavar="A",
+        help="env steps of one actor, over all its environments, when it waits for nothing",
+    )
+    add("--num-actors", metavar="N", help="(default: as many as keep the learner busy)")
+    add(
+        "--fetch-seconds",
+        metavar="S",
+        default="1",
+        help=with_default("time between two fetches of parameters by an actor"),
+    )
+    add("--json", action="store_true", help="show the plan as JSON")
+
+
+def run(typed: argparse.Namespace, fields: list[str]) -> int:
+    """Prints the plan; returns the exit code."""
+    given = {
+        "updates_per_second": _above_zero("--updates-per-second", typed.updates_per_second),
+        "actor_steps_per_second": _above_zero(
+            "--actor-steps-per-second", typed.actor_steps_per_second
+        ),
+    }
+    fetch_seconds = _above_zero("--fetch-seconds", typed.fetch_seconds)
+    num_actors = (
+        None
+        if typed.num_actors is None
+        else options.whole_number("--num-actors", typed.num_actors, 1)
+    )
+    from acme_r2i.runs import planning
+
+    if typed.folder:
+        subject = _of_run(typed, fields)
+        rates = planning.read_rates(typed.folder)
+    else:
+        subject = _of_options(typed, fields)
+        rates = planning.Rates()
+    rates = dataclasses.replace(rates, **{name: x for name, x in given.items() if x is not None})
+    load = planning.make_load(_blueprint(**subject), subject["env_steps"])
+    plan = planning.make_plan(load, rates, num_actors, fetch_seconds)
+    if typed.json:
+        print(json.dumps(dataclasses.asdict(plan), indent=2))
+    else:
+        print("\n".join(planning.plan_lines(plan)))
+    return 0
+
+
+def _of_options(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
+    """Agent, settings, task and length of the run that is described by options."""
+    task = options.task_name(typed.env)
+    fields, suite_options = env_options.split(fields)
+    agent = typed.agent or DEFAULT_AGENT
+    config, _ = options.make_config(
+        typed.preset or options.DEFAULT_PRESET, task, fields, agent=agent
+    )
+    given = env_options.read(task, suite_options)
+    return {
+        "kind": AGENTS[agent],
+        "config": config,
+        "task": task,
+        "task_options": env_options.without_recording(task, given),
+        "env_steps": options.whole_number(
+            "--env-steps", typed.env_steps or str(options.DEFAULT_ENV_STEPS), 1
+        ),
+    }
+
+
+def _of_run(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
+    """The same of a run that there is."""
+    described = {"--env": typed.env, "--agent": typed.agent, "--preset": typed.preset}
+    for name in [name for name, value in described.items() if value] + fields:
+        raise UsageError(f"--run has task, agent and settings of its run: leave out {name}")
+    from acme_r2i.runs import trained_run
+
+    found = trained_run.read_run(typed.folder)
+    env_steps = typed.env_steps or str(found.described.get("env_steps", options.DEFAULT_ENV_STEPS))
+    return {
+        "kind": found.kind,
+        "config": found.config,
+        "task": found.task,
+        "task_options": found.env_options,
+        "env_steps": options.whole_number("--env-steps", env_steps, 1),
+    }
+
+
+def _blueprint(kind: Any, config: Any, task: str, task_options: Any, env_steps: int) -> Any:
+    from acme_r2i.environments import EnvironmentSpec
+    from acme_r2i.runs import environment_pool
+    from acme_r2i.runs.blueprint import make_blueprint  # imports JAX
+
+    with contextlib.closing(environment_pool.make_one(task, task_options, seed=0)) as environment:
+        spec = EnvironmentSpec.of(environment)
+    return make_blueprint(kind, config, spec, env_steps)
+
+
+def _above_zero(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    value = overrides.convert(name, text, float)
+    if value <= 0:
+        raise UsageError(f"{name}={value:g} is not allowed: it must be above 0")
+    return value

@@ -1,0 +1,115 @@
+"""`r2i report`: runs as one page of figures and tables."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+
+from acme_r2i.cli.parsing import path, refuse, with_default
+from acme_r2i.reports import page
+from acme_r2i.runs import output_paths
+from acme_r2i.runs.errors import UsageError
+
+# A file of every export.
+_MARK = "commands.csv"
+_BEGIN_BYTES = 4096
+# Lines in the terminal on what is left out.
+_MOST_SAID = 10
+
+_DESCRIPTION = """\
+Writes one HTML page, which needs nothing beside it: learning curves by environment steps and by
+time, final scores with intervals, scores of whole suites beside published ones, bsuite's scores,
+speed, and the commands that make the runs again. Means are over runs that came to their end, each
+seed once; what is left out is listed with the reason. RUNS are folders of runs, or folders that
+hold some at any depth; also folders with CSV files of bsuite's results, and files of Acme's
+CSVLogger. NAME=DIR calls what is in a folder NAME.
+"""
+
+_EPILOG = """\
+examples:
+  r2i report runs/popgym --out report.html
+  r2i report runs/popgym --out report.html --export figures
+  r2i report runs/bsuite DQN=results/dqn --out bsuite.html
+  r2i report R2D2=~/acme/1/logs/actor/logs.csv --task popgym:RepeatPreviousEasy --out acme.html
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the command's parser."""
+    report = commands.add_parser(
+        "report",
+        help="write a page of figures and tables about runs",
+        usage="r2i report [NAME=]RUNS... [--out FILE] [--export DIR] [--title TEXT] [--task NAME] "
+        "[--unfinished]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    report.set_defaults(run=run)
+    add = report.add_argument
+    add("places", nargs="+", metavar="RUNS", help="folders of runs, or of others' results")
+    add("--out", type=path, metavar="FILE", default="report.html", help=with_default("the page"))
+    add(
+        "--export",
+        type=path,
+        metavar="DIR",
+        help="folder for every figure as PNG and CSV, tables as CSV",
+    )
+    add("--title", metavar="TEXT", default="Runs of r2i", help=with_default("heading"))
+    add("--task", metavar="SUITE:TASK", help="of logs that do not name theirs, as Acme's")
+    add(
+        "--unfinished",
+        action="store_true",
+        help="have runs that are not at their end in figures and means, too",
+    )
+
+
+def run(typed: argparse.Namespace, others: list[str]) -> int:
+    """Writes the page and prints its path; returns the exit code."""
+    refuse(others, "report")
+    out = typed.out
+    folder = typed.export
+    _check_page(out)
+    if folder is not None:
+        _check_export(folder, out)
+    from acme_r2i.reports import foreign, report  # imports matplotlib, and bsuite for its results
+    from acme_r2i.runs import options
+
+    task = options.task_name(typed.task) if typed.task else foreign.UNKNOWN_TASK
+    made = report.make_report(
+        typed.places, title=typed.title, task=task, unfinished=typed.unfinished
+    )
+    for each in made.left_out[:_MOST_SAID]:
+        print(f"left out: {each.place}: {each.reason}", file=sys.stderr)
+    if len(made.left_out) > _MOST_SAID:
+        print(f"and {len(made.left_out) - _MOST_SAID} more, on the page", file=sys.stderr)
+    with output_paths.writing("--out", out):
+        made.write_page(out)
+    print(out)
+    if folder is not None:
+        with output_paths.writing("--export", folder):
+            files = made.export(folder)
+        print(f"{folder}: {len(files)} files")
+    return 0
+
+
+def _check_page(out: pathlib.Path) -> None:
+    """Refuses what cannot be written, and a file that is no page of a report."""
+    output_paths.check_file("--out", out)
+    with output_paths.writing("--out", out):
+        begin = out.read_bytes()[:_BEGIN_BYTES] if out.exists() else b""
+    if begin and page.GENERATOR.encode() not in begin:
+        raise UsageError(
+            f"--out {out} is a file of something else, and not a page of r2i report: give another "
+            "name, or move it away"
+        )
+
+
+def _check_export(folder: pathlib.Path, out: pathlib.Path) -> None:
+    """Refuses what cannot be written, and a folder with other files than an earlier export."""
+    output_paths.check_folder("--export", folder)
+    if out.absolute() in (folder.absolute(), *folder.absolute().parents):
+        raise UsageError(f"--export {folder} cannot be made: --out {out} is to be a file")
+    if not (folder / _MARK).exists():
+        own = [out.name] if out.absolute().parent == folder.absolute() else []
+        output_paths.check_has_no_others("--export", folder, own, "earlier export")

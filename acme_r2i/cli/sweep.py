@@ -1,0 +1,178 @@
+"""`r2i sweep`: many runs from one file, some at a time."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import itertools
+import json
+import pathlib
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from acme_r2i.cli import train
+from acme_r2i.cli.parsing import path, with_default
+from acme_r2i.runs import options, output_paths, overrides, run_folder
+from acme_r2i.runs.description import describe_options
+from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.resuming import Start, find_start
+from acme_r2i.sweeps.definition import INDEX, PlannedRun, read_sweep
+
+_DESCRIPTION = """\
+Trains every environment of a sweep's file with every variant and every seed, some runs at a time.
+Each run has a folder of its own, and its output beside it in a file .log. A run that fails is
+reported, and the others go on. The same command again does what is missing: runs that are done stay
+as they are, interrupted ones go on from their checkpoints or, without one, begin again, and those
+that have other settings are left alone.
+"""
+
+_EPILOG = """\
+a sweep's file, e.g. core.toml:
+  envs = ["popgym:RepeatPreviousEasy"]     # * stands for any part of a name
+  seeds = [0, 1, 2]
+  [options]                                # of r2i train, for every run
+  preset = "cpu"
+  env-steps = 50_000
+  [variants.s5]                            # on top of the options
+  [variants.gru]
+  world_model.core.kind = "gru"
+
+  A Python file with a dictionary SWEEP of the same form does as well. Every further argument is an
+  option or a field of r2i train, and wins over the file's.
+
+examples:
+  r2i sweep core.toml --parallel 2 --pin
+  r2i sweep experiments/sweeps/popgym.toml --dry-run
+  r2i sweep experiments/sweeps/bsuite_memory_len.toml --only '*memory_len_5-*' --env-steps 20000
+
+exit code: 0 when all runs are done, 1 if one failed or was left alone, 2 if the sweep cannot be,
+130 after Ctrl-C, 143 after SIGTERM; these two let the runs end as r2i train does.
+"""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds the command's parser."""
+    sweep = commands.add_parser(
+        "sweep",
+        help="train many runs from one file",
+        usage="r2i sweep FILE [--parallel N] [--pin] [--out DIR] [--only PATTERN] [--dry-run] "
+        "[--OPTION VALUE ...]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    sweep.set_defaults(run=run)
+    add = sweep.add_argument
+    add("file", type=path, metavar="FILE", help="the sweep, a .toml or .py file")
+    add("--parallel", metavar="N", default="1", help=with_default("runs at a time"))
+    add("--pin", action="store_true", help="one core for each run at a time")
+    add(
+        "--out",
+        type=path,
+        metavar="DIR",
+        help="folder of the runs' folders (default: runs/ and FILE's name)",
+    )
+    add("--only", metavar="PATTERN", help="runs whose names match; * stands for any part")
+    add("--dry-run", action="store_true", help="print the commands, and run nothing")
+
+
+def run(typed: argparse.Namespace, others: list[str]) -> int:
+    """Runs the sweep; returns the exit code."""
+    parallel = options.whole_number("--parallel", typed.parallel, 1)
+    file = typed.file
+    out = typed.out or overrides.absolute_path(f"runs/{file.stem}")
+    planned = read_sweep(file, _hyphens(overrides.parse_assignments(_with_values(others))))
+    runs = planned
+    if typed.only:
+        runs = [each for each in runs if fnmatch.fnmatchcase(each.name, typed.only)]
+        if not runs:
+            raise UsageError(f"no run of {file} has a name like {typed.only!r}")
+    known = {} if typed.dry_run else _check_out(out, planned)
+    arguments = {each.name: _check(each, out) for each in runs}
+    if typed.dry_run:
+        for name, each in arguments.items():
+            print(shlex.join(["r2i", "train", *each, "--workdir", str(out / name)]))
+        return 0
+    from acme_r2i.runs.stopping import StopSignals
+    from acme_r2i.sweeps.overview import Overview
+    from acme_r2i.sweeps.runner import Runner
+
+    runner = Runner(arguments, out, parallel=parallel, pin=typed.pin, look=_look)
+    with output_paths.writing("--out", out):
+        _write_index(out, file, known, runs, arguments)
+    with StopSignals() as stop, Overview(runner.jobs) as overview:
+        runner.run(overview.changed, overview.poll, lambda: stop.received is not None)
+    if stop.received is not None and not runner.whole:
+        return stop.exit_code
+    return 0 if runner.whole else 1
+
+
+def _with_values(others: Sequence[str]) -> list[str]:
+    """The arguments with the value true for each flag of r2i train that has none."""
+    flags = {f"--{name}" for name in options.FLAG_NAMES}
+    following = itertools.chain(others[1:], ["--"])
+    return [
+        f"{each}=true" if each in flags and after.startswith("--") else each
+        for each, after in zip(others, following, strict=False)
+    ]
+
+
+def _hyphens(assignments: Mapping[str, str]) -> dict[str, str]:
+    """Options of the command have hyphens again, which the reading of fields has turned."""
+    names = {name.replace("-", "_"): name for name in options.OPTION_NAMES}
+    return {names.get(name, name): text for name, text in assignments.items()}
+
+
+def _check(planned: PlannedRun, out: pathlib.Path) -> list[str]:
+    """The arguments of a run without its folder, after all of them have been checked."""
+    folder = out / planned.name
+    try:
+        arguments = planned.arguments(folder)
+        train.read([*arguments, "--workdir", str(folder)])
+    except UsageError as error:
+        raise UsageError(f"run {planned.name}: {error}") from None
+    return arguments
+
+
+def _check_out(out: pathlib.Path, runs: Sequence[PlannedRun]) -> dict[str, Any]:
+    """Refuses a folder that cannot take the sweep; returns the runs that its index names."""
+    output_paths.check_folder("--out", out)
+    index = out / INDEX
+    if not index.exists():
+        own = [name for each in runs for name in (each.name, f"{each.name}.log")]
+        output_paths.check_has_no_others("--out", out, own, "sweep")
+        return {}
+    try:
+        return dict(json.loads(index.read_text(encoding="utf-8"))["runs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{index} cannot be read: {error!r}; move it away to go on") from None
+
+
+def _look(arguments: Sequence[str]) -> Start:
+    """Where a run would begin, given the arguments of r2i train."""
+    wanted = train.read(arguments)
+    return find_start(
+        wanted.workdir, describe_options(wanted), allow_changes=wanted.allow_config_change
+    )
+
+
+def _write_index(
+    out: pathlib.Path,
+    file: pathlib.Path,
+    known: Mapping[str, Any],
+    runs: Sequence[PlannedRun],
+    arguments: Mapping[str, Sequence[str]],
+) -> None:
+    """Writes which run is what, beside what is known of another part of the sweep."""
+    described = {
+        each.name: {
+            "env": each.env,
+            "variant": each.variant,
+            "seed": each.seed,
+            "arguments": arguments[each.name],
+        }
+        for each in runs
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    content = {"file": str(file), "runs": {**known, **described}}
+    run_folder.write_json(out / INDEX, content)

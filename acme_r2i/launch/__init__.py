@@ -1,1 +1,0 @@
-"""Running the agent: what stands behind the `r2i` command. Nothing is imported here."""

@@ -1,0 +1,1 @@
+"""One run in one process: settings, folder, loop, checkpoints, logs. Nothing is imported here."""

@@ -1,0 +1,76 @@
+"""The environments that a run acts in."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dm_env
+import numpy as np
+
+from acme_r2i import environments
+from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.options import TrainOptions
+
+
+def environment_seeds(seed: int, number: int, lives: int = 0) -> list[int]:
+    """Derives a seed for each environment; unrelated ones, also for neighbouring seeds of a run.
+
+    Args:
+      seed: of the run.
+      number: of environments.
+      lives: processes that have had the run before. Each plays other episodes.
+    """
+    sequence = np.random.SeedSequence([seed, lives] if lives else seed)
+    return [int(each) for each in sequence.generate_state(number, np.uint32)]
+
+
+def make_one(task: str, env_options: Mapping[str, Any], seed: int) -> dm_env.Environment:
+    """Makes an environment beside those of a run.
+
+    Raises:
+      UsageError: if it cannot be made.
+      EnvironmentFailedError: if its own code fails in that; the environment raises it, too,
+        whatever goes wrong in it.
+    """
+    try:
+        environment = environments.make_environment(task, seed=seed, **env_options)
+    except environments.EnvironmentFailedError:
+        raise
+    except (environments.SimulatorMissingError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    return environments.Reported(environment, f"an environment of {task} (seed {seed})")
+
+
+def make_pool(
+    options: TrainOptions, seeds: Sequence[int], *, remade: bool
+) -> environments.EnvironmentPool:
+    """Makes environments of a run.
+
+    Args:
+      options: of the run.
+      seeds: one for each environment.
+      remade: whether there were others before them, in a process that has ended.
+
+    Raises:
+      UsageError: if they cannot be made.
+      EnvironmentFailedError: if their own code fails in that, or in the first reset.
+    """
+    make = functools.partial(environments.make_environment, options.env, **options.env_options)
+    restart_options = environments.restart_options(options.env.partition(":")[0])
+    remake = functools.partial(make, **restart_options)
+    try:
+        return environments.EnvironmentPool(
+            remake if remade else make,
+            seeds,
+            task=options.env,
+            remake=remake,
+            workers=options.env_workers,
+            answer_seconds=options.env_step_timeout,
+            max_restarts=options.env_max_restarts,
+        )
+    except environments.EnvironmentFailedError:
+        raise
+    except (environments.SimulatorMissingError, ValueError) as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,140 @@
+"""Videos of episodes: a GIF by pillow, an MP4 by FFmpeg."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import tempfile
+from typing import Any
+
+import dm_env
+import numpy as np
+
+from acme_r2i.environments import rendering
+from acme_r2i.environments.video import VideoFrames
+from acme_r2i.runs import output_paths, run_folder
+from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.playing import PlayedEpisode
+
+FRAME_SECONDS = 0.05
+# Smaller images are enlarged by a whole factor, up to this side.
+ENLARGED_SIDE = 256
+_PHYSICS_SIZE = {"height": 240, "width": 320}
+_SUFFIXES = (".gif", ".mp4")
+
+
+def check_path(path: pathlib.Path) -> None:
+    """Checks whether a video can be written there.
+
+    Raises:
+      UsageError: if not, saying what is missing.
+    """
+    if path.suffix not in _SUFFIXES:
+        raise UsageError(f"--video {path} is not allowed: it must end in {' or '.join(_SUFFIXES)}")
+    output_paths.check_file("--video", path)
+    if not path.absolute().parent.exists():
+        raise UsageError(f"--video {path}: there is no folder {path.absolute().parent}")
+    if path.suffix == ".mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
+        raise UsageError(
+            f"--video {path} takes FFmpeg (pip install imageio imageio-ffmpeg); a .gif does not"
+        )
+
+
+class Video:
+    """Films the first episodes of one environment."""
+
+    def __init__(self, path: str, task: str, episodes: int):
+        """Checks the path.
+
+        Args:
+          path: of the file to write.
+          task: what is filmed.
+          episodes: how many.
+
+        Raises:
+          UsageError: if a video cannot be written there.
+        """
+        self._path = pathlib.Path(path)
+        self._task = task
+        self._episodes = episodes
+        self._frames: list[np.ndarray] = []
+        check_path(self._path)
+
+    def film(self, environment: dm_env.Environment) -> dm_env.Environment:
+        """Wraps the environment; UsageError if there is nothing to be seen."""
+        self._camera = film(self._task, environment)
+        return self._camera
+
+    def add(self, episode: PlayedEpisode) -> None:
+        """Keeps an episode that has just ended, if it is one of those."""
+        if episode.environment == 0 and self._episodes:
+            self._episodes -= 1
+            self._frames += self._camera.last_episode
+
+    def write(self) -> pathlib.Path:
+        """Writes the file, and returns its path; UsageError if the disk does not take it."""
+        with output_paths.writing("--video", self._path):
+            write_video(self._path, self._frames)
+        return self._path
+
+
+def film(task: str, environment: dm_env.Environment) -> VideoFrames:
+    """Wraps an environment: its frames are its images, or else what a camera of MuJoCo sees.
+
+    Raises:
+      UsageError: if there is nothing to be seen.
+    """
+    try:
+        return VideoFrames(environment)
+    except ValueError:
+        pass
+    if getattr(environment, "physics", None) is None:
+        raise UsageError(
+            f"--video is for tasks that show images or that MuJoCo simulates: {task} does neither"
+        )
+    problem = rendering.why_no_pixels()
+    if problem is not None:
+        raise UsageError(f"--video has nothing to draw {task} with: {problem}")
+    return VideoFrames(environment, _draw)
+
+
+def write_video(path: pathlib.Path, frames: list[np.ndarray]) -> None:
+    """Writes frames uint8 [height, width, channels] in the format that the name ends in.
+
+    Raises:
+      OSError: if it cannot be written; then nothing is.
+    """
+    frames = [_enlarged(frame) for frame in frames]
+    if path.suffix == ".mp4":
+        _write_mp4(path, frames)
+        return
+    from PIL import Image
+
+    first, *others = map(Image.fromarray, frames)
+    how = {"format": "GIF", "save_all": True, "append_images": others, "loop": 0}
+    duration = round(1000 * FRAME_SECONDS)
+    run_folder.write_whole(path.resolve(), lambda file: first.save(file, duration=duration, **how))
+
+
+def _write_mp4(path: pathlib.Path, frames: list[np.ndarray]) -> None:
+    """Has FFmpeg write a file of its own, which is copied: a full disk does not stop FFmpeg."""
+    import imageio.v3
+
+    with tempfile.TemporaryDirectory() as scratch:
+        file = pathlib.Path(scratch) / path.name
+        imageio.v3.imwrite(file, frames, fps=round(1 / FRAME_SECONDS), macro_block_size=2)
+        content = file.read_bytes()
+    run_folder.write_whole(path.resolve(), lambda file: file.write(content))
+
+
+def _draw(environment: dm_env.Environment, observation: Any) -> np.ndarray:
+    del observation
+    physics: Any = environment.physics  # type: ignore[attr-defined]
+    return physics.render(camera_id=0 if physics.model.ncam else -1, **_PHYSICS_SIZE)
+
+
+def _enlarged(frame: np.ndarray) -> np.ndarray:
+    """Three channels, the first three or grey, and no side too small to see."""
+    frame = frame[..., :3] if frame.shape[-1] >= 3 else np.repeat(frame[..., :1], 3, axis=-1)
+    zoom = max(1, ENLARGED_SIDE // min(frame.shape[:2]))
+    return frame.repeat(zoom, axis=0).repeat(zoom, axis=1)

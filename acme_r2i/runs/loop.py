@@ -1,0 +1,293 @@
+"""The run loop: acting and learning take turns in one thread, at an exact train ratio.
+
+A turn is a batched step and the updates that it makes due. The updates are handed to the device
+when the next turn's actions have been chosen and before they are taken, so it computes while
+environments step and their rows go to replay. So what actions are chosen by is always one turn old.
+
+Units: an environment step is one action taken in one environment, a learner step one update. A
+batched step takes one action in each of the N environments. The order of everything that happens is
+fixed by the numbers of steps and does not depend on time.
+
+An environment may fail and be put back at the beginning of a fresh episode (see
+``environments.workers``). Then the episode that it leaves has no end, and is dropped: it is not
+counted, and the agent begins anew. The steps that it took stay counted, as the simulator took them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fractions
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import dm_env
+import numpy as np
+
+from acme_r2i.environments import EnvironmentPool, Restart
+from acme_r2i.runs.errors import RunFailedError
+from acme_r2i.runs.metrics import Counts, Episode, TimeShares
+
+# What the loop tells apart in where its time goes.
+SPENT_ON = ("environment", "policy", "replay", "learner")
+
+
+class BatchedActor(Protocol):
+    """What the loop needs of an actor (``agents.r2i.acting.BatchedActor`` is one)."""
+
+    def observe_first(self, index: int, timestep: dm_env.TimeStep) -> None:
+        """Begins an episode of one environment."""
+
+    def select_actions(self) -> Sequence[Any]:
+        """Chooses an action for every environment."""
+
+    def observe(self, index: int, action: Any, next_timestep: dm_env.TimeStep) -> None:
+        """Takes what one environment answered."""
+
+    def drop_episode(self, index: int) -> None:
+        """Ends the episode of one environment, which has no end; ``observe_first`` comes next."""
+
+    def update(self, wait: bool = False) -> None:
+        """Fetches the learner's parameters."""
+
+
+class Learner(Protocol):
+    """What the loop needs of a learner."""
+
+    def step(self) -> None:
+        """Updates once."""
+
+    def take_skipped(self, wait: bool = False) -> Sequence[Any]:
+        """Returns the updates that were not made, once each; with ``wait``, up to the latest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UpdateSchedule:
+    """How many updates are due: every batch_size * sequence_length / train_ratio environment steps.
+
+    The count begins when replay has its minimum, so learning does not begin with a burst that makes
+    up for the steps before.
+
+    Attributes:
+      first_env_steps: environment steps before the count begins.
+      updates_per_env_step: exact, so that no rounding adds up.
+      env_steps_per_drop: environment steps that do not count when an episode is dropped. Replay
+        loses rows of it, and its environment's next sequence takes its whole length; by so many
+        steps every environment has put another sequence there. Without the pause, learning would
+        wait for rows that only acting can bring.
+    """
+
+    first_env_steps: int
+    updates_per_env_step: fractions.Fraction
+    env_steps_per_drop: int = 0
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        first_env_steps: int,
+        train_ratio: float,
+        batch_size: int,
+        sequence_length: int,
+        num_environments: int = 1,
+    ) -> UpdateSchedule:
+        """Makes the schedule of a train ratio, in replayed rows per environment step.
+
+        The ratio is the simplest fraction that the float stands for: 0.1 is 1/10.
+        """
+        ratio = fractions.Fraction(train_ratio).limit_denominator(10**6)
+        return cls(
+            first_env_steps,
+            ratio / (batch_size * sequence_length),
+            num_environments * sequence_length,
+        )
+
+    def due(self, env_steps: int, dropped_episodes: int = 0) -> int:
+        """Updates that are to be done, in all, when so many environment steps have been taken."""
+        uncounted = self.first_env_steps + dropped_episodes * self.env_steps_per_drop
+        counted = max(0, env_steps - uncounted)
+        ratio = self.updates_per_env_step
+        return counted * ratio.numerator // ratio.denominator
+
+    def surplus(self, env_steps: int, episodes: int, dropped_episodes: int = 0) -> int:
+        """Batches that replay's limiter gives beyond the updates that are due.
+
+        It counts rows, of which each episode has one that is no step, and those of dropped ones.
+        """
+        return self.due(env_steps + episodes) - self.due(env_steps, dropped_episodes)
+
+
+@dataclasses.dataclass
+class _Running:
+    """The episode under way in one environment."""
+
+    episode_return: float = 0.0
+    length: int = 0
+
+
+class RunLoop:
+    """Steps environments, updates in between, and tells an observer.
+
+    Attributes:
+      counts: how far the run is.
+    """
+
+    def __init__(
+        self,
+        environments: EnvironmentPool,
+        actor: BatchedActor,
+        learner: Learner,
+        schedule: UpdateSchedule,
+        *,
+        on_episode: Callable[[Episode], None] = lambda episode: None,
+        on_restart: Callable[[Restart, int], None] = lambda restart, dropped_env_steps: None,
+        on_step: Callable[[Counts], None] = lambda counts: None,
+        on_turn: Callable[[Counts], None] = lambda counts: None,
+        on_skipped: Callable[[Any], None] = lambda skipped: None,
+        should_stop: Callable[[], bool] = lambda: False,
+        counts: Counts | None = None,
+        time_shares: TimeShares | None = None,
+    ):
+        """Stores the parts.
+
+        Args:
+          environments: N environments, which have not begun.
+          actor: acts for all of them.
+          learner: is updated when the schedule says so.
+          schedule: says when updates are due.
+          on_episode: called when an episode has ended.
+          on_restart: called when an environment has failed and begins anew, with the number of
+            steps of the episode that is dropped.
+          on_turn: called at the end of a turn, when all the updates that are due have been handed
+            to the device: where a run that is resumed can begin.
+          on_step: called after that, and between two updates, so that it is called often even where
+            they are many.
+          on_skipped: called for an update that was not made, soon after.
+          should_stop: asked between two steps of any kind; True ends the run.
+          counts: how far the run has come before; None for a new one. The environments begin with
+            fresh episodes.
+          time_shares: takes where the time goes, under the names in SPENT_ON.
+        """
+        self._environments = environments
+        self._actor = actor
+        self._learner = learner
+        self._schedule = schedule
+        self._on_episode = on_episode
+        self._on_restart = on_restart
+        self._on_step = on_step
+        self._on_turn = on_turn
+        self._on_skipped = on_skipped
+        self._should_stop = should_stop
+        self._running = [_Running() for _ in range(len(environments))]
+        self._waiting = list(range(len(environments)))  # for their first time steps
+        self._time = time_shares or TimeShares(SPENT_ON)
+        self.counts = counts or Counts()
+
+    def run(self, env_steps: int) -> Counts:
+        """Runs until exactly so many environment steps have been taken, or until told to stop.
+
+        In the last batched step only as many environments act as there are steps left.
+
+        Raises:
+          EnvironmentFailedError: if an environment has failed for good; ``counts`` tells how far
+            the run has come.
+          RunFailedError: if the policy chooses an action that is not finite.
+        """
+        self._learn()  # what is due since the time before, if this run goes on in mid-turn
+        stepped = False
+        while self.counts.env_steps < env_steps and not self._should_stop():
+            self._begin_episodes()
+            with self._time.spend("policy"):
+                actions = self._actor.select_actions()
+            _check_finite(actions, self.counts)
+            if stepped:
+                # Here, between choosing actions and taking them, so that the device has updates
+                # to compute while the environments step.
+                self._end_turn()
+            acting = min(len(self._environments), env_steps - self.counts.env_steps)
+            with self._time.spend("environment"):
+                answers = self._environments.step(actions[:acting])
+            for index, answer in enumerate(answers):
+                self._take(index, actions[index], answer)
+            stepped = True
+        if stepped:
+            self._end_turn()
+        self._note_skipped(wait=True)
+        return self.counts
+
+    def _end_turn(self) -> None:
+        self._learn()
+        self._on_turn(self.counts)
+        self._on_step(self.counts)
+
+    def _begin_episodes(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for index in waiting:
+            with self._time.spend("environment"):
+                while isinstance(answer := self._environments.first(index), Restart):
+                    self._note(answer)
+            with self._time.spend("replay"):
+                self._actor.observe_first(index, answer)
+
+    def _take(self, index: int, action: Any, answer: dm_env.TimeStep | Restart) -> None:
+        if isinstance(answer, Restart):
+            self._actor.drop_episode(index)
+            self.counts.dropped_episodes += 1
+            self._note(answer)
+            self._end_episode(index)
+            return
+        running = self._running[index]
+        with self._time.spend("replay"):
+            self._actor.observe(index, action, answer)
+        self.counts.env_steps += 1
+        running.episode_return += float(answer.reward or 0.0)
+        running.length += 1
+        if answer.last():
+            self.counts.episodes += 1
+            self._on_episode(
+                Episode(
+                    self.counts.env_steps,
+                    self.counts.episodes,
+                    running.episode_return,
+                    running.length,
+                )
+            )
+            self._end_episode(index)
+
+    def _end_episode(self, index: int) -> None:
+        self._running[index] = _Running()
+        self._waiting.append(index)
+
+    def _note(self, restart: Restart) -> None:
+        self.counts.restarts += 1
+        self._on_restart(restart, self._running[restart.index].length)
+
+    def _learn(self) -> None:
+        due = self._schedule.due(self.counts.env_steps, self.counts.dropped_episodes)
+        if self.counts.learner_steps >= due:
+            return
+        while not self._should_stop():
+            with self._time.spend("learner"):
+                self._learner.step()
+            self.counts.learner_steps += 1
+            self._note_skipped()
+            if self.counts.learner_steps == due:
+                break
+            self._on_step(self.counts)
+        # Waiting (for the request, not the update) makes it certain which parameters are next.
+        with self._time.spend("policy"):
+            self._actor.update(wait=True)
+
+    def _note_skipped(self, wait: bool = False) -> None:
+        for skipped in self._learner.take_skipped(wait):
+            self.counts.skipped_updates += 1
+            self._on_skipped(skipped)
+
+
+def _check_finite(actions: Any, counts: Counts) -> None:
+    """Checks that no simulator is given what is not a number, which some would take."""
+    actions = np.asarray(actions)
+    if np.issubdtype(actions.dtype, np.floating) and not np.isfinite(actions).all():
+        raise RunFailedError(
+            f"at env step {counts.env_steps} the policy chose an action that is not finite: "
+            f"{actions[~np.isfinite(actions).reshape(len(actions), -1).all(axis=1)][0]}"
+        )

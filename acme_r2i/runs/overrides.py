@@ -1,0 +1,264 @@
+"""Fields of the configuration by dotted path, as `--behaviour.horizon 10` on a command line.
+
+Written here rather than taken from a library: libraries that make a command line of dataclasses
+answer a wrong one with a page, where the nearest names in one line say more, and take longer to
+import than all the checks take.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import math
+import os
+import pathlib
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from acme_r2i.agents.r2i.checks import is_kind
+from acme_r2i.runs.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One field of a configuration.
+
+    Attributes:
+      name: its dotted path, e.g. "behaviour.horizon".
+      type: its annotation.
+      value: its value.
+      description: what the docstring of its class says of it, or else of the group it is in.
+    """
+
+    name: str
+    type: Any
+    value: Any
+    description: str
+
+
+def list_fields(config: Any, prefix: str = "", group_description: str = "") -> list[Field]:
+    """Returns the fields of a dataclass and of those within it, in their order."""
+    fields = []
+    hints = typing.get_type_hints(type(config))
+    descriptions = _descriptions(type(config))
+    for field in dataclasses.fields(config):
+        name, value = prefix + field.name, getattr(config, field.name)
+        description = descriptions.get(field.name, group_description)
+        if is_kind(config) and field.name == "kind":
+            description = f"{group_description.rstrip('.')}: one of {', '.join(config.family)}."
+        if dataclasses.is_dataclass(value):
+            fields += list_fields(value, f"{name}.", description)
+        else:
+            fields.append(Field(name, hints[field.name], value, description))
+    return fields
+
+
+def parse_assignments(arguments: Sequence[str]) -> dict[str, str]:
+    """Reads `--name value` and `--name=value`; hyphens in a name are underscores, the last counts.
+
+    Raises:
+      UsageError: for anything else.
+    """
+    assignments = {}
+    waiting = iter(arguments)
+    for argument in waiting:
+        if not argument.startswith("--"):
+            raise UsageError(f"unexpected argument {argument!r}")
+        name, equals, text = argument[2:].partition("=")
+        if not equals:
+            text = next(waiting, "--")
+            if text.startswith("--"):
+                raise UsageError(f"--{name} needs a value")
+        assignments[name.replace("-", "_")] = text
+    return assignments
+
+
+def apply_overrides(
+    config: Any, assignments: Mapping[str, str], *, options: Iterable[str] = ()
+) -> tuple[Any, dict[str, Any]]:
+    """Sets fields of a configuration.
+
+    All fields are set together, so that those which must fit each other can change in one go.
+
+    Args:
+      config: a frozen dataclass of dataclasses.
+      assignments: text by dotted path.
+      options: other names the command takes, for the hint at what an unknown name was meant to be.
+
+    Returns:
+      The new configuration, and the value of each path.
+
+    Raises:
+      UsageError: for an unknown path, a text that is not of the field's type, or a value that the
+        configuration does not allow.
+    """
+    # Kinds first: what other fields there are depends on them.
+    kinds = {name: text for name, text in assignments.items() if name.endswith(".kind")}
+    others = {name: text for name, text in assignments.items() if name not in kinds}
+    values: dict[str, Any] = {}
+    for part in (kinds, others):
+        fields = {field.name: field for field in list_fields(config)}
+        read = {}
+        for name, text in part.items():
+            if name not in fields:
+                raise UsageError(_unknown(name, fields, options))
+            read[name] = convert(f"--{name}", text, fields[name].type)
+        config = _replaced(config, read, "")
+        values |= read
+    return config, {name: values[name] for name in assignments}
+
+
+def convert(name: str, text: str, kind: Any) -> Any:
+    """Reads a value of a type: int, float, bool, str, a path, a tuple of these (a,b), or any or
+    None.
+
+    Raises:
+      UsageError: naming what was being read, and what it takes.
+    """
+    try:
+        return _read(text, kind)
+    except ValueError:
+        raise UsageError(f"{name} takes {_describe(kind)}, got {text!r}") from None
+
+
+def absolute_path(text: str | os.PathLike[str]) -> pathlib.Path:
+    """Reads a path: `~` is the home folder, and what is relative is of the current folder of now.
+
+    Paths are read before code of an environment runs, which may change the current folder.
+
+    Raises:
+      ValueError: if it is empty, or of a user or a folder that is not there.
+    """
+    text = os.fspath(text)
+    if not text:
+        raise ValueError("a path is needed, got ''")
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~"):
+        raise ValueError(f"{text!r} has no home folder here; ./~ is a name that begins with ~")
+    try:
+        return pathlib.Path(expanded).absolute()
+    except FileNotFoundError:
+        raise ValueError(f"{text!r} is relative, and the current folder is gone") from None
+
+
+def nearest(name: str, candidates: Iterable[str]) -> list[str]:
+    """Returns up to three candidates that a dotted name may have been meant to be, best first.
+
+    A last part counts like the whole: `horizon` is near `behaviour.horizon`.
+    """
+    scores = {}
+    for candidate in candidates:
+        whole = _similarity(name, candidate)
+        last = _similarity(name.rpartition(".")[2], candidate.rpartition(".")[2])
+        scores[candidate] = max(whole, last - 0.1 * ("." in name))
+    close = [candidate for candidate, score in scores.items() if score >= 0.7]
+    return sorted(close, key=scores.get, reverse=True)[:3]
+
+
+def _similarity(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a.lower(), b.lower()).ratio()
+
+
+def _unknown(name: str, fields: Mapping[str, Field], options: Iterable[str]) -> str:
+    within = [field.removeprefix(f"{name}.") for field in fields if field.startswith(f"{name}.")]
+    if within:
+        parts = dict.fromkeys(field.partition(".")[0] for field in within)
+        return f"--{name} is a group of fields, --{name}.X with X one of {', '.join(parts)}"
+    close = nearest(name, [*fields, *options])
+    if close:
+        return f"unknown field --{name}; did you mean --{', --'.join(close)}?"
+    return f"unknown field --{name}; `r2i train --help-fields` lists them"
+
+
+def _replaced(config: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    """The configuration with the values set; errors name fields as the command line does."""
+    changes: dict[str, Any] = {}
+    groups: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        first, dot, rest = name.partition(".")
+        if dot:
+            groups.setdefault(first, {})[rest] = value
+        else:
+            changes[first] = value
+    for group, inner in groups.items():
+        changes[group] = _replaced(getattr(config, group), inner, f"{prefix}{group}.")
+    try:
+        if is_kind(config) and "kind" in changes:
+            config = config.as_kind(changes.pop("kind"))
+        return dataclasses.replace(config, **changes)
+    except UsageError:
+        raise
+    except ValueError as error:
+        own_name = f"{type(config).__name__}."
+        message = str(error)
+        if message.startswith(own_name):
+            message = f"--{prefix}{message.removeprefix(own_name)}"
+        raise UsageError(message) from None
+
+
+def _read(text: str, kind: Any) -> Any:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        kinds = typing.get_args(kind)
+        if type(None) in kinds and text.lower() == "none":
+            return None
+        (kind,) = (k for k in kinds if k is not type(None))
+        return _read(text, kind)
+    if typing.get_origin(kind) is tuple:
+        parts = zip(text.split(","), typing.get_args(kind), strict=True)
+        return tuple(_read(part.strip(), part_kind) for part, part_kind in parts)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(text)
+        return text.lower() == "true"
+    if kind is int:
+        return _read_int(text)
+    if kind is float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(text)
+        return value
+    if kind is str:
+        return text
+    if kind is pathlib.Path:
+        return absolute_path(text)
+    raise TypeError(f"fields of type {kind} cannot be set on the command line yet")
+
+
+def _read_int(text: str) -> int:
+    """Takes 100000, 100_000 and 1e5."""
+    try:
+        return int(text)
+    except ValueError:
+        value = float(text)
+        if not value.is_integer():
+            raise ValueError(text) from None
+        return int(value)
+
+
+def _describe(kind: Any) -> str:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return " or ".join(_describe(each) for each in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return f"{len(typing.get_args(kind))} values with a comma between them"
+    return {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a finite number",
+        str: "text",
+        pathlib.Path: "a path",
+        type(None): "none",
+    }[kind]
+
+
+def _descriptions(cls: type) -> dict[str, str]:
+    """What the "Attributes:" sections of a class's docstring and its bases' say, by field."""
+    descriptions: dict[str, str] = {}
+    for each in reversed(cls.__mro__):
+        _, _, section = inspect.cleandoc(each.__doc__ or "").partition("Attributes:\n")
+        entries = re.findall(r"^ {2}(\w+): (.*(?:\n {4,}.*)*)", section, flags=re.MULTILINE)
+        descriptions |= {name: " ".join(text.split()) for name, text in entries}
+    return descriptions

@@ -1,0 +1,88 @@
+"""Policies made of what was learned. Nothing here needs an environment, Acme or TensorFlow."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
+from acme_r2i.policy import MODES, Policy
+from acme_r2i.runs.agent_kinds import AgentKind, recorded_kind
+from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.parameters import load_parameters
+from acme_r2i.runs.run_folder import check_format
+
+EXPORTED = "policy.json"
+FORMAT = 2
+
+
+def make_policy(
+    kind: AgentKind,
+    config: Any,
+    spec: PlainEnvironmentSpec,
+    load_params: Callable[[Any], Any],
+    *,
+    greedy: bool,
+    seed: int = 0,
+    num_environments: int | None = None,
+) -> Policy:
+    """Makes the policy of an agent.
+
+    Args:
+      kind: the agent.
+      config: its settings.
+      spec: of the environment.
+      load_params: shapes of the parameters -> the parameters.
+      greedy: take the likeliest actions.
+      seed: of all that is drawn.
+      num_environments: see ``Policy``.
+
+    Raises:
+      ValueError: if the agent does not suit the environment.
+    """
+    functions = kind.make_policy(config, kind.make_networks(config, spec), greedy=greedy)
+    params = load_params(jax.eval_shape(functions.init, jax.random.key(0)))
+    return Policy(functions, params, spec, seed=seed, num_environments=num_environments)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    mode: str = "greedy",
+    seed: int = 0,
+    num_environments: int | None = None,
+) -> Policy:
+    """Loads a policy that `r2i export` has written; see ``acme_r2i.load``."""
+    folder = pathlib.Path(path)
+    if mode not in MODES:
+        raise ValueError(f"mode={mode!r} is not allowed: it must be one of {', '.join(MODES)}")
+    try:
+        content = json.loads((folder / EXPORTED).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder} holds no exported policy: {EXPORTED}: {error}") from None
+    try:
+        check_format(content, FORMAT)
+        kind = recorded_kind(content["agent"])
+        config = kind.config_from_dict(content["config"])
+        spec = PlainEnvironmentSpec.from_json(content["specs"])
+    except KeyError as error:
+        raise UsageError(
+            f"the policy in {folder} cannot be loaded: {EXPORTED} has no field {error}"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the policy in {folder} cannot be loaded: {EXPORTED} {error}") from None
+    return make_policy(
+        kind,
+        config,
+        spec,
+        functools.partial(load_parameters, folder),
+        greedy=mode == "greedy",
+        seed=seed,
+        num_environments=num_environments,
+    )

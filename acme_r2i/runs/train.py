@@ -1,0 +1,112 @@
+"""`r2i train`: one run, from the options to the summary.
+
+Two runs with the same options differ only in which sequences Reverb draws: its selectors have no
+seed. Parameters, environments, the random numbers of acting and updates, and the order of steps are
+the same in both. So until the first update they are the same runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from acme_r2i.runs import metrics_logs, recordings, resuming, words
+from acme_r2i.runs.agent_kinds import AGENTS
+from acme_r2i.runs.checkpoints import open_checkpoints
+from acme_r2i.runs.compilation_cache import use_compilation_cache
+from acme_r2i.runs.description import describe_machine, describe_options
+from acme_r2i.runs.environment_pool import environment_seeds, make_pool
+from acme_r2i.runs.host_memory import keep_freed_memory
+from acme_r2i.runs.lock import RunLock
+from acme_r2i.runs.metrics import metric_names
+from acme_r2i.runs.options import TrainOptions
+from acme_r2i.runs.run_folder import RunFolder
+from acme_r2i.runs.stopping import StopSignals
+
+
+def train(options: TrainOptions) -> int:
+    """Trains; returns the exit code: 0, 1 if the run failed, or 130 or 143 if SIGINT or SIGTERM
+    ended it.
+
+    Raises:
+      UsageError: if the run cannot be; then nothing has been written.
+      EnvironmentFailedError: likewise, if its environments fail before it begins; or if one of them
+        fails as it is closed, at the end.
+    """
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(RunLock(options.workdir))
+        wanted = describe_options(options)
+        start = resuming.find_start(
+            options.workdir, wanted, allow_changes=options.allow_config_change
+        )
+        if start.finished:
+            print(f"done before: {options.workdir} holds this run, which has come to its end")
+            return 0
+        if options.num_actors is None:
+            summary, exit_code = _train_here(options, wanted, start, began, stack)
+        else:
+            from acme_r2i.distributed.training import train_on_cluster
+
+            summary, exit_code = train_on_cluster(options, wanted, start, began, stack)
+        print(words.conclude(summary, options), flush=True)
+        if summary["failure"]:
+            print(f"r2i: error: {summary['failure']}", file=sys.stderr)
+            return 1
+        return exit_code if summary["interrupted"] else 0
+
+
+def _train_here(
+    options: TrainOptions,
+    wanted: Mapping[str, Any],
+    start: resuming.Start,
+    began: float,
+    stack: contextlib.ExitStack,
+) -> tuple[dict[str, Any], int]:
+    """Trains in this process; returns the summary, and the exit code of a run that was ended."""
+    keep_freed_memory()
+    if start.lives:
+        recordings.cut(options, start.recorded_bytes)
+    recorded_before = recordings.measure(options)
+    seeds = environment_seeds(options.seed, options.config.num_environments, start.lives)
+    envs = stack.enter_context(make_pool(options, seeds, remade=bool(start.lives)))
+    AGENTS[options.agent].check_installed(*metrics_logs.packages(options))
+    from acme_r2i.runs import blueprint as blueprint_lib  # imports JAX
+
+    use_compilation_cache(options.workdir)
+    blueprint = blueprint_lib.make_blueprint(
+        AGENTS[options.agent], options.config, envs.spec, options.env_steps
+    )
+    device = blueprint_lib.describe_device()
+    print(words.introduce(options, blueprint, device, start), flush=True)
+
+    stop = stack.enter_context(StopSignals())
+    from acme_r2i.runs.running import Run
+
+    checkpoints = open_checkpoints(options, start)
+    with blueprint.kind.make_agent(  # imports Acme and TensorFlow for those that learn
+        blueprint,
+        options.seed,
+        lives=start.lives,
+        replay_scratch=checkpoints and checkpoints.replay_scratch,
+        restore=start.checkpoint and start.checkpoint.path,
+        replay_sizes=start.replay_sizes,
+    ) as agent:
+        # Of a run that is resumed, what its first process has written of it stays.
+        config = {
+            "recorded_bytes_before": recorded_before,
+            **resuming.add_life(start, wanted, describe_machine(device)),
+        }
+        folder = RunFolder(
+            options.workdir, config, start.counts, columns=metric_names(options.agent)
+        )
+        stack.callback(folder.close)
+        began -= start.wall_seconds
+        logs = metrics_logs.open_logs(options, config, folder, time.monotonic() - began)
+        run = Run(options, blueprint, envs, agent, folder, checkpoints, start, began, logs)
+        summary = run.run(should_stop=lambda: stop.received is not None)
+        del run  # it refers to the agent's parts
+    return summary, stop.exit_code
