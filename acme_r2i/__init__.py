@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import os
 
-    from acme_r2i.policy import Policy
+    from acme_r2i.agents.common.policy import Policy
 
 __version__ = "0.1.0"
 

@@ -17,8 +17,8 @@ import dm_env
 import jax
 import numpy as np
 
-from acme_r2i.agents.r2i import replay, replay_server
-from acme_r2i.agents.r2i.replay_adder import RowAdder
+from acme_r2i.replay import reverb_server, reverb_tables
+from acme_r2i.replay.adder import RowAdder
 from benchmarks import measuring, sizes
 
 EPISODE_STEPS = 50
@@ -36,8 +36,8 @@ def measure(size: sizes.Size, steps: int, batches: int) -> dict[str, float]:
             min_env_steps=size.config.sequence_length,
         ),
     )
-    table = replay.make_table(config, *size.specs, limit_samples=False)
-    server = replay_server.start_server([table])
+    table = reverb_tables.make_table(config, *size.specs, limit_samples=False)
+    server = reverb_server.start_server([table])
     try:
         client = server.localhost_client()
         adder = RowAdder(client, config.sequence_length, config.replay.stride)
@@ -53,7 +53,7 @@ def measure(size: sizes.Size, steps: int, batches: int) -> dict[str, float]:
             make = dm_env.termination if ends else dm_env.transition
             adder.add(rows.action[0, at], make(1.0, observations[at]))
         written = adder.rows / (time.perf_counter() - begin)
-        dataset = replay.RowDataset(client.server_address, config.batch_size)
+        dataset = reverb_tables.RowDataset(client.server_address, config.batch_size)
         batch = next(dataset)
         begin = time.perf_counter()
         for _ in range(batches):
@@ -62,7 +62,7 @@ def measure(size: sizes.Size, steps: int, batches: int) -> dict[str, float]:
         megabytes = sum(x.nbytes for x in jax.tree.leaves(batch)) / batch.reward.size / 1e6
         del dataset, adder
     finally:
-        with replay.silenced_stderr():
+        with reverb_tables.silenced_stderr():
             server.stop()
     return {
         "bytes a row": 1e6 * megabytes,

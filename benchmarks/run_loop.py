@@ -22,8 +22,8 @@ import jax
 import psutil
 
 from acme_r2i import environments
+from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs import options as options_lib
-from acme_r2i.runs.agent_kinds import AGENTS
 from acme_r2i.runs.blueprint import describe_device, make_blueprint
 from acme_r2i.runs.environment_pool import environment_seeds
 from acme_r2i.runs.host_memory import keep_freed_memory
@@ -50,7 +50,7 @@ def measure(
     from acme_r2i.runs.agent import Agent  # imports Acme and TensorFlow
 
     config, _ = options_lib.make_config(preset, task, fields, agent=agent_name)
-    kind = AGENTS[agent_name]
+    kind = get_agent(agent_name)
     with environments.EnvironmentPool(
         functools.partial(environments.make_environment, task),
         environment_seeds(0, config.num_environments),

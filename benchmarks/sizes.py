@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 from dm_env import specs
 
+from acme_r2i.agents.common.config import CNNConfig
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.model_config import CategoricalConfig, CNNConfig
-from acme_r2i.agents.r2i.types import Row
+from acme_r2i.agents.r2i.config import CategoricalConfig, R2IConfig
+from acme_r2i.replay.rows import Row
 
 IMAGE_SIZE, VECTOR_SIZE, NUM_ACTIONS = 64, 4, 4
 

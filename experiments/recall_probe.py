@@ -28,8 +28,8 @@ from jax import Array
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.networks import make_networks
-from acme_r2i.agents.r2i.types import Row
 from acme_r2i.agents.r2i.update import init_training_state, make_model_update
+from acme_r2i.replay.rows import Row
 from experiments.jax_tasks import RepeatPrevious, Task, make_task
 from experiments.settings_search import Trial
 

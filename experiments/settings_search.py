@@ -32,13 +32,14 @@ from jax import Array
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.networks import make_networks
-from acme_r2i.agents.r2i.types import ActorState, Row
+from acme_r2i.agents.r2i.types import ActorState
 from acme_r2i.agents.r2i.update import (
     TrainingState,
     init_training_state,
     make_model_update,
     make_update,
 )
+from acme_r2i.replay.rows import Row
 from experiments.jax_tasks import Task, make_task
 
 

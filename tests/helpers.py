@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from acme_r2i.agents.registry import get_agent
 from acme_r2i.environments import EnvironmentSpec, make_environment
 from acme_r2i.runs import run_folder
-from acme_r2i.runs.agent_kinds import AGENTS
 from acme_r2i.runs.description import describe_machine, describe_options
 from acme_r2i.runs.options import make_options
 from acme_r2i.runs.parameters import save_parameters
@@ -104,7 +104,7 @@ def write_run(
     **described: Any,
 ) -> Any:
     """A run's folder with random parameters, as if it had ended; returns the parameters."""
-    kind = AGENTS[agent]
+    kind = get_agent(agent)
     config = kind.compose(["debug"])
     environment = make_environment(task, **(env_options or {}))
     networks = kind.make_networks(config, EnvironmentSpec.of(environment))

@@ -52,11 +52,12 @@ class Layer:
 
 LAYERS = (
     # acme_r2i.load is a door to what stands on top; behind it, see ACTING.
-    Layer("door", ("acme_r2i",), outside=frozenset(), inside=("policy", "top")),
+    Layer("door", ("acme_r2i",), outside=frozenset(), inside=("pure half", "top")),
     Layer(
         "package",
         (
             "acme_r2i.agents",
+            "acme_r2i.agents.common",
             "acme_r2i.agents.r2i",
             "acme_r2i.agents.r2d2",
             "acme_r2i.agents.random",
@@ -99,16 +100,21 @@ LAYERS = (
         never=ACME_STACK | {"experiments", "haiku", "jax"},
     ),
     Layer(
+        "rows",
+        ("acme_r2i.replay", "acme_r2i.replay.rows"),
+        outside=frozenset({"jax"}),
+    ),
+    Layer(
         "replay",
-        ("acme_r2i.agents.*.replay*",),
+        ("acme_r2i.replay.*", "acme_r2i.agents.*.replay*"),
         outside=ANYTHING,
-        inside=("acme_compat", "networks", "pure half"),
+        inside=("acme_compat", "rows"),
     ),
     Layer(
         "acting and learning",
         ("acme_r2i.agents.*.acting*", "acme_r2i.agents.*.learning*"),
         outside=ANYTHING,
-        inside=("acme_compat", "networks", "pure half", "replay"),
+        inside=("acme_compat", "networks", "pure half", "replay", "rows"),
         never=frozenset({"experiments", "reverb", "tensorflow"}),
     ),
     # Acme's form of networks that are pure themselves.
@@ -123,20 +129,22 @@ LAYERS = (
         "builder",
         ("acme_r2i.agents.*.builder*",),
         outside=ANYTHING,
-        inside=("acme_compat", "networks", "pure half", "replay", "acting and learning"),
+        inside=("acme_compat", "networks", "pure half", "replay", "rows", "acting and learning"),
         never=frozenset({"experiments", "tensorflow"}),
+    ),
+    # What the rest of the package knows of an agent. Builders are imported within functions.
+    Layer(
+        "agents",
+        ("acme_r2i.agents.registry", "acme_r2i.agents.*.agent"),
+        outside=frozenset(),
+        inside=("builder", "networks for acme", "pure half"),
+        lazily=frozenset({"jax"}),
     ),
     Layer(
         "pure half",
-        ("acme_r2i.agents.r2i.*", "acme_r2i.agents.r2d2.*", "acme_r2i.agents.random.*"),
+        ("acme_r2i.agents.*",),
         outside=NETWORKS | {"dm_env", "optax", "rlax"},
-        inside=("networks",),
-    ),
-    Layer(
-        "policy",
-        ("acme_r2i.policy",),
-        outside=frozenset({"jax", "numpy"}),
-        inside=("pure half",),
+        inside=("networks", "rows"),
     ),
     # Launches programs on Ray, and is loaded when one is wanted.
     Layer(
@@ -239,6 +247,44 @@ def test_modules_keep_to_their_layer(module):
     assert not wrong, f"{path.relative_to(ROOT)}: " + "; ".join(wrong)
 
 
+# Who may import whom: a package imports those before it, not those after it.
+ORDER = (
+    *("launchpad_ray", "acme_compat", "networks", "environments", "replay", "agents", "runs"),
+    *("distributed", "sweeps", "reports", "cli", "__main__"),
+)
+
+
+def every_import() -> dict[str, set[str]]:
+    """Which modules each imports: while it is loaded, within functions, and to check types."""
+    graph = {}
+    for module, path in MODULES.items():
+        nodes = ast.walk(ast.parse(path.read_text()))
+        names = {
+            full if (full := f"{node.module}.{alias.name}") in MODULES else node.module
+            for node in nodes
+            if isinstance(node, ast.ImportFrom) and node.module
+            for alias in node.names
+        }
+        graph[module] = {name for name in names if name in MODULES}
+    return graph
+
+
+def test_packages_import_downwards():
+    for module, imported in every_import().items():
+        if module == PACKAGE:  # the door
+            continue
+        for name in imported - {PACKAGE}:
+            above, below = (ORDER.index(each.split(".")[1]) for each in (module, name))
+            assert below <= above, f"{module} imports {name}"
+
+
+def test_there_are_no_circles():
+    graph = every_import()
+    while leaves := {module for module, imported in graph.items() if not imported}:
+        graph = {m: imported - leaves for m, imported in graph.items() if m not in leaves}
+    assert not graph, f"these import one another: {sorted(graph)}"
+
+
 @pytest.mark.parametrize("module", [name for name in MODULES if not name.endswith("acme_compat")])
 def test_acme_is_adapted_before_it_is_imported(module):
     """acme_compat comes first in every module that imports Acme while it is loaded."""
@@ -274,7 +320,7 @@ def test_nothing_but_their_own_tests_imports_experiments():
         ("acme_r2i.environments.bsuite", "def f():\n  import tensorflow", ["tensorflow"]),
         ("acme_r2i.environments.bsuite", "import acme_r2i.runs.run", ["runs"]),
         ("acme_r2i.agents.r2i.update", "import optax, rlax\nfrom dm_env import specs", []),
-        ("acme_r2i.agents.r2i.update", "from acme_r2i.agents.r2i import replay", ["replay"]),
+        ("acme_r2i.agents.r2i.update", "from acme_r2i.replay import reverb_tables", ["replay"]),
         ("acme_r2i.agents.r2i.update", "try:\n  import reverb\nexcept Any: pass", ["reverb"]),
         ("acme_r2i.agents.r2i.update", "if TYPE_CHECKING:\n  import reverb", []),
         ("acme_r2i.agents.r2i.learning", "import acme, jax", []),
@@ -282,19 +328,19 @@ def test_nothing_but_their_own_tests_imports_experiments():
         ("acme_r2i.agents.r2i.builder", "import reverb", []),
         ("acme_r2i.agents.r2i.builder", "def f():\n  import tensorflow", ["tensorflow"]),
         ("acme_r2i.agents.r2d2.builder", "import reverb, acme_r2i.agents.r2i.acting", []),
-        ("acme_r2i.agents.r2d2.q_network", "import haiku, acme_r2i.agents.r2i.checks", []),
+        ("acme_r2i.agents.r2d2.q_network", "import haiku, acme_r2i.agents.common.checks", []),
         ("acme_r2i.agents.r2d2.q_network", "import acme", ["acme"]),
         ("acme_r2i.agents.r2d2.networks", "import acme, reverb", ["reverb"]),
-        ("acme_r2i.agents.r2i.replay", "import reverb, tensorflow", []),
-        ("acme_r2i.agents.r2i.replay", "import acme_r2i.cli", ["cli"]),
+        ("acme_r2i.replay.reverb_tables", "import reverb, tensorflow", []),
+        ("acme_r2i.replay.reverb_tables", "import acme_r2i.cli", ["cli"]),
         ("acme_r2i.launchpad_ray.launching", "import ray", ["ray"]),
         ("acme_r2i.launchpad_ray.launching", "def f():\n  import ray", []),
-        ("acme_r2i.launchpad_ray.nodes", "import acme_r2i.agents.r2i.replay", ["replay"]),
+        ("acme_r2i.launchpad_ray.nodes", "import acme_r2i.replay.reverb_tables", ["replay"]),
         ("acme_r2i.sweeps.definition", "from acme_r2i.agents.r2i import builder", []),
         ("acme_r2i.sweeps.definition", "import acme", ["acme"]),
         ("acme_r2i.sweeps.definition", "import experiments.popgym", ["experiments"]),
         ("acme_r2i.agents.r2i", "from acme_r2i.agents.r2i.builder import R2IBuilder", ["builder"]),
-        ("acme_r2i.agents.r2i.replay", "import acme_r2i.agents.r2i.learning", ["learning"]),
+        ("acme_r2i.replay.reverb_tables", "import acme_r2i.agents.r2i.learning", ["learning"]),
     ],
 )
 def test_the_rules_catch(module, source, caught):
@@ -347,7 +393,7 @@ def import_each(modules: list[str], blocked: frozenset[str]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("layers", "blocked"),
     [
-        (("door", "package", "networks", "pure half", "policy"), ACME_STACK | SIMULATORS),
+        (("door", "package", "networks", "rows", "pure half", "agents"), ACME_STACK | SIMULATORS),
         (("environments",), ACME_STACK | SIMULATORS | {"haiku", "jax"}),
     ],
 )

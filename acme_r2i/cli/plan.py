@@ -8,9 +8,9 @@ import dataclasses
 import json
 from typing import Any
 
+from acme_r2i.agents.registry import DEFAULT_AGENT, get_agent
 from acme_r2i.cli.parsing import path, with_default
 from acme_r2i.runs import env_options, options, overrides
-from acme_r2i.runs.agent_kinds import AGENTS, DEFAULT_AGENT
 from acme_r2i.runs.errors import UsageError
 
 _DESCRIPTION = """\
@@ -119,7 +119,7 @@ def _of_options(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
     )
     given = env_options.read(task, suite_options)
     return {
-        "kind": AGENTS[agent],
+        "kind": get_agent(agent),
         "config": config,
         "task": task,
         "task_options": env_options.without_recording(task, given),

@@ -9,9 +9,9 @@ import json
 import textwrap
 from typing import Any
 
+from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
 from acme_r2i.cli.parsing import refuse, with_default
 from acme_r2i.runs import options, overrides
-from acme_r2i.runs.agent_kinds import AGENTS, DEFAULT_AGENT
 from acme_r2i.runs.errors import UsageError
 
 _DESCRIPTION = """\
@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="list the named settings, or show one",
         usage="r2i presets [NAME[,NAME...]] [--agent NAME] [--json]",
         description=_DESCRIPTION,
-        epilog="\n\n".join(f"presets of {name}:\n{describe(name)}" for name in AGENTS),
+        epilog="\n\n".join(f"presets of {name}:\n{describe(name)}" for name in AGENT_NAMES),
     )
     presets.set_defaults(run=run)
     presets.add_argument("name", nargs="?", metavar="NAME", help="show this one whole")
@@ -43,7 +43,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     if typed.name is None:
         if typed.json:
             raise UsageError("--json shows one preset: r2i presets NAME --json")
-        for name in AGENTS:
+        for name in AGENT_NAMES:
             print(f"presets of {name}:\n{describe(name)}\n")
         from acme_r2i.cli import preset_listing  # imports JAX
 
@@ -62,7 +62,7 @@ def describe(agent: str) -> str:
     """Returns the presets of an agent, a line each."""
     return "\n".join(
         f"  {name:<13}{inspect.getdoc(preset).splitlines()[0]}"
-        for name, preset in AGENTS[agent].presets.items()
+        for name, preset in get_agent(agent).presets.items()
     )
 
 

@@ -6,10 +6,10 @@ import argparse
 import textwrap
 from collections.abc import Sequence
 
+from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
 from acme_r2i.cli import presets
 from acme_r2i.cli.parsing import Parser, path, with_default
 from acme_r2i.runs import config_changes, env_options, metrics_logs, options
-from acme_r2i.runs.agent_kinds import AGENTS, DEFAULT_AGENT
 
 _DESCRIPTION = """\
 Trains an agent on a task; R2I, unless --agent names another. The run's folder gets config.json
@@ -73,9 +73,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         usage="r2i train --env SUITE:TASK [options] [--FIELD VALUE ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG.format(
-            agents="\n".join(f"  {name:<13}{kind.summary}" for name, kind in AGENTS.items()),
+            agents="\n".join(f"  {name:<13}{get_agent(name).summary}" for name in AGENT_NAMES),
             changeable=_changeable(),
-            presets="\n\n".join(f"presets of {name}:\n{presets.describe(name)}" for name in AGENTS),
+            presets="\n\n".join(
+                f"presets of {name}:\n{presets.describe(name)}" for name in AGENT_NAMES
+            ),
         ),
     )
     train.set_defaults(run=run)
@@ -103,7 +105,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add(
         "--core",
         metavar="NAME",
-        help=f"sequence core, with --agent r2d2: {', '.join(AGENTS['r2d2'].core_names)}",
+        help=f"sequence core, with --agent r2d2: {', '.join(get_agent('r2d2').core_names)}",
     )
     add(
         "--preset",
@@ -230,7 +232,11 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
     checked = _read(typed, fields)
     from acme_r2i.runs.train import train
 
-    return train(checked)
+    if checked.num_actors is None:
+        return train(checked)
+    from acme_r2i.distributed.training import train_on_cluster
+
+    return train(checked, train_on_cluster)
 
 
 def read(arguments: Sequence[str]) -> options.TrainOptions:

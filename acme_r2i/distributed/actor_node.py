@@ -126,7 +126,7 @@ class ActorNode:
         seeds = plan.actor_seeds(self._number, self._restarts)
         with make_pool(options, seeds, remade=plan.lives + self._restarts > 0) as envs:
             self._state = "builds its policy"
-            from acme_r2i.agents.r2i.acting import BatchedActor
+            from acme_r2i.agents.common.acting import BatchedActor
 
             blueprint = plan.blueprint()
             builder, networks = plan.make_builder(blueprint)

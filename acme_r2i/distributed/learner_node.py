@@ -159,7 +159,7 @@ class LearnerNode:
         """
         import jax
 
-        from acme_r2i.agents.r2i.acting import POLICY_VARIABLES
+        from acme_r2i.agents.common.acting import POLICY_VARIABLES
 
         self._begun.wait()
         with self._fetching:

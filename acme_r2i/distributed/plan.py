@@ -6,8 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from acme_r2i import environments
+from acme_r2i.agents.registry import get_agent
 from acme_r2i.environments import EnvironmentSpec
-from acme_r2i.runs.agent_kinds import AGENTS
 from acme_r2i.runs.environment_pool import environment_seeds
 from acme_r2i.runs.options import TrainOptions
 
@@ -44,7 +44,7 @@ class Plan:
         from acme_r2i.runs.blueprint import make_blueprint
 
         options = self.options
-        kind = AGENTS[options.agent]
+        kind = get_agent(options.agent)
         return make_blueprint(kind, options.config, self.spec, options.env_steps)
 
     def make_builder(self, blueprint: Blueprint) -> tuple[Any, Any]:

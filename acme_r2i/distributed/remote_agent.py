@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from acme_r2i.agents.r2i import replay, replay_server
 from acme_r2i.distributed.polling import NodeAwayError
 from acme_r2i.distributed.remote_learner import RemoteLearner
+from acme_r2i.replay import reverb_server, reverb_tables
 from acme_r2i.runs import checkpoints
 from acme_r2i.runs.agent import REPLAY
 from acme_r2i.runs.metrics import Counts
@@ -62,13 +62,13 @@ class RemoteAgent:
         """See RecordedAgent."""
         return self._learner.take_metrics()
 
-    def table_info(self, timeout_seconds: float = 10.0) -> replay.TableInfo | None:
+    def table_info(self, timeout_seconds: float = 10.0) -> reverb_tables.TableInfo | None:
         """What the replay table says of itself; None while it does not answer."""
         if self.client is None or self._replay_is_away():
             return None
         try:
-            return replay.table_info(self.client, self._table, timeout_seconds)
-        except (replay.ReplayTimeoutError, RuntimeError):  # RuntimeError: Reverb's own
+            return reverb_tables.table_info(self.client, self._table, timeout_seconds)
+        except (reverb_tables.ReplayTimeoutError, RuntimeError):  # RuntimeError: Reverb's own
             return None
 
     def save(self, folder: pathlib.Path) -> dict[str, int]:
@@ -88,7 +88,7 @@ class RemoteAgent:
             self._counts.learner_steps = steps
             self._parameters = steps, files[PARAMETERS]
             try:
-                return replay_server.save_tables(self.client, folder / REPLAY)
+                return reverb_server.save_tables(self.client, folder / REPLAY)
             except OSError:
                 if self._replay_fails_after(failures):
                     raise NodeAwayError("replay/0 has failed meanwhile") from None

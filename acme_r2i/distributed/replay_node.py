@@ -6,8 +6,8 @@ import pathlib
 import shutil
 from typing import Any
 
-from acme_r2i.agents.r2i import replay_server
 from acme_r2i.distributed.plan import Plan
+from acme_r2i.replay import reverb_server
 from acme_r2i.runs import checkpoints
 from acme_r2i.runs.agent import REPLAY
 
@@ -24,4 +24,4 @@ def make_checkpointer(scratch: pathlib.Path, run_folder: pathlib.Path) -> Any:
     shutil.rmtree(scratch, ignore_errors=True)  # half of a checkpoint, perhaps
     scratch.mkdir(parents=True)
     newest, _ = checkpoints.newest(run_folder)
-    return replay_server.make_checkpointer(scratch, newest and newest.path / REPLAY)
+    return reverb_server.make_checkpointer(scratch, newest and newest.path / REPLAY)

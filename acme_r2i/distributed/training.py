@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import logging
 import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from acme_r2i.agents.registry import get_agent
 from acme_r2i.distributed import cluster
-from acme_r2i.distributed.checks import check_ray_is_there
 from acme_r2i.distributed.plan import Plan
+from acme_r2i.replay import reverb_tables
 from acme_r2i.runs import metrics_logs, resuming, words
-from acme_r2i.runs.agent_kinds import AGENTS
 from acme_r2i.runs.checkpoints import open_checkpoints
 from acme_r2i.runs.description import describe_machine
 from acme_r2i.runs.environment_pool import environment_seeds, make_pool
@@ -46,7 +47,8 @@ def train_on_cluster(
     Raises:
       UsageError: if the run cannot be; then nothing has been written.
     """
-    check_ray_is_there()
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError("--num-actors needs Ray, which is not installed: pip install ray")
     import jax
 
     # What this process computes is not worth the learner's GPU.
@@ -56,17 +58,18 @@ def train_on_cluster(
         inline = dataclasses.replace(options, env_workers="inline")
         with make_pool(inline, environment_seeds(options.seed, 1), remade=True) as envs:
             spec = envs.spec
-    AGENTS[options.agent].check_installed(*metrics_logs.packages(options))
+    get_agent(options.agent).check_installed(
+        *metrics_logs.packages(options.tensorboard, options.wandb)
+    )
     from acme_r2i.runs.blueprint import make_blueprint
 
-    blueprint = make_blueprint(AGENTS[options.agent], options.config, spec, options.env_steps)
+    blueprint = make_blueprint(get_agent(options.agent), options.config, spec, options.env_steps)
     ray = stack.enter_context(cluster.joined(options))
     gpus = ray.cluster_resources().get("GPU", 0) >= 1
     plan = Plan(options, spec, start.lives)
     device = "the learner's, a GPU" if gpus else "the learner's, CPUs"
     print(words.introduce(options, blueprint, device, start, _describe(plan, ray)), flush=True)
 
-    from acme_r2i.agents.r2i import replay
     from acme_r2i.distributed.conductor import Conductor, ProgramWatch
     from acme_r2i.distributed.program import launched
     from acme_r2i.distributed.remote_agent import RemoteAgent
@@ -77,7 +80,7 @@ def train_on_cluster(
     logging.getLogger("acme_r2i.launchpad_ray").setLevel(logging.ERROR)
     stop = stack.enter_context(StopSignals())
     should_stop = lambda: stop.received is not None  # noqa: E731
-    checkpoints = open_checkpoints(options, start)
+    checkpoints = open_checkpoints(options, start.counts.env_steps)
     with launched(plan, checkpoints, gpus=gpus) as nodes:
         watch = ProgramWatch(nodes.program)
         learner = RemoteLearner(
@@ -97,12 +100,19 @@ def train_on_cluster(
             learner,
             start.counts,
             options.workdir,
-            replay.DEFAULT_TABLE,
+            reverb_tables.DEFAULT_TABLE,
             replay_is_away=lambda: watch.is_away("replay/0"),
             replay_failures=lambda: watch.failures("replay/0"),
         )
         conductor = Conductor(plan, blueprint, nodes, watch, learner, agent, start)
-        logs = metrics_logs.open_logs(options, config, folder, time.monotonic() - began)
+        logs = metrics_logs.open_logs(
+            folder.path,
+            tensorboard=options.tensorboard,
+            wandb=options.wandb,
+            project=options.wandb_project,
+            config=config,
+            wall_seconds=time.monotonic() - began,
+        )
         record = RunRecord(
             options,
             folder,

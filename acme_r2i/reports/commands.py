@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
 from acme_r2i.runs import env_options, options, overrides
-from acme_r2i.runs.agent_kinds import AGENTS, DEFAULT_AGENT
 from acme_r2i.runs.description import described_fields
 from acme_r2i.runs.errors import UsageError
 
@@ -91,9 +91,9 @@ def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
       ValueError: if the settings of config.json do not come of it.
     """
     agent = config["agent"]
-    if agent not in AGENTS:
+    if agent not in AGENT_NAMES:
         raise UsageError(f"unknown agent {agent!r}")
-    wanted = overrides.list_fields(AGENTS[agent].config_from_dict(config["config"]))
+    wanted = overrides.list_fields(get_agent(agent).config_from_dict(config["config"]))
     values = dict(config["overrides"])
     for _ in range(_ROUNDS):
         typed = [f"--{name}={_text(value)}" for name, value in values.items()]

@@ -14,11 +14,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from acme_r2i.agents.r2i import replay, replay_server
+from acme_r2i.replay import reverb_server, reverb_tables
 from acme_r2i.runs.arrays import load_arrays, save_arrays
 from acme_r2i.runs.blueprint import Blueprint
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.parameters import load_parameters, save_parameters
+from acme_r2i.runs.random_agent import RandomAgent
 
 LEARNER = "learner.npz"
 REPLAY = "replay"
@@ -63,7 +64,7 @@ class Agent:
         if lives:
             actor_key = jax.random.fold_in(actor_key, lives)
         try:
-            self._server = replay_server.start_server(
+            self._server = reverb_server.start_server(
                 builder.make_replay_tables(blueprint.spec),
                 checkpoints=replay_scratch,
                 restore=restore and restore / REPLAY,
@@ -72,7 +73,7 @@ class Agent:
             raise UsageError(f"the replay server cannot be started: {error}") from None
         try:
             self._client = self._server.localhost_client()
-            check_sizes(replay_server.item_counts(self._client), replay_sizes or {}, restore)
+            check_sizes(reverb_server.item_counts(self._client), replay_sizes or {}, restore)
             self.learner = builder.make_learner(
                 learner_key, networks, builder.make_dataset_iterator(self._client), self._client
             )
@@ -116,7 +117,7 @@ class Agent:
           OSError: if it cannot be written.
         """
         save_learner(self.learner, folder)
-        return replay_server.save_tables(self._client, folder / REPLAY)
+        return reverb_server.save_tables(self._client, folder / REPLAY)
 
     def save_parameters(self, folder: pathlib.Path) -> None:
         """Writes what was learned; OSError if it cannot be written."""
@@ -125,11 +126,24 @@ class Agent:
     @property
     def replay_sequences(self) -> int:
         """How many sequences replay holds."""
-        return sum(replay_server.item_counts(self._client).values())
+        return sum(reverb_server.item_counts(self._client).values())
 
     def _stop_server(self) -> None:
-        with replay.silenced_stderr():  # a server announces that it stops
+        with reverb_tables.silenced_stderr():  # a server announces that it stops
             self._server.stop()
+
+
+def start_agent(blueprint: Blueprint, seed: int, **saved: Any) -> Agent | RandomAgent:
+    """Starts the agent that a blueprint describes.
+
+    Args:
+      blueprint: what to build.
+      seed: of parameters, updates and actions.
+      **saved: what else :class:`Agent` takes; the random agent has none of it but ``lives``.
+    """
+    if blueprint.schedule.updates_per_env_step:
+        return Agent(blueprint, seed, **saved)
+    return RandomAgent(blueprint, seed, lives=saved.get("lives", 0))
 
 
 def save_learner(learner: Any, folder: pathlib.Path) -> None:

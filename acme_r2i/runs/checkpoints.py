@@ -29,7 +29,6 @@ from acme_r2i.runs.run_folder import CHECKPOINTS, write_json
 
 if TYPE_CHECKING:
     from acme_r2i.runs.options import TrainOptions
-    from acme_r2i.runs.resuming import Start
 
 CONTENTS = "contents.json"
 COUNTERS = "counters.json"
@@ -65,7 +64,7 @@ class Checkpoints:
 
     Attributes:
       replay_scratch: a folder on the same disk, for a replay server to write in (see
-        ``replay_server.save_tables``). It is empty between two checkpoints.
+        ``replay.reverb_server.save_tables``). It is empty between two checkpoints.
     """
 
     def __init__(self, run_folder: pathlib.Path, keep: int, env_steps: int = 0):
@@ -121,11 +120,11 @@ class Checkpoints:
         self.replay_scratch.mkdir()
 
 
-def open_checkpoints(options: TrainOptions, start: Start) -> Checkpoints | None:
-    """The checkpoints of a run, from where it begins; None if it is to have none."""
+def open_checkpoints(options: TrainOptions, env_steps: int) -> Checkpoints | None:
+    """The checkpoints of a run that begins at these environment steps; None if it has none."""
     if options.checkpoint_every_env_steps is None:
         return None
-    return Checkpoints(options.workdir, options.keep_checkpoints, start.counts.env_steps)
+    return Checkpoints(options.workdir, options.keep_checkpoints, env_steps)
 
 
 def paths(run_folder: pathlib.Path) -> list[pathlib.Path]:

@@ -21,7 +21,7 @@ from typing import Any
 import dm_env
 import numpy as np
 
-from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
+from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.environments.wrappers import TimeLimit
 from acme_r2i.runs import run_folder

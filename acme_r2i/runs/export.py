@@ -11,7 +11,7 @@ import shutil
 
 import jax
 
-from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
+from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.runs import output_paths, run_folder
 from acme_r2i.runs.parameters import load_parameters

@@ -10,13 +10,10 @@ import pathlib
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from acme_r2i.runs.errors import UsageError
-
-if TYPE_CHECKING:
-    from acme_r2i.runs.options import TrainOptions
-    from acme_r2i.runs.run_folder import RunFolder
+from acme_r2i.runs.run_folder import read_metrics
 
 WANDB_MODES = ("online", "offline")
 DEFAULT_WANDB_PROJECT = "acme_r2i"
@@ -164,41 +161,41 @@ class WandbLog:
 
 
 def open_logs(
-    options: TrainOptions, config: Mapping[str, Any], folder: RunFolder, wall_seconds: float
+    folder: pathlib.Path,
+    *,
+    tensorboard: bool,
+    wandb: str | None,
+    project: str,
+    config: Mapping[str, Any],
+    wall_seconds: float,
 ) -> list[MetricsLog]:
     """Opens the logs that were asked for, with what the run has told so far.
 
     Args:
-      options: of the run.
-      config: what config.json says.
       folder: of the run.
+      tensorboard: whether TensorBoard's is one.
+      wandb: mode of W&B's, one of WANDB_MODES; None for none.
+      project: where it appears there.
+      config: what config.json says.
       wall_seconds: what the run has taken so far, without the time between its processes.
 
     Raises:
       UsageError: if W&B cannot be reached.
     """
-    history = folder.read_metrics() if options.tensorboard or options.wandb else []
+    history = read_metrics(folder) if tensorboard or wandb else []
     logs: list[MetricsLog] = []
-    if options.tensorboard:
-        began = time.time() - wall_seconds
-        logs.append(TensorBoardLog(options.workdir, history, began=began))
-    if options.wandb:
-        log = WandbLog(
-            options.workdir,
-            history,
-            mode=options.wandb,
-            project=options.wandb_project,
-            config=config,
-        )
+    if tensorboard:
+        logs.append(TensorBoardLog(folder, history, began=time.time() - wall_seconds))
+    if wandb:
+        log = WandbLog(folder, history, mode=wandb, project=project, config=config)
         logs.append(log)
         print(f"{'wandb':<12}{log.place}", flush=True)
     return logs
 
 
-def packages(options: TrainOptions) -> list[str]:
+def packages(tensorboard: bool, wandb: str | None) -> list[str]:
     """Packages that the logs of a run take."""
-    asked_for = {"tensorboard": options.tensorboard, "wandb": options.wandb}
-    return [name for name, value in asked_for.items() if value]
+    return [name for name, value in {"tensorboard": tensorboard, "wandb": wandb}.items() if value]
 
 
 def check_wandb(mode: str) -> None:

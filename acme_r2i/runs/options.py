@@ -11,9 +11,9 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from acme_r2i.distributed.checks import check_can_be_distributed
+from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
+from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
 from acme_r2i.runs import env_options, overrides, run_folder
-from acme_r2i.runs.agent_kinds import AGENTS, DEFAULT_AGENT, AgentConfig, AgentKind
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.metrics_logs import DEFAULT_WANDB_PROJECT, check_wandb
 
@@ -77,7 +77,7 @@ class TrainOptions:
 
     Attributes:
       env: the task's full name, "suite:task".
-      agent: name of the agent, a key of ``agent_kinds.AGENTS``.
+      agent: name of the agent, one of ``registry.AGENT_NAMES``.
       preset: names of the settings, with commas between them.
       config: the settings, overrides included.
       overrides: value of each field that was set by hand, by dotted path.
@@ -261,7 +261,7 @@ def make_options(
     ):
         _check_goes_with(name, value, "--num-actors", num_actors)
     if options.num_actors is not None:
-        check_can_be_distributed(options)
+        _check_can_be_distributed(options)
     for name, value in (
         ("--evaluate-episodes", evaluate_episodes),
         ("--evaluate-max-episode-steps", evaluate_max_episode_steps),
@@ -270,7 +270,7 @@ def make_options(
     _check_goes_with("--wandb-project", wandb_project, "--wandb", wandb)
     if wandb is not None:
         check_wandb(wandb)
-    check_env_steps(AGENTS[agent], config, options.env_steps)
+    check_env_steps(get_agent(agent), config, options.env_steps)
     _check_number_of_workers(options)
     _check_one_environment_records(options)
     _check_is_utf8(options.workdir)
@@ -304,6 +304,40 @@ def check_env_steps(kind: AgentKind, config: AgentConfig, env_steps: int) -> Non
             "--num_environments"
         )
     _require("--env-steps", env_steps, f"it must be at least {reason}", env_steps >= needed)
+
+
+def _check_can_be_distributed(options: TrainOptions) -> None:
+    """Checks what `--num-actors` goes together with. Nothing is started."""
+    if not get_agent(options.agent).can_be_distributed:
+        able = [name for name in AGENT_NAMES if get_agent(name).can_be_distributed]
+        raise UsageError(
+            f"--num-actors goes with --agent {' or '.join(able)} only; {options.agent} acts and "
+            "learns in one process"
+        )
+    environments = options.config.num_environments
+    if environments % options.num_actors:
+        allowed = [n for n in range(1, environments + 1) if environments % n == 0]
+        raise UsageError(
+            f"--num-actors={options.num_actors} is not allowed: the actors share "
+            f"{environments} environments evenly, so it must be one of "
+            f"{', '.join(map(str, allowed))}; --num_environments changes how many there are"
+        )
+    if options.cluster not in ("local", "auto") and not re.fullmatch(
+        r"[^\s:/]+:\d+", options.cluster
+    ):
+        raise UsageError(
+            f"--cluster={options.cluster} is not allowed: it must be local, auto, or HOST:PORT of "
+            "a Ray cluster"
+        )
+    from acme_r2i import environments as environments_lib  # imports NumPy
+
+    recording = environments_lib.recording_options(options.env.partition(":")[0])
+    for name in recording:
+        if options.env_options.get(name):
+            raise UsageError(
+                f"--env.{name} does not go with --num-actors: it records into one file, from one "
+                "process"
+            )
 
 
 def _check_number_of_workers(options: TrainOptions) -> None:
@@ -388,8 +422,8 @@ def make_config(
     there is to learn from it fades; with R2D2, its loss drowns in what the network gets wrong
     anyway. Without a task ("") it stays at the preset's; so does None, the running size.
     """
-    _check_name("agent", agent, AGENTS)
-    kind = AGENTS[agent]
+    _check_name("agent", agent, AGENT_NAMES)
+    kind = get_agent(agent)
     names = [name.strip() for name in preset.split(",")]
     for name in names:
         if name not in kind.presets and overrides.nearest(name, kind.presets):
@@ -410,7 +444,7 @@ def _core_assignment(kind: AgentKind, core: str | None) -> dict[str, str]:
     if core is None:
         return {}
     if not kind.has_core_option:
-        owners = [f"--agent {name}" for name, other in AGENTS.items() if other.has_core_option]
+        owners = [f"--agent {name}" for name in AGENT_NAMES if get_agent(name).has_core_option]
         raise UsageError(
             f"--core goes with {' or '.join(owners)} only; the core of --agent {kind.name} is "
             + (f"the field --{kind.core_field}.kind" if kind.core_field else "none")

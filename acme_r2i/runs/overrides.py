@@ -19,7 +19,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from acme_r2i.agents.r2i.checks import is_kind
+from acme_r2i.agents.common.checks import is_kind
 from acme_r2i.runs.errors import UsageError
 
 

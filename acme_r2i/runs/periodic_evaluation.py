@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
-from acme_r2i.policy import Policy
+from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
+from acme_r2i.agents.common.policy import Policy
 from acme_r2i.runs import env_options as env_options_lib
 from acme_r2i.runs import run_folder
 from acme_r2i.runs.blueprint import Blueprint

@@ -9,7 +9,7 @@ import dm_env
 import jax
 import numpy as np
 
-from acme_r2i.policy import Policy
+from acme_r2i.agents.common.policy import Policy
 
 
 class PlayedEpisode(NamedTuple):

@@ -11,9 +11,10 @@ from typing import Any
 
 import jax
 
-from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
-from acme_r2i.policy import MODES, Policy
-from acme_r2i.runs.agent_kinds import AgentKind, recorded_kind
+from acme_r2i.agents.common.agent_kind import AgentKind
+from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
+from acme_r2i.agents.common.policy import MODES, Policy
+from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.parameters import load_parameters
 from acme_r2i.runs.run_folder import check_format
@@ -68,7 +69,7 @@ def load(
         raise UsageError(f"{folder} holds no exported policy: {EXPORTED}: {error}") from None
     try:
         check_format(content, FORMAT)
-        kind = recorded_kind(content["agent"])
+        kind = get_agent(content["agent"])
         config = kind.config_from_dict(content["config"])
         spec = PlainEnvironmentSpec.from_json(content["specs"])
     except KeyError as error:

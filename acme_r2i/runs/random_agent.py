@@ -14,8 +14,8 @@ import dm_env
 import jax
 import numpy as np
 
-from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
-from acme_r2i.policy import Policy
+from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
+from acme_r2i.agents.common.policy import Policy
 from acme_r2i.runs.blueprint import Blueprint
 from acme_r2i.runs.parameters import save_parameters
 from acme_r2i.runs.policies import make_policy

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acme_r2i import environments
+from acme_r2i.agents.common.agent_kind import AgentConfig
 from acme_r2i.runs import resuming
-from acme_r2i.runs.agent_kinds import AgentConfig
 from acme_r2i.runs.blueprint import Blueprint
 from acme_r2i.runs.checkpoints import Checkpoints
 from acme_r2i.runs.errors import RunFailedError

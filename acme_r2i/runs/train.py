@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs import metrics_logs, recordings, resuming, words
-from acme_r2i.runs.agent_kinds import AGENTS
 from acme_r2i.runs.checkpoints import open_checkpoints
 from acme_r2i.runs.compilation_cache import use_compilation_cache
 from acme_r2i.runs.description import describe_machine, describe_options
@@ -26,17 +26,27 @@ from acme_r2i.runs.options import TrainOptions
 from acme_r2i.runs.run_folder import RunFolder
 from acme_r2i.runs.stopping import StopSignals
 
+TrainFunction = Callable[
+    [TrainOptions, Mapping[str, Any], resuming.Start, float, contextlib.ExitStack],
+    tuple[dict[str, Any], int],
+]
 
-def train(options: TrainOptions) -> int:
+
+def train(options: TrainOptions, run: TrainFunction | None = None) -> int:
     """Trains; returns the exit code: 0, 1 if the run failed, or 130 or 143 if SIGINT or SIGTERM
     ended it.
+
+    Args:
+      options: of the run.
+      run: trains from where the run begins, and returns its summary and the exit code of a run that
+        was ended; None does it in this process.
 
     Raises:
       UsageError: if the run cannot be; then nothing has been written.
       EnvironmentFailedError: likewise, if its environments fail before it begins; or if one of them
         fails as it is closed, at the end.
     """
-    began = time.monotonic()
+    began, run = time.monotonic(), run or _train_here
     with contextlib.ExitStack() as stack:
         stack.enter_context(RunLock(options.workdir))
         wanted = describe_options(options)
@@ -46,12 +56,7 @@ def train(options: TrainOptions) -> int:
         if start.finished:
             print(f"done before: {options.workdir} holds this run, which has come to its end")
             return 0
-        if options.num_actors is None:
-            summary, exit_code = _train_here(options, wanted, start, began, stack)
-        else:
-            from acme_r2i.distributed.training import train_on_cluster
-
-            summary, exit_code = train_on_cluster(options, wanted, start, began, stack)
+        summary, exit_code = run(options, wanted, start, began, stack)
         print(words.conclude(summary, options), flush=True)
         if summary["failure"]:
             print(f"r2i: error: {summary['failure']}", file=sys.stderr)
@@ -73,21 +78,24 @@ def _train_here(
     recorded_before = recordings.measure(options)
     seeds = environment_seeds(options.seed, options.config.num_environments, start.lives)
     envs = stack.enter_context(make_pool(options, seeds, remade=bool(start.lives)))
-    AGENTS[options.agent].check_installed(*metrics_logs.packages(options))
+    get_agent(options.agent).check_installed(
+        *metrics_logs.packages(options.tensorboard, options.wandb)
+    )
     from acme_r2i.runs import blueprint as blueprint_lib  # imports JAX
 
     use_compilation_cache(options.workdir)
     blueprint = blueprint_lib.make_blueprint(
-        AGENTS[options.agent], options.config, envs.spec, options.env_steps
+        get_agent(options.agent), options.config, envs.spec, options.env_steps
     )
     device = blueprint_lib.describe_device()
     print(words.introduce(options, blueprint, device, start), flush=True)
 
     stop = stack.enter_context(StopSignals())
+    from acme_r2i.runs.agent import start_agent
     from acme_r2i.runs.running import Run
 
-    checkpoints = open_checkpoints(options, start)
-    with blueprint.kind.make_agent(  # imports Acme and TensorFlow for those that learn
+    checkpoints = open_checkpoints(options, start.counts.env_steps)
+    with start_agent(  # imports Acme and TensorFlow for those that learn
         blueprint,
         options.seed,
         lives=start.lives,
@@ -105,7 +113,14 @@ def _train_here(
         )
         stack.callback(folder.close)
         began -= start.wall_seconds
-        logs = metrics_logs.open_logs(options, config, folder, time.monotonic() - began)
+        logs = metrics_logs.open_logs(
+            folder.path,
+            tensorboard=options.tensorboard,
+            wandb=options.wandb,
+            project=options.wandb_project,
+            config=config,
+            wall_seconds=time.monotonic() - began,
+        )
         run = Run(options, blueprint, envs, agent, folder, checkpoints, start, began, logs)
         summary = run.run(should_stop=lambda: stop.received is not None)
         del run  # it refers to the agent's parts

@@ -11,8 +11,9 @@ import json
 import pathlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
+from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs import config_file, env_options, run_folder
-from acme_r2i.runs.agent_kinds import AgentConfig, AgentKind, recorded_kind
 from acme_r2i.runs.checkpoints import CHECKPOINTS, COUNTERS
 from acme_r2i.runs.errors import UsageError
 
@@ -85,7 +86,7 @@ def read_run(folder: pathlib.Path) -> TrainedRun:
     """
     described = config_file.read(folder)
     try:
-        kind = recorded_kind(described["agent"])
+        kind = get_agent(described["agent"])
         config = kind.config_from_dict(described["config"])
         task = described["env"]
         options = env_options.without_recording(task, described["env_options"])

@@ -11,7 +11,7 @@ import math
 import pathlib
 from collections.abc import Callable
 
-from acme_r2i.agents.r2i.types import SkippedUpdate
+from acme_r2i.agents.common.types import SkippedUpdate
 from acme_r2i.runs.arrays import save_arrays
 from acme_r2i.runs.errors import RunFailedError
 

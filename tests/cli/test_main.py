@@ -15,12 +15,12 @@ import time
 import pytest
 
 import acme_r2i
+from acme_r2i.agents.common.config import CoreConfig, LSTMConfig
 from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.model_config import CoreConfig, LSTMConfig
+from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli.main import _make_parser, main
 from acme_r2i.runs import description, options, overrides, run_folder
-from acme_r2i.runs.agent_kinds import AGENTS
 from tests.helpers import write_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -424,7 +424,7 @@ def test_help(capsys):
         text = run(arguments, capsys)
         assert "usage: r2i" in text and "train an agent on a task" in text
     text = run(["train", "--help"], capsys)
-    for kind in AGENTS.values():
+    for kind in map(get_agent, AGENT_NAMES):
         assert f"\n  {kind.name} " in text and kind.summary in text
         for name, preset in kind.presets.items():
             assert f"\n  {name} " in text and preset.__doc__.splitlines()[0] in text

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import reverb
 
-from acme_r2i.agents.r2i import replay_server
 from acme_r2i.distributed import remote_agent
 from acme_r2i.distributed.polling import NodeAwayError
+from acme_r2i.replay import reverb_server
 from acme_r2i.runs.agent import LEARNER
 from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.run_folder import PARAMETERS
@@ -40,7 +40,7 @@ class Setting:
         )
         scratch.mkdir()
         folder.mkdir()
-        self.server = replay_server.start_server([table], checkpoints=scratch)
+        self.server = reverb_server.start_server([table], checkpoints=scratch)
         self.learner, self.counts = StandingLearner(), Counts()
         self.told = iter(())
         self.folder = folder

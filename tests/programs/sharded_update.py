@@ -23,7 +23,7 @@ from acme_r2i.agents.r2i import acting, actor_critic, presets
 from acme_r2i.agents.r2i.learning import R2ILearner
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.sharding import make_placement
-from acme_r2i.agents.r2i.types import Row
+from acme_r2i.replay.rows import Row
 from benchmarks.flops import count_flops
 
 UPDATES = 4

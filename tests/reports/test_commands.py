@@ -8,11 +8,11 @@ import shlex
 
 import pytest
 
+from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli import train
 from acme_r2i.cli.main import main
 from acme_r2i.reports import commands
 from acme_r2i.runs import env_options, options, overrides
-from acme_r2i.runs.agent_kinds import AGENTS
 from acme_r2i.runs.description import describe_options
 
 TASK = ("--env", "popgym:RepeatPreviousEasy")
@@ -80,9 +80,9 @@ def test_no_option_is_forgotten():
     assert set(options.OPTION_NAMES) - typed == NOT_SETTINGS
 
 
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("agent", AGENT_NAMES)
 def test_every_field_of_every_preset_can_be_typed(agent):
-    kind = AGENTS[agent]
+    kind = get_agent(agent)
     for preset in kind.presets.values():
         try:
             config = preset()

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import reverb
 
-from acme_r2i.agents.r2i import replay, replay_server
 from acme_r2i.agents.r2i.presets import PRESETS
-from acme_r2i.agents.r2i.replay_adder import RowAdder
 from acme_r2i.environments import WORKERS, EnvironmentPool
 from acme_r2i.environments.workers import restart_seed
+from acme_r2i.replay import reverb_server, reverb_tables
+from acme_r2i.replay.adder import RowAdder
 from acme_r2i.runs.loop import RunLoop, UpdateSchedule
 from tests.faulty_environments import Numbers
 
@@ -61,7 +61,7 @@ class Sampler(Nothing):
     """A learner that only reads its batches, and gives up when none comes for a while."""
 
     def __init__(self, address, batch_size):
-        self._batches = replay.RowDataset(address, batch_size, timeout_seconds=4.0)
+        self._batches = reverb_tables.RowDataset(address, batch_size, timeout_seconds=4.0)
 
     def step(self):
         next(self._batches)
@@ -69,11 +69,11 @@ class Sampler(Nothing):
 
 @contextlib.contextmanager
 def serve(table):
-    server = replay_server.start_server([table])
+    server = reverb_server.start_server([table])
     try:
         yield server.localhost_client()
     finally:
-        with replay.silenced_stderr():
+        with reverb_tables.silenced_stderr():
             server.stop()
 
 
@@ -83,7 +83,7 @@ def run(config, pool, client, learner, env_steps):
         [RowAdder(client, config.sequence_length, config.replay.stride) for _ in range(len(pool))]
     )
     schedule = UpdateSchedule.make(
-        first_env_steps=replay.table_sizes(config).min_rows,
+        first_env_steps=reverb_tables.table_sizes(config).min_rows,
         train_ratio=config.train_ratio,
         batch_size=config.batch_size,
         sequence_length=config.sequence_length,
@@ -101,14 +101,14 @@ def test_the_rows_in_replay_are_the_same_wherever_the_environments_are():
     results = []
     for kind in WORKERS:
         with EnvironmentPool(make, [7, 8], task="numbers", workers=kind) as pool:
-            signature = replay.make_table(
+            signature = reverb_tables.make_table(
                 config, pool.spec.observations, pool.spec.actions
             ).info.signature
-            queue = reverb.Table.queue(replay.DEFAULT_TABLE, 1000, signature=signature)
+            queue = reverb.Table.queue(reverb_tables.DEFAULT_TABLE, 1000, signature=signature)
             with serve(queue) as client:
                 counts, calls = run(config, pool, client, Nothing(), 150)
-                number = replay.table_info(client, replay.DEFAULT_TABLE).size
-                samples = client.sample(replay.DEFAULT_TABLE, number, emit_timesteps=False)
+                number = reverb_tables.table_info(client, reverb_tables.DEFAULT_TABLE).size
+                samples = client.sample(reverb_tables.DEFAULT_TABLE, number, emit_timesteps=False)
                 sequences = [str(sample.data) for sample in samples]
         assert counts.restarts == counts.dropped_episodes == 1
         assert counts.episodes > 20 and len(sequences) == number > 20
@@ -140,7 +140,7 @@ def test_the_learner_is_never_left_waiting_for_rows_that_were_dropped(num_enviro
     failing = [*seeds, *(restart_seed(seed, n) for seed in seeds for n in (1, 2))]
     make = functools.partial(Numbers, faults=dict.fromkeys(failing, "raise"), at=at, longest=10**9)
     with EnvironmentPool(make, seeds, task="numbers", max_restarts=100) as pool:
-        table = replay.make_table(config, pool.spec.observations, pool.spec.actions)
+        table = reverb_tables.make_table(config, pool.spec.observations, pool.spec.actions)
         with serve(table) as client:
             learner = Sampler(client.server_address, config.batch_size)
             counts, _ = run(config, pool, client, learner, 150 * num_environments)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import acme_r2i
+from acme_r2i.agents.common.policy import Policy
 from acme_r2i.cli.main import main
-from acme_r2i.policy import Policy
 from acme_r2i.runs import evaluation, trained_run
 from acme_r2i.runs.playing import play_episodes
 from tests.helpers import write_run

@@ -23,9 +23,9 @@ import acme_r2i.acme_compat  # noqa: F401
 import pytest
 import reverb
 
-from acme_r2i.agents.r2i import replay, replay_server
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.environments import make_environment
+from acme_r2i.replay import reverb_server, reverb_tables
 from acme_r2i.runs import checkpoints
 from tests.programs import forked_run
 from tests.run_files import RunFiles
@@ -158,23 +158,25 @@ def test_a_run_that_is_killed_twenty_times_is_a_whole_run(tmp_path, start):
 def assert_replay_is_whole(run, tmp_path, before):
     """The last checkpoint's replay can be read, and has more than the one before the last life."""
     environment = make_environment(TASK, seed=0)
-    table = replay.make_table(CONFIG, environment.observation_spec(), environment.action_spec())
+    table = reverb_tables.make_table(
+        CONFIG, environment.observation_spec(), environment.action_spec()
+    )
     (tmp_path / "scratch").mkdir()
-    server = replay_server.start_server(
+    server = reverb_server.start_server(
         [table], checkpoints=tmp_path / "scratch", restore=run.checkpoints[-1] / "replay"
     )
     try:
         client = reverb.Client(f"localhost:{server.port}")
         counters = json.loads((run.checkpoints[-1] / "counters.json").read_text())
-        assert replay_server.item_counts(client) == counters["replay_sizes"]
+        assert reverb_server.item_counts(client) == counters["replay_sizes"]
         # 205 steps in two streams, a sequence in every four rows once a stream has eight.
         assert counters["replay_sizes"]["r2i"] >= before + 40
-        rows = next(replay.RowDataset(client.server_address, 64))
+        rows = next(reverb_tables.RowDataset(client.server_address, 64))
         assert rows.reward.shape == (64, CONFIG.sequence_length)
         # Episodes of four steps have five rows; a sequence never joins two lives.
         assert rows.is_first.any(axis=1).all()
         starts = [row.nonzero()[0] for row in rows.is_first]
         assert all((each[1:] - each[:-1] == 5).all() for each in starts)
     finally:
-        with replay.silenced_stderr():
+        with reverb_tables.silenced_stderr():
             server.stop()

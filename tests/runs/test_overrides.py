@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from acme_r2i.agents.r2i.model_config import CoreConfig, GaussianConfig, LatentConfig, S4DConfig
+from acme_r2i.agents.common.config import CoreConfig, S4DConfig
+from acme_r2i.agents.r2i.config import GaussianConfig, LatentConfig
 from acme_r2i.agents.r2i.presets import WHOLE, compose
 from acme_r2i.runs import overrides
 from acme_r2i.runs.errors import UsageError

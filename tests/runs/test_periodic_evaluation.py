@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import pytest
 
+from acme_r2i.agents.registry import get_agent
 from acme_r2i.cli.main import main
 from acme_r2i.environments import EnvironmentSpec, make_environment
 from acme_r2i.runs import evaluation, options, trained_run
-from acme_r2i.runs.agent_kinds import AGENTS
 from acme_r2i.runs.blueprint import make_blueprint
 from acme_r2i.runs.evaluation import EVALUATIONS, HowToEvaluate, read_evaluations
 from acme_r2i.runs.metrics import Counts
@@ -26,7 +26,7 @@ TASK = "bsuite:catch/0"
 
 @pytest.fixture(scope="module")
 def blueprint():
-    kind = AGENTS["r2d2"]
+    kind = get_agent("r2d2")
     spec = EnvironmentSpec.of(make_environment(TASK))
     return make_blueprint(kind, kind.compose(["debug"]), spec, env_steps=1000)
 

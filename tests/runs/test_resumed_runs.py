@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from acme_r2i.cli.main import main
+from acme_r2i.replay import reverb_server
 from acme_r2i.runs import loop, reporting
 from acme_r2i.runs.agent import Agent
 from acme_r2i.runs.errors import RunFailedError
@@ -120,11 +121,10 @@ def test_the_one_before_is_taken_if_the_newest_is_damaged(run, capsys):
 
 def test_a_replay_that_comes_back_smaller_is_an_error(run, capsys, monkeypatch):
     """As if Reverb had read less than there is, which no checksum would tell."""
-    from acme_r2i.agents.r2i import replay_server
 
-    counts = replay_server.item_counts
+    counts = reverb_server.item_counts
     monkeypatch.setattr(
-        replay_server, "item_counts", lambda client: {k: n - 1 for k, n in counts(client).items()}
+        reverb_server, "item_counts", lambda client: {k: n - 1 for k, n in counts(client).items()}
     )
     before = contents(run.folder)
     assert train(run.folder, 600) == 2

@@ -11,9 +11,9 @@ import numpy as np
 from acme.agents.jax import actor_core
 from jax import Array
 
+from acme_r2i.agents.common.acting import BatchedActor
+from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2d2.q_network import NO_ACTION, OAR
-from acme_r2i.agents.r2i.acting import BatchedActor
-from acme_r2i.agents.r2i.types import PyTree
 
 
 class CoreState(NamedTuple):

@@ -30,6 +30,7 @@ from acme.jax import variable_utils
 from acme.utils import counting
 from jax import Array
 
+from acme_r2i.agents.common.acting import BatchedActor
 from acme_r2i.agents.r2d2.acting import OARActor, with_extras_before
 from acme_r2i.agents.r2d2.config import R2D2Config
 from acme_r2i.agents.r2d2.learning import (
@@ -40,8 +41,7 @@ from acme_r2i.agents.r2d2.learning import (
 )
 from acme_r2i.agents.r2d2.q_network import with_previous
 from acme_r2i.agents.r2d2.replay_adder import DroppingAdder
-from acme_r2i.agents.r2i import replay
-from acme_r2i.agents.r2i.acting import BatchedActor
+from acme_r2i.replay import reverb_tables
 
 # Updates in a row that are not finite, after which optax would let one through all the same.
 _FOR_EVER = 2**31 - 2
@@ -133,7 +133,7 @@ class R2D2Builder(r2d2.R2D2Builder):
         make_iterator = super().make_dataset_iterator
 
         def make_and_begin() -> Iterator[reverb.ReplaySample]:
-            with replay.silenced_stderr():  # a sampler announces how it reads
+            with reverb_tables.silenced_stderr():  # a sampler announces how it reads
                 iterator = make_iterator(replay_client)
                 first = next(iterator)
             return itertools.chain([first], iterator)

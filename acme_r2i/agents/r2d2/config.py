@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from acme_r2i.agents.r2i.checks import (
+from acme_r2i.agents.common.checks import (
     require,
     require_fraction,
     require_non_negative,
     require_positive,
 )
-from acme_r2i.agents.r2i.config import ReplayConfig
-from acme_r2i.agents.r2i.model_config import CNNConfig, CoreConfig, MLPConfig, S5Config
+from acme_r2i.agents.common.config import CNNConfig, CoreConfig, MLPConfig, ReplayConfig, S5Config
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from acme.utils import loggers
 
-from acme_r2i.agents.r2i.types import PyTree, SkippedUpdate
+from acme_r2i.agents.common.types import PyTree, SkippedUpdate
 
 
 class MeanLogger(loggers.Logger):

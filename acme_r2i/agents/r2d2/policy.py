@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from acme_r2i.agents.common.policy import PolicyFunctions, Seen
+from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2d2.config import R2D2Config
 from acme_r2i.agents.r2d2.q_network import NO_ACTION, OAR, QFunctions
-from acme_r2i.agents.r2i.policy import PolicyFunctions, Seen
-from acme_r2i.agents.r2i.types import PyTree
 from acme_r2i.networks.sequence_core import State
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from acme_r2i.agents.common.config import CNNConfig, MLPConfig, ReplayConfig, S5Config
 from acme_r2i.agents.r2d2.config import R2D2Config
-from acme_r2i.agents.r2i.config import ReplayConfig
-from acme_r2i.agents.r2i.model_config import CNNConfig, MLPConfig, S5Config
 
 
 def compose(names: Sequence[str]) -> R2D2Config:

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from acme_r2i.agents.common.array_spec import is_discrete
+from acme_r2i.agents.common.cores import make_core
+from acme_r2i.agents.common.observations import ObservationSpace, make_observation_space
+from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2d2.config import R2D2Config
-from acme_r2i.agents.r2i.array_spec import is_discrete
-from acme_r2i.agents.r2i.observations import ObservationSpace, make_observation_space
-from acme_r2i.agents.r2i.types import PyTree
-from acme_r2i.agents.r2i.world_model import make_core
 from acme_r2i.networks.encoders import ImageEncoder, VectorEncoder
 from acme_r2i.networks.mlp import MLP
 from acme_r2i.networks.sequence_core import State

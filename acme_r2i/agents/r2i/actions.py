@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from acme_r2i.agents.r2i.array_spec import is_bounded, is_discrete
-from acme_r2i.agents.r2i.checks import one_line
+from acme_r2i.agents.common.array_spec import is_bounded, is_discrete
+from acme_r2i.agents.common.checks import one_line
 from acme_r2i.agents.r2i.config import BehaviourConfig
 from acme_r2i.networks import distributions
 from acme_r2i.networks.latents import Normal

@@ -9,16 +9,18 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from acme_r2i.agents.common.types import Metrics, PyTree
 from acme_r2i.agents.r2i import actor_critic
 from acme_r2i.agents.r2i import imagination as imagination_lib
 from acme_r2i.agents.r2i.actor_critic import ReturnRange
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.networks import R2INetworks
-from acme_r2i.agents.r2i.types import LatentState, Metrics, Params, PyTree, Row
+from acme_r2i.agents.r2i.types import LatentState, Params
 from acme_r2i.agents.r2i.world_model import Observed
 from acme_r2i.networks.parts import Parts
 from acme_r2i.networks.two_hot import SymlogTwoHot
+from acme_r2i.replay.rows import Row
 
 
 class Imagined(NamedTuple):

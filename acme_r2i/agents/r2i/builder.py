@@ -21,13 +21,14 @@ from acme.jax import variable_utils
 from acme.utils import counting, loggers
 from jax import Array
 
-from acme_r2i.agents.r2i import acting, replay
+from acme_r2i.agents.r2i import acting
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.learning import R2ILearner
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.networks import make_networks as make_r2i_networks
-from acme_r2i.agents.r2i.replay_adder import RowAdder
-from acme_r2i.agents.r2i.types import Row
+from acme_r2i.replay import reverb_tables
+from acme_r2i.replay.adder import RowAdder
+from acme_r2i.replay.rows import Row
 
 
 class R2IBuilder(builders.ActorLearnerBuilder):
@@ -55,8 +56,8 @@ class R2IBuilder(builders.ActorLearnerBuilder):
         logger_fn: Callable[[], loggers.Logger | None] = lambda: None,
         block_inserts: bool = False,
         limit_samples: bool = True,
-        table: str = replay.DEFAULT_TABLE,
-        timeout_seconds: float = replay.DEFAULT_TIMEOUT_SECONDS,
+        table: str = reverb_tables.DEFAULT_TABLE,
+        timeout_seconds: float = reverb_tables.DEFAULT_TIMEOUT_SECONDS,
         variable_update_period: int = 1,
     ):
         """Stores the settings; raises ValueError if replay could not be set up with them.
@@ -73,7 +74,7 @@ class R2IBuilder(builders.ActorLearnerBuilder):
           variable_update_period: every how many calls of an actor's ``update`` it asks for
             parameters.
         """
-        replay.table_sizes(config)
+        reverb_tables.table_sizes(config)
         self._config = config
         self._logger_fn = logger_fn
         self._block_inserts = block_inserts
@@ -111,7 +112,7 @@ class R2IBuilder(builders.ActorLearnerBuilder):
         """
         config = self._config
         return {
-            "min_replay_size": replay.table_sizes(config).min_rows,
+            "min_replay_size": reverb_tables.table_sizes(config).min_rows,
             "samples_per_insert": config.train_ratio / config.sequence_length,
             "batch_size": config.batch_size,
             "prefetch_size": 1,  # the dataset prefetches
@@ -120,7 +121,7 @@ class R2IBuilder(builders.ActorLearnerBuilder):
     def make_replay_tables(self, environment_spec: specs.EnvironmentSpec) -> list[reverb.Table]:
         """Makes the one table of sequences."""
         return [
-            replay.make_table(
+            reverb_tables.make_table(
                 self._config,
                 environment_spec.observations,
                 environment_spec.actions,
@@ -132,7 +133,7 @@ class R2IBuilder(builders.ActorLearnerBuilder):
 
     def make_dataset_iterator(self, replay_client: reverb.Client) -> Iterator[Row]:
         """Makes the learner's endless batches."""
-        return replay.RowDataset(
+        return reverb_tables.RowDataset(
             replay_client.server_address,
             self._config.batch_size,
             table=self._table,
@@ -230,8 +231,8 @@ class R2IExperimentBuilder(builders.ActorLearnerBuilder):
         self,
         config: R2IConfig,
         *,
-        table: str = replay.DEFAULT_TABLE,
-        timeout_seconds: float = replay.DEFAULT_TIMEOUT_SECONDS,
+        table: str = reverb_tables.DEFAULT_TABLE,
+        timeout_seconds: float = reverb_tables.DEFAULT_TIMEOUT_SECONDS,
         variable_update_period: int = 1,
     ):
         """Stores the settings; see R2IBuilder."""

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from acme_r2i.agents.r2i.types import Metrics, Row
+from acme_r2i.agents.common.types import Metrics
 from acme_r2i.agents.r2i.update import TrainingState
+from acme_r2i.replay.rows import Row
 
 Update = Callable[[TrainingState, Row], tuple[TrainingState, Metrics]]
 

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.model_config import SSMConfig, WorldModelConfig
-from acme_r2i.agents.r2i.types import LatentState, PyTree
+from acme_r2i.agents.common.config import SSMConfig
+from acme_r2i.agents.common.types import PyTree
+from acme_r2i.agents.r2i.config import R2IConfig, WorldModelConfig
+from acme_r2i.agents.r2i.types import LatentState
 from acme_r2i.networks.precision import product
 
 CORE_OPTIONS = {"read_out": False}

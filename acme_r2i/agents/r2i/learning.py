@@ -17,18 +17,20 @@ import jax.numpy as jnp
 from acme.utils import counting, loggers
 from jax import Array
 
-from acme_r2i.agents.r2i.acting import POLICY_VARIABLES
+from acme_r2i.agents.common.acting import POLICY_VARIABLES
+from acme_r2i.agents.common.types import Metrics, PyTree, SkippedUpdate
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.finite import skip_unless_finite
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.sharding import Placement, make_placement
-from acme_r2i.agents.r2i.types import Metrics, Params, PyTree, Row, SkippedUpdate
+from acme_r2i.agents.r2i.types import Params
 from acme_r2i.agents.r2i.update import (
     TrainingState,
     compiler_options,
     init_training_state,
     make_update,
 )
+from acme_r2i.replay.rows import Row
 
 # How many updates may be under way before it is asked whether the oldest was finite. With one, the
 # question waits for the update before the one that was just handed to JAX, so JAX is never idle.

@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from acme_r2i.agents.common.checks import require
+from acme_r2i.agents.common.observations import ObservationSpace, make_observation_space
+from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2i import folding
 from acme_r2i.agents.r2i.actions import ActionSpace, make_action_space
-from acme_r2i.agents.r2i.checks import require
-from acme_r2i.agents.r2i.config import R2IConfig
+from acme_r2i.agents.r2i.config import R2IConfig, WorldModelConfig
 from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.folding import ImaginationModel
-from acme_r2i.agents.r2i.model_config import WorldModelConfig
-from acme_r2i.agents.r2i.observations import ObservationSpace, make_observation_space
 from acme_r2i.agents.r2i.reward_size import initial_reward_size
-from acme_r2i.agents.r2i.types import ActorState, LatentState, Params, PolicyParams, PyTree
+from acme_r2i.agents.r2i.types import ActorState, LatentState, Params, PolicyParams
 from acme_r2i.agents.r2i.world_model import WorldModel, WorldModelFunctions
 from acme_r2i.networks.heads import ScalarHead
 from acme_r2i.networks.mlp import MLP

@@ -17,14 +17,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from acme_r2i.agents.r2i.config import BehaviourConfig, OptimiserConfig, R2IConfig, ReplayConfig
-from acme_r2i.agents.r2i.model_config import (
+from acme_r2i.agents.common.config import CNNConfig, MLPConfig, ReplayConfig, S5Config, SSMConfig
+from acme_r2i.agents.r2i.config import (
+    BehaviourConfig,
     CategoricalConfig,
-    CNNConfig,
     LossScales,
-    MLPConfig,
-    S5Config,
-    SSMConfig,
+    OptimiserConfig,
+    R2IConfig,
     WorldModelConfig,
 )
 

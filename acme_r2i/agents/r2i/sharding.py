@@ -22,8 +22,8 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2i.networks import R2INetworks
-from acme_r2i.agents.r2i.types import PyTree
 from acme_r2i.networks.parts import Inputs, leading_shape
 
 _AXIS = "sequences"

@@ -6,40 +6,12 @@ Shapes are written with B (batch), T (time), S x C (categoricals x classes of a 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
+from jax import Array
 
+from acme_r2i.agents.common.types import PyTree
 from acme_r2i.networks.sequence_core import flatten_hidden
-
-Array = jax.Array
-PyTree = Any
-Metrics = dict[str, Array]
-
-
-class Row(NamedTuple):
-    """What the agent had at time t, and what it chose to do about it.
-
-    In replay a field has the shape of one step; in a learner's batch every field has the leading
-    axes [B, T]. A sequence of rows may cross episode boundaries.
-
-    Attributes:
-      observation: the observation that arrived at t (a tree of arrays).
-      action: the action chosen from ``observation``; zeros where ``is_last``, since nothing was
-        chosen there.
-      reward: float32, the reward that arrived with ``observation``; 0 where ``is_first``.
-      discount: float32, the environment's discount that arrived with ``observation``: 1 where
-        ``is_first``, 0 at a termination, 1 at a truncation.
-      is_first: bool, ``observation`` opens an episode.
-      is_last: bool, ``observation`` closes an episode, by termination or by truncation.
-    """
-
-    observation: PyTree
-    action: Array
-    reward: Array
-    discount: Array
-    is_first: Array
-    is_last: Array
 
 
 class LatentState(NamedTuple):
@@ -114,17 +86,3 @@ class Params(NamedTuple):
     def policy(self) -> PolicyParams:
         """The part that actors fetch."""
         return PolicyParams(self.world_model, self.actor)
-
-
-class SkippedUpdate(NamedTuple):
-    """An update that was not made, since a loss or a gradient of it was not finite.
-
-    Attributes:
-      learner_step: which of the learner's updates, from 1.
-      rows: its batch, a tree of arrays [B, T, ...].
-      metrics: what it would have reported, where NaN or infinity says what went wrong.
-    """
-
-    learner_step: int
-    rows: PyTree
-    metrics: dict[str, float]

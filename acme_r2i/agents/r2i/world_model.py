@@ -7,7 +7,6 @@ the initial ones and a is zero; nothing else in the model knows about episodes.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,24 +15,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from acme_r2i.agents.common.cores import make_core, options_of
+from acme_r2i.agents.common.observations import ObservationSpace
+from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2i.actions import ActionSpace
+from acme_r2i.agents.r2i.config import CategoricalConfig, LatentConfig, WorldModelConfig
 from acme_r2i.agents.r2i.features import stoch_part
-from acme_r2i.agents.r2i.model_config import (
-    CategoricalConfig,
-    CoreConfig,
-    LatentConfig,
-    WorldModelConfig,
-)
-from acme_r2i.agents.r2i.observations import ObservationSpace
-from acme_r2i.agents.r2i.types import ActorState, LatentState, PyTree
-from acme_r2i.networks import cores
+from acme_r2i.agents.r2i.types import ActorState, LatentState
 from acme_r2i.networks.decoders import ImageDecoder, VectorDecoder
 from acme_r2i.networks.encoders import ImageEncoder, VectorEncoder
 from acme_r2i.networks.heads import BernoulliHead, ScalarHead
 from acme_r2i.networks.latents import CategoricalLatent, GaussianLatent, Latent
 from acme_r2i.networks.mlp import MLP
 from acme_r2i.networks.parts import Inputs, Parts
-from acme_r2i.networks.sequence_core import SequenceCore
 
 
 class Observed(NamedTuple):
@@ -77,15 +71,7 @@ class Decoded(NamedTuple):
 def make_latent(config: LatentConfig) -> Latent:
     """The distribution over z that the settings name."""
     kind = CategoricalLatent if isinstance(config, CategoricalConfig) else GaussianLatent
-    return kind(**_options(config))
-
-
-def make_core(config: CoreConfig, deter: int, **more_options: Any) -> SequenceCore:
-    """The sequence core that the settings name."""
-    options = _options(config) | more_options
-    if "layers" in options:
-        options["num_layers"] = options.pop("layers")
-    return cores.make_core(config.kind, deter, name="core", **options)
+    return kind(**options_of(config))
 
 
 class WorldModel(hk.Module):
@@ -306,10 +292,3 @@ class WorldModelFunctions(NamedTuple):
     imagine_step: Any
     decode: Any
     predict: Any
-
-
-def _options(config: Any) -> dict[str, Any]:
-    """The fields of settings that come in kinds, without the kind."""
-    options = dataclasses.asdict(config)
-    del options["kind"]
-    return options

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from acme_r2i.agents.r2i.checks import require_positive
-from acme_r2i.agents.r2i.config import ReplayConfig
+from acme_r2i.agents.common.checks import require_positive
+from acme_r2i.agents.common.config import ReplayConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from acme_r2i.agents.r2i.array_spec import is_array, is_bounded, is_discrete
-from acme_r2i.agents.r2i.policy import PolicyFunctions, Seen
-from acme_r2i.agents.r2i.types import PyTree
+from acme_r2i.agents.common.array_spec import is_array, is_bounded, is_discrete
+from acme_r2i.agents.common.policy import PolicyFunctions, Seen
+from acme_r2i.agents.common.types import PyTree
 
 
 class RandomNetworks(NamedTuple):

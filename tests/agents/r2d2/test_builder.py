@@ -18,8 +18,8 @@ from acme_r2i.agents.r2d2 import presets
 from acme_r2i.agents.r2d2.builder import R2D2Builder
 from acme_r2i.agents.r2d2.networks import make_networks
 from acme_r2i.agents.r2d2.q_network import make_q_functions, with_previous
-from acme_r2i.agents.r2i import replay, replay_server
 from acme_r2i.environments import make_environment
+from acme_r2i.replay import reverb_server, reverb_tables
 from tests.helpers import assert_close, random_params
 
 EPISODE = 13
@@ -73,11 +73,11 @@ def make_config(core):
 
 @contextlib.contextmanager
 def serve(builder, spec):
-    server = replay_server.start_server(builder.make_replay_tables(spec))
+    server = reverb_server.start_server(builder.make_replay_tables(spec))
     try:
         yield server.localhost_client()
     finally:
-        with replay.silenced_stderr():
+        with reverb_tables.silenced_stderr():
             server.stop()
 
 
@@ -243,7 +243,7 @@ def test_it_trains_in_acmes_local_layout():
     spec = specs.make_environment_spec(environment)
     networks = make_networks(spec, config)
     builder = R2D2Builder(config, networks)
-    with replay.silenced_stderr():
+    with reverb_tables.silenced_stderr():
         agent = local_layout.LocalLayout(
             seed=0,
             environment_spec=spec,

@@ -5,10 +5,9 @@ import dataclasses
 import pytest
 import rlax
 
+from acme_r2i.agents.common.config import CoreConfig, LSTMConfig, ReplayConfig, S5Config
 from acme_r2i.agents.r2d2 import presets
 from acme_r2i.agents.r2d2.config import R2D2Config
-from acme_r2i.agents.r2i.config import ReplayConfig
-from acme_r2i.agents.r2i.model_config import CoreConfig, LSTMConfig, S5Config
 
 ABOVE_0 = (
     *("batch_size", "trace_length", "train_ratio", "num_environments", "reward_scale"),

@@ -11,7 +11,7 @@ from acme import specs
 from acme.adders import reverb as adders_reverb
 
 from acme_r2i.agents.r2d2.replay_adder import DroppingAdder
-from acme_r2i.agents.r2i import replay, replay_server
+from acme_r2i.replay import reverb_server, reverb_tables
 
 LENGTH, PERIOD = 4, 2
 SPEC = specs.EnvironmentSpec(
@@ -37,7 +37,7 @@ def play(adder, episode, steps, ends):
 
 def test_dropped_episodes_leave_their_sequences_and_no_mixed_ones():
     table = adders_reverb.SequenceAdder
-    server = replay_server.start_server(
+    server = reverb_server.start_server(
         [
             reverb.Table.queue(
                 adders_reverb.DEFAULT_PRIORITY_TABLE, 100, signature=table.signature(SPEC)
@@ -60,7 +60,7 @@ def test_dropped_episodes_leave_their_sequences_and_no_mixed_ones():
         sampler = client.sample(adders_reverb.DEFAULT_PRIORITY_TABLE, number, emit_timesteps=False)
         observations = [sample.data[0].tolist() for sample in sampler]
     finally:
-        with replay.silenced_stderr():
+        with reverb_tables.silenced_stderr():
             server.stop()
     # Whole episodes end with their terminal row and zeros; of episode 2 there is what was complete
     # before it broke, of 3 and 4 nothing.

@@ -11,7 +11,8 @@ from acme.agents.jax import actors
 from acme.jax import variable_utils
 from dm_env import specs
 
-from acme_r2i.agents.r2i.acting import BatchedActor, make_actor_core
+from acme_r2i.agents.common.acting import BatchedActor
+from acme_r2i.agents.r2i.acting import make_actor_core
 from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.presets import PRESETS

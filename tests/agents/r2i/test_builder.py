@@ -16,10 +16,10 @@ from acme import core, specs
 from acme.jax.layouts import local_layout
 from acme.utils import counting, loggers
 
-from acme_r2i.agents.r2i import replay, replay_server
 from acme_r2i.agents.r2i.builder import R2IBuilder, R2IExperimentBuilder
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.environments import make_environment
+from acme_r2i.replay import reverb_server, reverb_tables
 
 TASK = "bsuite:memory_len/2"
 CONFIG = PRESETS["debug"]()
@@ -63,14 +63,16 @@ def test_local_layout(environment, environment_spec, tmp_path):
     agent = make_agent(environment_spec, 0, tmp_path)
     learner = agent._learner
     initial = learner.save()
-    before = replay.table_info(reverb.Client(f"localhost:{agent._replay_server.port}"), "r2i")
+    before = reverb_tables.table_info(
+        reverb.Client(f"localhost:{agent._replay_server.port}"), "r2i"
+    )
     assert before.inserts == 0
     loop = acme.EnvironmentLoop(environment, agent, logger=loggers.NoOpLogger())
     loop.run(num_steps=300)
 
     # Learning starts at the minimum and goes by environment steps from there.
     steps = agent._num_observations
-    due = (steps - replay.table_sizes(CONFIG).min_rows) // ENV_STEPS_PER_UPDATE + 1
+    due = (steps - reverb_tables.table_sizes(CONFIG).min_rows) // ENV_STEPS_PER_UPDATE + 1
     assert steps >= 300 and learner.learner_steps == due > 50
     saved = learner.save()
     assert_finite(saved)
@@ -78,7 +80,7 @@ def test_local_layout(environment, environment_spec, tmp_path):
     for name, params in saved.params._asdict().items():
         changed = jax.tree.map(np.array_equal, params, getattr(initial.params, name))
         assert not all(jax.tree.leaves(changed)) or params is None, name
-    info = replay.table_info(reverb.Client(f"localhost:{agent._replay_server.port}"), "r2i")
+    info = reverb_tables.table_info(reverb.Client(f"localhost:{agent._replay_server.port}"), "r2i")
     assert info.samples >= learner.learner_steps * CONFIG.batch_size
     # The actor has the learner's parameters.
     agent._actor.update(wait=True)
@@ -179,7 +181,7 @@ def test_newer_run_experiment(environment, environment_spec):
         without_insert_blocking(table)
         for table in builder.make_replay_tables(environment_spec, policy)
     ]
-    server = replay_server.start_server([table for table, _ in tables_and_sizes])
+    server = reverb_server.start_server([table for table, _ in tables_and_sizes])
     client = reverb.Client(f"localhost:{server.port}")
     parent_counter = counting.Counter(time_delta=0.0)
     dataset = PrefetchingIterator(builder.make_dataset_iterator(client))
@@ -207,7 +209,7 @@ def test_newer_run_experiment(environment, environment_spec):
     loop.run(num_steps=300)
 
     # There the limiter alone sets the pace.
-    sizes, info = replay.table_sizes(CONFIG), replay.table_info(client, "r2i")
+    sizes, info = reverb_tables.table_sizes(CONFIG), reverb_tables.table_info(client, "r2i")
     due = (info.inserts - sizes.min_items) * sizes.samples_per_insert
     assert due > 3 * sizes.error_buffer
     assert due - sizes.error_buffer <= info.samples <= due + sizes.error_buffer
@@ -243,7 +245,7 @@ def test_newer_run_experiment(environment, environment_spec):
 def test_batched_actor_fills_one_stream_per_environment(environment_spec):
     builder = R2IBuilder(CONFIG)
     networks = builder.make_networks(environment_spec)
-    server = replay_server.start_server(builder.make_replay_tables(environment_spec))
+    server = reverb_server.start_server(builder.make_replay_tables(environment_spec))
     client = reverb.Client(f"localhost:{server.port}")
 
     class Source:

@@ -9,26 +9,26 @@ import typing
 
 import pytest
 
-from acme_r2i.agents.r2i.config import (
-    BehaviourConfig,
-    OptimiserConfig,
-    R2IConfig,
-    ReplayConfig,
-    from_dict,
-)
-from acme_r2i.agents.r2i.model_config import (
-    CategoricalConfig,
+from acme_r2i.agents.common.config import (
     CNNConfig,
     CoreConfig,
-    GaussianConfig,
     GRUConfig,
     HybridConfig,
-    LossScales,
     LSTMConfig,
     MLPConfig,
+    ReplayConfig,
     S4Config,
     S4DConfig,
     S5Config,
+    from_dict,
+)
+from acme_r2i.agents.r2i.config import (
+    BehaviourConfig,
+    CategoricalConfig,
+    GaussianConfig,
+    LossScales,
+    OptimiserConfig,
+    R2IConfig,
     WorldModelConfig,
 )
 

@@ -17,9 +17,10 @@ from acme_r2i.agents.r2i.config import BehaviourConfig
 from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.imagination import gather_starts
 from acme_r2i.agents.r2i.networks import make_networks
-from acme_r2i.agents.r2i.types import ActorState, LatentState, Row
+from acme_r2i.agents.r2i.types import ActorState, LatentState
 from acme_r2i.agents.r2i.world_model import Observed
 from acme_r2i.networks.two_hot import SymlogTwoHot
+from acme_r2i.replay.rows import Row
 from tests.helpers import random_like
 
 # Parameters of world model, actor and critic, as counted on the released code with the same

@@ -9,16 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from acme_r2i.agents.common.config import GRUConfig, HybridConfig, MLPConfig, S4DConfig, S5Config
 from acme_r2i.agents.r2i import behaviour, folding, presets
+from acme_r2i.agents.r2i.config import GaussianConfig
 from acme_r2i.agents.r2i.features import state_features
-from acme_r2i.agents.r2i.model_config import (
-    GaussianConfig,
-    GRUConfig,
-    HybridConfig,
-    MLPConfig,
-    S4DConfig,
-    S5Config,
-)
 from acme_r2i.agents.r2i.networks import ImaginationModel, R2INetworks, make_networks
 from acme_r2i.agents.r2i.types import ActorState
 from benchmarks.flops import count_flops

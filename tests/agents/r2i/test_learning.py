@@ -16,8 +16,9 @@ from dm_env import specs
 from acme_r2i.agents.r2i.learning import R2ILearner, jit_update
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.presets import PRESETS
-from acme_r2i.agents.r2i.types import PolicyParams, Row
+from acme_r2i.agents.r2i.types import PolicyParams
 from acme_r2i.agents.r2i.update import init_training_state
+from acme_r2i.replay.rows import Row
 
 CONFIG = PRESETS["debug"]()
 SPECS = specs.Array((3,), np.float32), specs.DiscreteArray(4, dtype=np.int32)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from dm_env import specs
 
+from acme_r2i.agents.common.config import S4DConfig
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.features import state_features
-from acme_r2i.agents.r2i.model_config import S4DConfig
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.types import ActorState
 from tests.helpers import random_like, random_params

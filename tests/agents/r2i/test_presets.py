@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from dm_env import specs
 
+from acme_r2i.agents.common.config import CNNConfig, MLPConfig, from_dict
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.config import R2IConfig, from_dict
-from acme_r2i.agents.r2i.model_config import CNNConfig, MLPConfig
+from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.presets import CHANGES, WHOLE, compose
-from acme_r2i.agents.r2i.types import Row
 from acme_r2i.agents.r2i.update import init_training_state, make_update
+from acme_r2i.replay.rows import Row
 
 SIZES = ("mini", "tiny", "small", "medium", "large", "xlarge")
 

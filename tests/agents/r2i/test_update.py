@@ -13,12 +13,11 @@ import optax
 import pytest
 from dm_env import specs
 
+from acme_r2i.agents.common.config import MLPConfig
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.config import OptimiserConfig, R2IConfig
-from acme_r2i.agents.r2i.model_config import LossScales, MLPConfig
+from acme_r2i.agents.r2i.config import LossScales, OptimiserConfig, R2IConfig
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.optimisers import make_optimisers
-from acme_r2i.agents.r2i.types import Row
 from acme_r2i.agents.r2i.update import (
     compiler_options,
     init_training_state,
@@ -26,6 +25,7 @@ from acme_r2i.agents.r2i.update import (
     make_update,
 )
 from acme_r2i.networks.ssm import PARAMETER_NAMES
+from acme_r2i.replay.rows import Row
 
 FEATURES, ACTIONS = 3, 4
 SPECS = specs.Array((FEATURES,), np.float32), specs.DiscreteArray(ACTIONS)

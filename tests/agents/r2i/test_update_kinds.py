@@ -12,20 +12,19 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.config import OptimiserConfig, R2IConfig
-from acme_r2i.agents.r2i.model_config import (
+from acme_r2i.agents.common.config import (
     CNNConfig,
-    GaussianConfig,
     GRUConfig,
     HybridConfig,
     MLPConfig,
     S4DConfig,
     S5Config,
 )
+from acme_r2i.agents.r2i import presets
+from acme_r2i.agents.r2i.config import GaussianConfig, OptimiserConfig, R2IConfig
 from acme_r2i.agents.r2i.networks import make_networks
-from acme_r2i.agents.r2i.types import Row
 from acme_r2i.agents.r2i.update import init_training_state, make_model_update, make_update
+from acme_r2i.replay.rows import Row
 from tests.helpers import random_like, random_params
 
 VECTOR, CHOICE = specs.Array((3,), np.float32), specs.DiscreteArray(4)

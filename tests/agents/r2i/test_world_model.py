@@ -16,27 +16,30 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.features import state_features
-from acme_r2i.agents.r2i.model_config import (
-    CategoricalConfig,
+from acme_r2i.agents.common.config import (
     CNNConfig,
     CoreConfig,
-    GaussianConfig,
     GRUConfig,
     HybridConfig,
-    LossScales,
     LSTMConfig,
     MLPConfig,
     S4Config,
     S4DConfig,
     S5Config,
+)
+from acme_r2i.agents.r2i import presets
+from acme_r2i.agents.r2i.config import (
+    CategoricalConfig,
+    GaussianConfig,
+    LossScales,
     WorldModelConfig,
 )
+from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.model_losses import weighted_sum, world_model_losses
 from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
-from acme_r2i.agents.r2i.types import ActorState, Row
+from acme_r2i.agents.r2i.types import ActorState
 from acme_r2i.networks import distributions
+from acme_r2i.replay.rows import Row
 from tests.helpers import assert_close, random_like, random_params, soft
 
 BATCH, LENGTH, FEATURES, ACTIONS, STATE_SIZE = 2, 7, 3, 3, 4

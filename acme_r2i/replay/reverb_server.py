@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from acme_r2i.agents.r2i import replay
+from acme_r2i.replay import reverb_tables
 
 if TYPE_CHECKING:
     import reverb
@@ -35,7 +35,7 @@ def start_server(
     import reverb
 
     checkpointer = None if checkpoints is None else make_checkpointer(checkpoints, restore)
-    with replay.silenced_stderr():
+    with reverb_tables.silenced_stderr():
         return reverb.Server(list(tables), port=port, checkpointer=checkpointer)
 
 
@@ -62,7 +62,7 @@ def save_tables(client: reverb.Client, folder: pathlib.Path) -> dict[str, int]:
     """
     try:
         sizes = item_counts(client)
-        with replay.silenced_stderr():  # a server announces what it has stored
+        with reverb_tables.silenced_stderr():  # a server announces what it has stored
             path = client.checkpoint()
     except RuntimeError as error:
         raise OSError(f"Reverb cannot write its checkpoint: {error}") from error

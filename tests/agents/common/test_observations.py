@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acme_r2i.agents.r2i.observations import ObservationSpace, is_image, make_observation_space
+from acme_r2i.agents.common.observations import ObservationSpace, is_image, make_observation_space
 
 
 def make_space(spec, vector_keys=".*", image_keys=".*") -> ObservationSpace:

@@ -17,10 +17,10 @@ import pytest
 import reverb
 from dm_env import specs
 
-from acme_r2i.agents.r2i import replay, replay_server
 from acme_r2i.agents.r2i.presets import PRESETS
-from acme_r2i.agents.r2i.replay_adder import RowAdder
-from acme_r2i.agents.r2i.types import Row
+from acme_r2i.replay import reverb_server, reverb_tables
+from acme_r2i.replay.adder import RowAdder
+from acme_r2i.replay.rows import Row
 
 NUM_ACTIONS = 5
 OBSERVATION_SPEC = specs.Array((3,), np.float32, name="observation")
@@ -52,8 +52,8 @@ class Replay:
         self, config, observation_spec=OBSERVATION_SPEC, action_spec=ACTION_SPEC, **options
     ):
         self.config = config
-        self.table = replay.make_table(config, observation_spec, action_spec, **options)
-        self.server = replay_server.start_server([self.table])
+        self.table = reverb_tables.make_table(config, observation_spec, action_spec, **options)
+        self.server = reverb_server.start_server([self.table])
         self.client = reverb.Client(f"localhost:{self.server.port}")
 
     def adder(self, **options):
@@ -61,10 +61,12 @@ class Replay:
         return RowAdder(self.client, config.sequence_length, config.replay.stride, **options)
 
     def dataset(self, **options):
-        return replay.RowDataset(self.client.server_address, self.config.batch_size, **options)
+        return reverb_tables.RowDataset(
+            self.client.server_address, self.config.batch_size, **options
+        )
 
     def info(self):
-        return replay.table_info(self.client, replay.DEFAULT_TABLE)
+        return reverb_tables.table_info(self.client, reverb_tables.DEFAULT_TABLE)
 
 
 class Episodes(dm_env.Environment):
@@ -377,7 +379,7 @@ def test_sizes_of_the_table_by_hand():
     config = make_config(
         32, 16, train_ratio=64.0, num_environments=8, min_env_steps=1024, capacity_env_steps=10_000
     )
-    sizes = replay.table_sizes(config)
+    sizes = reverb_tables.table_sizes(config)
     # 128 rows a stream: sequences end at rows 32, 48, ... 128.
     assert sizes.min_items == 8 * 7 and sizes.min_rows == 1024
     # 617 items in 8 streams hold 617 * 16 + 8 * 16 = 10,000 rows.
@@ -387,7 +389,7 @@ def test_sizes_of_the_table_by_hand():
 
 
 def test_min_rows_is_when_every_stream_has_a_sequence_at_the_earliest():
-    sizes = replay.table_sizes(make_config(32, 16, num_environments=4, min_env_steps=10))
+    sizes = reverb_tables.table_sizes(make_config(32, 16, num_environments=4, min_env_steps=10))
     assert sizes.min_rows == 4 * 32 and sizes.min_items == 4
 
 
@@ -412,7 +414,7 @@ def test_capacity_is_in_rows_and_the_oldest_go_first(num_streams):
 
 
 def test_what_the_limiter_allows_by_hand():
-    info = replay.TableInfo(
+    info = reverb_tables.TableInfo(
         size=10,
         min_items=5,
         inserts=10,
@@ -432,7 +434,7 @@ def test_what_the_limiter_allows_by_hand():
 def test_samples_follow_the_train_ratio_whoever_is_faster(train_ratio):
     """Actor and learner run freely, and the table alone keeps them together."""
     config = make_config(T, 4, train_ratio=train_ratio, min_env_steps=40)
-    sizes = replay.table_sizes(config)
+    sizes = reverb_tables.table_sizes(config)
     replayed = Replay(config, block_inserts=True)
     stop, errors = threading.Event(), []
 
@@ -441,7 +443,7 @@ def test_samples_follow_the_train_ratio_whoever_is_faster(train_ratio):
         try:
             while not stop.is_set():
                 play(environment, adder, 1)
-        except replay.ReplayTimeoutError as error:  # the learner has left
+        except reverb_tables.ReplayTimeoutError as error:  # the learner has left
             errors.append(error)
 
     actor = threading.Thread(target=act)
@@ -476,7 +478,7 @@ def test_a_learner_whose_turn_it_is_never_waits(num_environments, episode_length
         for stream in range(num_environments)
     ]
     env_steps = updates = 0
-    min_rows = replay.table_sizes(config).min_rows
+    min_rows = reverb_tables.table_sizes(config).min_rows
     for _ in range(1600 // num_environments):
         for stream in streams:
             next(stream)
@@ -495,7 +497,7 @@ def test_a_wait_for_a_batch_ends_and_names_what_it_waits_for():
     dataset = replayed.dataset(table="memories", timeout_seconds=0.4)
     adder = replayed.adder(table="memories")
     play(Episodes([11]), adder, 1)
-    with pytest.raises(replay.ReplayTimeoutError) as caught:
+    with pytest.raises(reverb_tables.ReplayTimeoutError) as caught:
         next(dataset)
     message = str(caught.value)
     assert "'memories'" in message and "0.4 s" in message
@@ -530,22 +532,24 @@ def test_a_slow_actor_is_not_mistaken_for_one_that_stopped():
 def test_a_wait_for_an_insert_ends_and_names_what_it_waits_for():
     config = make_config(T, 4, train_ratio=2.0, min_env_steps=8)
     replayed = Replay(config, block_inserts=True)
-    with pytest.raises(replay.ReplayTimeoutError, match="'r2i' took no sequence.* 0 sampled"):
+    with pytest.raises(
+        reverb_tables.ReplayTimeoutError, match="'r2i' took no sequence.* 0 sampled"
+    ):
         play(Episodes([50] * 100), replayed.adder(timeout_seconds=0.5), 100)
     # Without a learner the table took its minimum and what the error buffer lets inserts run ahead.
-    sizes = replay.table_sizes(config)
+    sizes = reverb_tables.table_sizes(config)
     ahead = replayed.info().inserts - sizes.min_items
     assert ahead == math.floor(sizes.error_buffer / sizes.samples_per_insert)
 
 
 def test_no_gpu_is_left_to_tensorflow():
-    tf = replay.import_tensorflow()
+    tf = reverb_tables.import_tensorflow()
     assert tf.config.get_visible_devices("GPU") == []
 
 
 def test_importing_replay_imports_neither_tensorflow_nor_reverb():
     program = (
-        "import sys, acme_r2i.agents.r2i.replay; "
+        "import sys, acme_r2i.replay.reverb_tables; "
         "print([m for m in ('acme', 'launchpad', 'reverb', 'tensorflow') if m in sys.modules])"
     )
     finished = subprocess.run(
@@ -559,7 +563,7 @@ def test_server_and_dataset_print_nothing_unless_they_fail(capfd):
     play(Episodes([20]), replayed.adder(), 1)
     next(replayed.dataset())
     assert capfd.readouterr().err == ""
-    with pytest.raises(RuntimeError), replay.silenced_stderr():
+    with pytest.raises(RuntimeError), reverb_tables.silenced_stderr():
         print("what went wrong", file=sys.stderr, flush=True)
         raise RuntimeError
     assert "what went wrong" in capfd.readouterr().err

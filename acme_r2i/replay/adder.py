@@ -18,8 +18,8 @@ import numpy as np
 from acme import adders
 from acme import types as acme_types
 
-from acme_r2i.agents.r2i import replay
-from acme_r2i.agents.r2i.types import PyTree
+from acme_r2i.replay import reverb_tables
+from acme_r2i.replay.rows import PyTree
 
 if TYPE_CHECKING:
     import reverb
@@ -52,8 +52,8 @@ class RowAdder(adders.Adder):
         sequence_length: int,
         stride: int,
         *,
-        table: str = replay.DEFAULT_TABLE,
-        timeout_seconds: float = replay.DEFAULT_TIMEOUT_SECONDS,
+        table: str = reverb_tables.DEFAULT_TABLE,
+        timeout_seconds: float = reverb_tables.DEFAULT_TIMEOUT_SECONDS,
     ):
         """Describes the stream; the server is not asked for anything before the first row.
 
@@ -181,17 +181,17 @@ class RowAdder(adders.Adder):
                 )
             return array
 
-        return replay.map_tree(fit, self._specs[column], value)
+        return reverb_tables.map_tree(fit, self._specs[column], value)
 
     def _connect(self) -> None:
-        info = replay.table_info(self._client, self._table, self._timeout_seconds)
+        info = reverb_tables.table_info(self._client, self._table, self._timeout_seconds)
         length = info.signature["arrival"].shape[0]
         if length != self._sequence_length:
             raise ValueError(
                 f"replay table {self._table!r} holds sequences of {length} rows, not of "
                 f"{self._sequence_length}"
             )
-        self._specs = replay.map_tree(
+        self._specs = reverb_tables.map_tree(
             lambda spec: dm_env.specs.Array(tuple(spec.shape[1:]), spec.dtype.as_numpy_dtype),
             info.signature,
         )
@@ -209,7 +209,7 @@ class RowAdder(adders.Adder):
             self._writer.create_item(
                 self._table,
                 priority=1.0,
-                trajectory=replay.map_tree(
+                trajectory=reverb_tables.map_tree(
                     lambda _, column: column[-self._sequence_length :], self._specs, history
                 ),
             )
@@ -243,11 +243,11 @@ class RowAdder(adders.Adder):
             try:
                 return self._writer.flush(timeout_ms=round(1000 * _POLL_SECONDS))
             except reverb.errors.DeadlineExceededError:
-                info = replay.table_info(self._client, self._table, self._timeout_seconds)
+                info = reverb_tables.table_info(self._client, self._table, self._timeout_seconds)
             if info.samples != samples:
                 waited_since, samples = time.monotonic(), info.samples
             elif time.monotonic() - waited_since >= self._timeout_seconds:
-                raise replay.ReplayTimeoutError(
+                raise reverb_tables.ReplayTimeoutError(
                     f"replay table {self._table!r} took no sequence, and the learner no sample, "
                     f"for {self._timeout_seconds:g} s: {info.describe()}"
                 )

@@ -1,21 +1,56 @@
-"""A trained policy that steps in anybody's loop, for one environment or for several at once.
+"""Policies: as pure functions for one environment, and one that steps in anybody's loop.
 
-It needs JAX, Haiku and NumPy, and no environment. ``acme_r2i.load`` makes one of what `r2i export`
-has written.
+They need JAX, Haiku and NumPy; no environment, and nothing of Acme. ``acme_r2i.load`` makes a
+:class:`Policy` of what `r2i export` has written.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec, validate
-from acme_r2i.agents.r2i.policy import PolicyFunctions, Seen
+from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec, validate
+from acme_r2i.agents.common.types import PyTree
 
 MODES = ("greedy", "sampled")
+
+
+class Seen(NamedTuple):
+    """What a policy is given at one step of one environment; no leading axes.
+
+    Attributes:
+      observation: a tree of arrays.
+      reward: float32 [], the environment's own, that arrived with it.
+      is_first: bool [], it opens an episode.
+    """
+
+    observation: PyTree
+    reward: Array
+    is_first: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyFunctions:
+    """A policy.
+
+    Attributes:
+      init: key -> parameters; for their shapes.
+      initial_state: () -> a state, with which any episode can begin.
+      step: (params, key, Seen, state) -> (action, state). Where ``is_first``, what the state holds
+        of earlier episodes has no effect.
+      sees_reward: whether the reward matters.
+    """
+
+    init: Callable[[Array], PyTree]
+    initial_state: Callable[[], PyTree]
+    step: Callable[[PyTree, Array, Seen, PyTree], tuple[Array, PyTree]]
+    sees_reward: bool
 
 
 class Policy:

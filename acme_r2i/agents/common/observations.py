@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from acme_r2i.agents.r2i.array_spec import ArraySpec, is_array, is_discrete
-from acme_r2i.agents.r2i.checks import one_line
-from acme_r2i.agents.r2i.types import PyTree
+from acme_r2i.agents.common.array_spec import ArraySpec, is_array, is_discrete
+from acme_r2i.agents.common.checks import one_line
+from acme_r2i.agents.common.types import PyTree
 from acme_r2i.networks.encoders import SMALLEST_IMAGE, num_stages
 
 

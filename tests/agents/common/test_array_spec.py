@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.array_spec import (
+from acme_r2i.agents.common.array_spec import (
     ArraySpec,
     is_array,
     is_bounded,
@@ -20,6 +19,7 @@ from acme_r2i.agents.r2i.array_spec import (
     spec_from_json,
     spec_to_json,
 )
+from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.r2i.networks import make_networks
 
 ARRAY = specs.Array((2,), np.float32, name="speed")

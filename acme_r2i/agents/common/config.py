@@ -1,20 +1,18 @@
-"""Settings of the world model; see ``config`` for the whole agent's."""
+"""Settings that agents share: networks, sequence cores, replay; and reading settings again."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
+import typing
+from typing import Any
 
-from acme_r2i.agents.r2i.checks import (
+from acme_r2i.agents.common.checks import (
     Kind,
     kind_field,
     require,
-    require_bins,
     require_choice,
-    require_fraction,
     require_non_negative,
     require_positive,
-    require_positive_or_none,
 )
 
 
@@ -249,147 +247,53 @@ class HybridConfig(S5Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class LatentConfig(Kind):
-    """The stochastic latent z, of one of these kinds: categorical, gaussian."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CategoricalConfig(LatentConfig):
-    """Independent categoricals, as one-hots.
+class ReplayConfig:
+    """The replay buffer.
 
     Attributes:
-      kind: "categorical".
-      stoch: number of categoricals.
-      classes: classes of each.
-      unimix: fraction of the uniform mixture in posterior and prior.
-      posterior_scale: how much larger than usual the posterior's logits are at initialisation.
-        With 1 z begins as noise; with 5 or more as an almost deterministic code of the
-        observation, which what is remembered later can be read from.
+      capacity_env_steps: environment steps kept.
+      min_env_steps: environment steps inserted before the first update.
+      stride: rows between the starts of two stored sequences of one stream; at most a sequence's
+        length.
     """
 
-    kind: str = kind_field("categorical")
-    stoch: int = 32
-    classes: int = 32
-    unimix: float = 0.01
-    posterior_scale: float = 1.0
+    capacity_env_steps: int = 1_000_000
+    min_env_steps: int = 1024
+    stride: int = 16
 
     def __post_init__(self):
-        require_positive(self, "stoch", "posterior_scale")
-        require(self, "classes", "it must be at least 2", self.classes >= 2)
-        require_fraction(self, "unimix")
-
-
-@dataclasses.dataclass(frozen=True)
-class GaussianConfig(LatentConfig):
-    """Independent normal variables.
-
-    Attributes:
-      kind: "gaussian".
-      stoch: number of variables.
-      min_std: smallest standard deviation.
-    """
-
-    kind: str = kind_field("gaussian")
-    stoch: int = 32
-    min_std: float = 0.1
-
-    def __post_init__(self):
-        require_positive(self, "stoch", "min_std")
-
-
-@dataclasses.dataclass(frozen=True)
-class LossScales:
-    """Weights of the world model's losses; its fields are exactly the losses' keys."""
-
-    observation: float = 1.0
-    reward: float = 1.0
-    continue_prob: float = 1.0
-    dynamics: float = 0.5
-    representation: float = 0.1
-
-    def __post_init__(self):
-        require_non_negative(self, *(f.name for f in dataclasses.fields(self)))
-
-
-@dataclasses.dataclass(frozen=True)
-class WorldModelConfig:
-    """The world model (arXiv 2403.04253, section 3).
-
-    Attributes:
-      representation: "non_recurrent", q(z given o), which a whole sequence can be encoded by in
-        parallel, or "recurrent", q(z given o, h), which goes step by step (DreamerV3's).
-      latent: the stochastic latent z.
-      deter: size of h.
-      core: the sequence model.
-      head_inputs: what decoder, reward and continue heads see: "output_state" (h, z), as published;
-        "full_state" (h, z, x) or "hidden_state" (z, x), with which what is remembered need not
-        find its way into h before a head can use it. A GRU's x is h: there all are the same, and
-        "full_state" shows it twice.
-      initial_stoch: z before an episode: "prior", the mode of the prior of the h before it, or
-        "zeros".
-      vector_keys: regular expression; observations whose names it matches in full, and which are
-        no images, are seen and predicted as one vector.
-      image_keys: regular expression; likewise images (uint8, height x width x channels).
-      encoder: MLP on the vector.
-      cnn: encoder and decoder of images.
-      posterior: MLP from the embedded observation (and h, if recurrent) to z.
-      decoder: MLP from head_inputs to the vector.
-      prior: MLP from h to z.
-      reward: MLP of the reward head, likewise.
-      continue_prob: MLP of the continue head, likewise.
-      reward_bins: bins of the reward's two-hot code.
-      free_nats: each KL is clipped below at this many nats.
-      action_clip: largest magnitude of an action at the sequence model's input.
-      loss_scales: weights of the losses.
-      reward_loss_floor: with a number, the reward's loss is divided by its own current value, at
-        least this number; None leaves it as it is (see ``model_losses.weighted_sum``).
-    """
-
-    representation: str = "non_recurrent"
-    latent: LatentConfig = CategoricalConfig()
-    deter: int = 1024
-    core: CoreConfig = S5Config()
-    head_inputs: str = "output_state"
-    initial_stoch: str = "prior"
-    vector_keys: str = ".*"
-    image_keys: str = ".*"
-    encoder: MLPConfig = MLPConfig(1, 512)
-    cnn: CNNConfig = CNNConfig()
-    posterior: MLPConfig = MLPConfig(1, 512)
-    decoder: MLPConfig = MLPConfig(1, 512)
-    prior: MLPConfig = MLPConfig(1, 512)
-    reward: MLPConfig = MLPConfig(2, 512)
-    continue_prob: MLPConfig = MLPConfig(2, 512)
-    reward_bins: int = 255
-    free_nats: float = 1.0
-    action_clip: float = 1.0
-    loss_scales: LossScales = LossScales()
-    reward_loss_floor: float | None = None
-
-    def __post_init__(self):
-        require_choice(self, "head_inputs", "output_state", "hidden_state", "full_state")
-        require_choice(self, "representation", "non_recurrent", "recurrent")
-        require_choice(self, "initial_stoch", "prior", "zeros")
-        require_positive(self, "deter", "action_clip")
-        require_bins(self, "reward_bins")
-        require_non_negative(self, "free_nats")
-        require_positive_or_none(self, "reward_loss_floor")
+        require_positive(self, "capacity_env_steps", "min_env_steps", "stride")
         require(
             self,
-            "representation",
-            f"with core.dropout={self.core.dropout} it must be non_recurrent: "
-            "dropout acts where a whole sequence goes through the core at once",
-            self.representation == "non_recurrent" or not self.core.dropout,
+            "min_env_steps",
+            f"it must be at most capacity_env_steps={self.capacity_env_steps}",
+            self.min_env_steps <= self.capacity_env_steps,
         )
-        for field in ("vector_keys", "image_keys"):
-            require(
-                self, field, "it must be a regular expression", _is_pattern(getattr(self, field))
-            )
 
 
-def _is_pattern(text: str) -> bool:
-    try:
-        re.compile(text)
-    except re.error:
-        return False
-    return True
+def from_dict(data: dict[str, Any], cls: type) -> Any:
+    """Settings from what ``dataclasses.asdict`` made of them, through JSON or not.
+
+    Raises:
+      ValueError: for a field that is missing or unknown, or a value that is not allowed.
+    """
+    if issubclass(cls, Kind):
+        data = dict(data)
+        kind = data.pop("kind", None)
+        if kind not in cls.family:
+            raise ValueError(f"{cls.__name__} has no kind {kind!r}: {', '.join(cls.family)}")
+        cls = cls.family[kind]
+    names = {field.name for field in dataclasses.fields(cls) if field.init}
+    for name in sorted(set(data) - names):
+        raise ValueError(f"{cls.__name__} has no field {name!r}")
+    for name in sorted(names - set(data)):
+        raise ValueError(f"{cls.__name__} lacks a value of its field {name!r}")
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for name, value in data.items():
+        if isinstance(value, dict):
+            value = from_dict(value, hints[name])
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[name] = value
+    return cls(**values)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from dm_env import specs
 
+from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
 from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2d2.q_network import NO_ACTION, OAR
-from acme_r2i.agents.r2i.array_spec import PlainEnvironmentSpec
-from acme_r2i.runs.agent_kinds import AGENTS
+from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs.policies import make_policy
 from tests.helpers import random_agent_params
 
@@ -30,7 +30,7 @@ SPEC = PlainEnvironmentSpec.of(
 
 @functools.cache
 def compiled(agent, greedy, num_environments):
-    kind = AGENTS[agent]
+    kind = get_agent(agent)
     config = kind.compose(["debug"])
     return make_policy(
         kind, config, SPEC, random_agent_params, greedy=greedy, num_environments=num_environments
@@ -81,7 +81,7 @@ def policy(agent, greedy):
 
 def test_r2i_acts_as_its_networks_say(greedy):
     """Row by row and step by step, with the keys that the seed and the row's number give."""
-    networks = AGENTS["r2i"].make_networks(AGENTS["r2i"].compose(["debug"]), SPEC)
+    networks = get_agent("r2i").make_networks(get_agent("r2i").compose(["debug"]), SPEC)
     act = jax.jit(networks.policy, static_argnums=5)
     policy = make("r2i", greedy, seed=5, num_environments=ROWS)
     steps = rows(1)
@@ -99,7 +99,7 @@ def test_r2i_acts_as_its_networks_say(greedy):
 
 def test_r2d2_acts_by_its_values():
     """Greedy: the action of the highest value, given all since the episode began."""
-    kind = AGENTS["r2d2"]
+    kind = get_agent("r2d2")
     config = dataclasses.replace(kind.compose(["debug"]), reward_scale=5.0)
     policy = make_policy(kind, config, SPEC, random_agent_params, greedy=True)
     networks = kind.make_networks(config, SPEC)
@@ -189,7 +189,7 @@ def test_an_action_has_the_shape_and_dtype_of_its_spec():
         ).actions
     )
     observation = jax.tree.map(lambda x: x[0], rows(0)[0][0])
-    kind = AGENTS["r2i"]
+    kind = get_agent("r2i")
     policy = make_policy(kind, kind.compose(["debug"]), box, random_agent_params, greedy=False)
     action = policy.step(observation)
     assert action.shape == (2,) and action.dtype == np.float64

@@ -1,6 +1,6 @@
 """Replay: the table of sequences, and the batches that the learner reads from it.
 
-Rows enter through ``replay_adder.RowAdder``. A row travels as three columns: ``observation`` (a
+Rows enter through ``adder.RowAdder``. A row travels as three columns: ``observation`` (a
 tree), ``action``, and ``arrival``, a float32 [4] of what arrived with the observation (reward,
 discount, is_first, is_last). The table's signature names the columns, so whoever holds a client can
 read and write it without further knowledge of the environment.
@@ -23,12 +23,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.types import PyTree, Row
+from acme_r2i.replay.rows import PyTree, Row
 
 if TYPE_CHECKING:
     import reverb
@@ -43,6 +42,33 @@ PREFETCH_BATCHES = 1
 
 class ReplayTimeoutError(TimeoutError):
     """Replay stood still for longer than its timeout; the message says what was waited for."""
+
+
+class ReplayConfig(Protocol):
+    """Settings of the buffer, in environment steps; see ``agents.common.config``."""
+
+    capacity_env_steps: int
+    stride: int
+
+
+class ReplaySettings(Protocol):
+    """What the settings of an agent say of replay.
+
+    Attributes:
+      batch_size: sequences per update.
+      sequence_length: rows per sequence.
+      train_ratio: replayed rows per environment step.
+      num_environments: streams of rows.
+      first_env_steps: environment steps after which every stream has a sequence.
+      replay: the buffer.
+    """
+
+    batch_size: int
+    sequence_length: int
+    train_ratio: float
+    num_environments: int
+    first_env_steps: int
+    replay: ReplayConfig
 
 
 class TableSizes(NamedTuple):
@@ -73,7 +99,7 @@ class TableSizes(NamedTuple):
     error_buffer: float
 
 
-def table_sizes(config: R2IConfig) -> TableSizes:
+def table_sizes(config: ReplaySettings) -> TableSizes:
     """Converts the environment steps of the configuration into items; see :class:`TableSizes`."""
     length, stride, streams = config.sequence_length, config.replay.stride, config.num_environments
     min_rows = config.first_env_steps
@@ -94,7 +120,7 @@ def table_sizes(config: R2IConfig) -> TableSizes:
 
 
 def make_table(
-    config: R2IConfig,
+    config: ReplaySettings,
     observation_spec: PyTree,
     action_spec: Any,
     *,

@@ -1,0 +1,1 @@
+"""What the agents share: settings, specs, observations, cores, batched acting."""

@@ -1,0 +1,25 @@
+"""Types that agents share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+PyTree = Any
+Metrics = dict[str, Array]
+
+
+class SkippedUpdate(NamedTuple):
+    """An update that was not made, since a loss or a gradient of it was not finite.
+
+    Attributes:
+      learner_step: which of the learner's updates, from 1.
+      rows: its batch, a tree of arrays [B, T, ...].
+      metrics: what it would have reported, where NaN or infinity says what went wrong.
+    """
+
+    learner_step: int
+    rows: PyTree
+    metrics: dict[str, float]

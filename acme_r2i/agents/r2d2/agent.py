@@ -1,0 +1,66 @@
+"""Acme's R2D2 as an agent that can be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind, tree_bytes
+from acme_r2i.agents.common.config import from_dict
+from acme_r2i.agents.r2d2 import presets as r2d2_presets
+from acme_r2i.agents.r2d2.config import R2D2Config
+
+
+class R2D2(AgentKind):
+    """Acme's R2D2 with this project's sequence cores."""
+
+    name = "r2d2"
+    summary = "Acme's R2D2: recurrent Q-learning, with any of the sequence cores"
+    presets = r2d2_presets.PRESETS
+    core_field = "core"
+    has_core_option = True
+
+    def compose(self, presets: Sequence[str]) -> AgentConfig:
+        """See AgentKind."""
+        return r2d2_presets.compose(presets)
+
+    def first_env_steps(self, config: Any) -> int:
+        """See AgentKind."""
+        return config.first_env_steps
+
+    def make_networks(self, config: Any, spec: Any) -> Any:
+        """See AgentKind."""
+        from acme_r2i.agents.r2d2.q_network import make_q_functions, with_previous
+
+        return make_q_functions(config, with_previous(spec).observations, spec.actions)
+
+    def parameter_groups(self, params: Any) -> Mapping[str, Any]:
+        """See AgentKind."""
+        groups: dict[str, Any] = {"encoder": [], "core": [], "head": []}
+        for module, values in params.items():
+            parts = module.split("/")
+            name = next((name for name in groups if any(name in part for part in parts)), "head")
+            groups[name].append(values)
+        return groups
+
+    def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
+        """See AgentKind."""
+        from acme_r2i.agents.r2d2.builder import R2D2Builder
+        from acme_r2i.agents.r2d2.networks import to_acme_networks
+
+        acme_networks = to_acme_networks(networks)
+        return R2D2Builder(config, acme_networks), acme_networks
+
+    def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
+        """See AgentKind."""
+        return from_dict(data, R2D2Config)
+
+    def replay_row_bytes(self, spec: Any, networks: Any) -> int:
+        """See AgentKind; each row has the core's state."""
+        return super().replay_row_bytes(spec, networks) + tree_bytes(networks.initial_state(None))
+
+    def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
+        """See AgentKind."""
+        from acme_r2i.agents.r2d2.policy import make_policy
+
+        return make_policy(networks, config, greedy=greedy)
