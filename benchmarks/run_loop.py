@@ -26,9 +26,9 @@ from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs import options as options_lib
 from acme_r2i.runs.blueprint import describe_device, make_blueprint
 from acme_r2i.runs.environment_pool import environment_seeds
-from acme_r2i.runs.host_memory import keep_freed_memory
 from acme_r2i.runs.loop import SPENT_ON, RunLoop
 from acme_r2i.runs.metrics import TimeShares
+from acme_r2i.runs.process import keep_freed_memory
 
 # Updates before the measurement: the first is compiled, and replay gets some sequences.
 _WARM_UP_UPDATES = 20

@@ -25,7 +25,7 @@ from acme_r2i.agents.r2i.update import (
     make_model_update,
     make_update,
 )
-from acme_r2i.runs.host_memory import keep_freed_memory
+from acme_r2i.runs.process import keep_freed_memory
 from benchmarks import measuring, sizes
 
 # DreamerV3's time over R2I's for a gradient step (arXiv 2403.04253, read off its figure).

@@ -31,8 +31,8 @@ from acme_r2i.agents.r2i.update import (
     make_model_update,
     make_update,
 )
-from acme_r2i.runs.host_memory import keep_freed_memory
 from acme_r2i.runs.metrics import peak_memory
+from acme_r2i.runs.process import keep_freed_memory
 from benchmarks import measuring, sizes
 from benchmarks.flops import count_flops
 

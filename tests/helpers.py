@@ -14,9 +14,9 @@ import numpy as np
 from acme_r2i.agents.registry import get_agent
 from acme_r2i.environments import EnvironmentSpec, make_environment
 from acme_r2i.runs import run_folder
-from acme_r2i.runs.description import describe_machine, describe_options
+from acme_r2i.runs.arrays import save_parameters
+from acme_r2i.runs.config_json import describe_machine, describe_options
 from acme_r2i.runs.options import make_options
-from acme_r2i.runs.parameters import save_parameters
 
 
 def random_like(shapes: Any, seed: int, below: int = 2) -> Any:

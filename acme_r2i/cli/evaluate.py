@@ -10,9 +10,9 @@ import sys
 from typing import Any
 
 from acme_r2i.cli.parsing import path, refuse, with_default
-from acme_r2i.runs import env_options, options, trained_run
+from acme_r2i.runs import console, env_options, options, trained_run
 from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.stopping import StopSignals
+from acme_r2i.runs.process import StopSignals
 
 _DESCRIPTION = """\
 Plays whole episodes of a run's task with what the run has learned, in environments of their own,
@@ -99,11 +99,11 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     )
     from acme_r2i import environments
     from acme_r2i.cli import evaluation_listing  # import JAX
-    from acme_r2i.runs import evaluation, filming, progress  # import JAX
+    from acme_r2i.runs import evaluation, filming  # import JAX
 
     video = filming.Video(typed.video, trained.task, video_episodes) if typed.video else None
-    shown = progress.make_progress(sys.stderr)
-    so_far = progress.EpisodesSoFar(episodes)
+    shown = console.make_progress(sys.stderr)
+    so_far = console.EpisodesSoFar(episodes)
 
     def on_episode(episode: Any) -> None:
         so_far.add(episode.episode_return)

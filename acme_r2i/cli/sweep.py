@@ -14,7 +14,7 @@ from typing import Any
 from acme_r2i.cli import train
 from acme_r2i.cli.parsing import path, with_default
 from acme_r2i.runs import options, output_paths, overrides, run_folder
-from acme_r2i.runs.description import describe_options
+from acme_r2i.runs.config_json import describe_options
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.resuming import Start, find_start
 from acme_r2i.sweeps.definition import INDEX, PlannedRun, read_sweep
@@ -93,7 +93,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
         for name, each in arguments.items():
             print(shlex.join(["r2i", "train", *each, "--workdir", str(out / name)]))
         return 0
-    from acme_r2i.runs.stopping import StopSignals
+    from acme_r2i.runs.process import StopSignals
     from acme_r2i.sweeps.overview import Overview
     from acme_r2i.sweeps.runner import Runner
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from acme_r2i.distributed.plan import Plan
-from acme_r2i.runs.compilation_cache import use_compilation_cache
 from acme_r2i.runs.evaluation import Evaluation
+from acme_r2i.runs.process import use_compilation_cache
 
 if TYPE_CHECKING:
     from acme_r2i import launchpad_ray

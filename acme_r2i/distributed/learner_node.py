@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from acme_r2i.distributed.plan import Plan
 from acme_r2i.distributed.reports import LearnerReport, Place
 from acme_r2i.distributed.working import work_until_stopped
-from acme_r2i.runs.compilation_cache import use_compilation_cache
-from acme_r2i.runs.host_memory import keep_freed_memory
+from acme_r2i.runs.process import keep_freed_memory, use_compilation_cache
 
 if TYPE_CHECKING:
     import reverb

@@ -15,15 +15,16 @@ from acme_r2i.agents.registry import get_agent
 from acme_r2i.distributed import cluster
 from acme_r2i.distributed.plan import Plan
 from acme_r2i.replay import reverb_tables
-from acme_r2i.runs import metrics_logs, resuming, words
+from acme_r2i.runs import metrics_logs, resuming
 from acme_r2i.runs.checkpoints import open_checkpoints
-from acme_r2i.runs.description import describe_machine
+from acme_r2i.runs.config_json import describe_machine
+from acme_r2i.runs.console import introduce
 from acme_r2i.runs.environment_pool import environment_seeds, make_pool
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.metrics import metric_names
 from acme_r2i.runs.options import TrainOptions
+from acme_r2i.runs.process import StopSignals
 from acme_r2i.runs.run_folder import RunFolder
-from acme_r2i.runs.stopping import StopSignals
 
 _TURN_SECONDS = 0.1
 
@@ -68,7 +69,7 @@ def train_on_cluster(
     gpus = ray.cluster_resources().get("GPU", 0) >= 1
     plan = Plan(options, spec, start.lives)
     device = "the learner's, a GPU" if gpus else "the learner's, CPUs"
-    print(words.introduce(options, blueprint, device, start, _describe(plan, ray)), flush=True)
+    print(introduce(options, blueprint, device, start, _describe(plan, ray)), flush=True)
 
     from acme_r2i.distributed.conductor import Conductor, ProgramWatch
     from acme_r2i.distributed.program import launched

@@ -9,7 +9,7 @@ from typing import Any
 
 from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
 from acme_r2i.runs import env_options, options, overrides
-from acme_r2i.runs.description import described_fields
+from acme_r2i.runs.config_json import described_fields
 from acme_r2i.runs.errors import UsageError
 
 # Fields of TrainOptions whose option has another name.

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from acme_r2i.runs import config_file
+from acme_r2i.runs.config_json import check_config
 from acme_r2i.runs.metrics import EPISODES_IN_MEAN
 from acme_r2i.runs.run_folder import CONFIG, EPISODES, METRICS, SUMMARY
 from acme_r2i.sweeps.definition import INDEX
@@ -258,7 +258,7 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
     """config.json with the types that a report relies on."""
     with reading(path):
         config = _read_object(path)
-        config_file.check(config)
+        check_config(config)
         for name, kind in _CONFIG_TYPES.items():
             if not isinstance(config[name], kind):
                 raise ValueError(f"{name} is {config[name]!r}")

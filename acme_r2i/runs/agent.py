@@ -15,10 +15,9 @@ import jax
 import numpy as np
 
 from acme_r2i.replay import reverb_server, reverb_tables
-from acme_r2i.runs.arrays import load_arrays, save_arrays
+from acme_r2i.runs.arrays import load_arrays, load_parameters, save_arrays, save_parameters
 from acme_r2i.runs.blueprint import Blueprint
 from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.parameters import load_parameters, save_parameters
 from acme_r2i.runs.random_agent import RandomAgent
 
 LEARNER = "learner.npz"

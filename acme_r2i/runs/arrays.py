@@ -1,5 +1,8 @@
 """Trees of arrays as files: NumPy's npz, one array for each leaf, named by its path in the tree.
 
+parameters.npz of a run is one of them, with names as in
+"world_model/world_model/~/encoder/~/mlp/~/linear_0/w".
+
 Why not Orbax or Acme's savers: Orbax is not among what a run needs otherwise, and its strengths (a
 tree over many hosts, written in the background) are not wanted here; Acme's savers write pickles
 through TensorFlow, and code may hide in a pickle. An npz is read by anything that has NumPy, holds
@@ -18,6 +21,7 @@ import numpy as np
 
 from acme_r2i.runs import run_folder
 from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.run_folder import PARAMETERS
 
 
 def save_arrays(path: pathlib.Path, tree: Any) -> None:
@@ -83,3 +87,25 @@ def _named_leaves(tree: Any) -> list[tuple[str, Any]]:
         (jax.tree_util.keystr(path, simple=True, separator="/"), leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     ]
+
+
+def save_parameters(folder: pathlib.Path, params: Any) -> None:
+    """Writes parameters.npz, which appears complete or not at all."""
+    save_arrays(folder / PARAMETERS, params)
+
+
+def load_parameters(folder: pathlib.Path, like: Any, file: BinaryIO | None = None) -> Any:
+    """Reads parameters.npz.
+
+    Args:
+      folder: of the run, or of one of its checkpoints.
+      like: a tree of arrays, or of their shapes, with the structure to return.
+      file: the folder's parameters.npz, where it is open.
+
+    Raises:
+      UsageError: if there is no such file, or it does not hold these parameters.
+    """
+    try:
+        return load_arrays(folder / PARAMETERS, like, file)
+    except FileNotFoundError:
+        raise UsageError(f"{folder} has no {PARAMETERS}, which a run writes when it ends") from None

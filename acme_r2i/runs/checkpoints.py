@@ -2,7 +2,7 @@
 
     checkpoints/000000050000/   named after the environment steps
       counters.json             how far the run was
-      parameters.npz            what was learned (see ``parameters``)
+      parameters.npz            what was learned (see ``arrays``)
       learner.npz               the rest of the learner's state
       replay/                   Reverb's own checkpoint of what it holds
       contents.json             size and digest of every other file

@@ -14,7 +14,7 @@ import jax
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.runs import output_paths, run_folder
-from acme_r2i.runs.parameters import load_parameters
+from acme_r2i.runs.arrays import load_parameters
 from acme_r2i.runs.policies import EXPORTED, FORMAT
 from acme_r2i.runs.trained_run import KeptParameters, TrainedRun
 

@@ -14,7 +14,7 @@ from acme_r2i.environments import rendering
 from acme_r2i.environments.video import VideoFrames
 from acme_r2i.runs import output_paths, run_folder
 from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.playing import PlayedEpisode
+from acme_r2i.runs.evaluation import PlayedEpisode
 
 FRAME_SECONDS = 0.05
 # Smaller images are enlarged by a whole factor, up to this side.

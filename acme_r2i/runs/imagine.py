@@ -27,8 +27,8 @@ from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.networks.distributions import symexp
 from acme_r2i.networks.two_hot import SymlogTwoHot
 from acme_r2i.runs import trained_run
+from acme_r2i.runs.arrays import load_parameters
 from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.parameters import load_parameters
 
 # Rows that the model sees and that it imagines where nothing is asked for.
 DEFAULT_CONTEXT = 10

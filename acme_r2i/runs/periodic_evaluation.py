@@ -21,6 +21,7 @@ from acme_r2i.agents.common.policy import Policy
 from acme_r2i.runs import env_options as env_options_lib
 from acme_r2i.runs import run_folder
 from acme_r2i.runs.blueprint import Blueprint
+from acme_r2i.runs.console import EpisodesSoFar
 from acme_r2i.runs.environment_pool import make_one
 from acme_r2i.runs.evaluation import (
     EVALUATIONS,
@@ -28,14 +29,13 @@ from acme_r2i.runs.evaluation import (
     HowToEvaluate,
     append_evaluation,
     open_environments,
+    play_episodes,
     read_evaluations,
     summarise,
 )
 from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.options import DEFAULT_MAX_EPISODE_STEPS, TrainOptions
-from acme_r2i.runs.playing import play_episodes
 from acme_r2i.runs.policies import make_policy
-from acme_r2i.runs.progress import EpisodesSoFar
 
 SOURCE = "training"
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from acme_r2i.runs import run_folder
+from acme_r2i.runs.console import size_text
 from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.units import size_text
 
 if TYPE_CHECKING:
     from acme_r2i.runs.blueprint import Blueprint

@@ -15,8 +15,8 @@ from acme_r2i.agents.common.agent_kind import AgentKind
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
 from acme_r2i.agents.common.policy import MODES, Policy
 from acme_r2i.agents.registry import get_agent
+from acme_r2i.runs.arrays import load_parameters
 from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.parameters import load_parameters
 from acme_r2i.runs.run_folder import check_format
 
 EXPORTED = "policy.json"

@@ -16,8 +16,8 @@ import numpy as np
 
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
 from acme_r2i.agents.common.policy import Policy
+from acme_r2i.runs.arrays import save_parameters
 from acme_r2i.runs.blueprint import Blueprint
-from acme_r2i.runs.parameters import save_parameters
 from acme_r2i.runs.policies import make_policy
 
 # Tells the seed of the actions from those of the environments.
@@ -52,7 +52,7 @@ class NoLearner:
 
 
 class PolicyActor:
-    """A ``run_loop.BatchedActor`` that acts by a policy, and writes nothing anywhere."""
+    """A ``loop.BatchedActor`` that acts by a policy, and writes nothing anywhere."""
 
     def __init__(self, policy: Policy):
         """Stores the policy, for as many environments as it was made for."""

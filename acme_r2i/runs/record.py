@@ -10,8 +10,9 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from acme_r2i.runs import recordings, resuming
+from acme_r2i.runs import resuming
 from acme_r2i.runs.checkpoints import COUNTERS, Checkpoints
+from acme_r2i.runs.environment_pool import measure_recordings
 from acme_r2i.runs.errors import RunFailedError
 from acme_r2i.runs.metrics import EPISODES_IN_MEAN
 from acme_r2i.runs.metrics_logs import MetricsLog
@@ -115,7 +116,7 @@ class RunRecord:
         def fill(folder: pathlib.Path) -> None:
             sizes = self._agent.save(folder)
             counters = resuming.describe_counters(
-                counts, self.reporter.wall_seconds, sizes, recordings.measure(self._options)
+                counts, self.reporter.wall_seconds, sizes, measure_recordings(self._options)
             )
             write_json(folder / COUNTERS, counters)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from acme_r2i import environments
-from acme_r2i.runs import progress as progress_lib
+from acme_r2i.runs import console as progress_lib
 from acme_r2i.runs.metrics import (
     EPISODES_IN_MEAN,
     CoresBusy,

@@ -9,9 +9,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acme_r2i.runs import checkpoints, config_changes, config_file
+from acme_r2i.runs import checkpoints, config_changes
 from acme_r2i.runs.checkpoints import COUNTERS, Checkpoint
 from acme_r2i.runs.config_changes import Change
+from acme_r2i.runs.config_json import read_config
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.run_folder import CONFIG, FILES, SUMMARY, describe_run
@@ -29,7 +30,7 @@ class Start:
       replay_sizes: items that each replay table had at least.
       saved_at: when the checkpoint was made, in seconds since 1970.
       recorded_bytes: sizes, where the run begins, of the files that the environments write (see
-        ``recordings``).
+        ``environment_pool``).
       recorded: config.json, {} for a new run.
       changes: what is different from it.
       notes: lines for whoever resumes it.
@@ -82,7 +83,7 @@ def find_start(folder: pathlib.Path, wanted: Mapping[str, Any], *, allow_changes
         if checkpoints.paths(folder):
             raise _holds_a_run(folder, f"it has {checkpoints.CHECKPOINTS} and no {CONFIG}")
         return Start()
-    recorded = config_file.read(folder)
+    recorded = read_config(folder)
     finished = _steps_of_finished(folder) >= wanted["env_steps"]
     if not (finished or _can_go_on(folder, recorded)):
         raise _holds_a_run(folder, describe_run(folder) or "nobody can tell which")

@@ -14,17 +14,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from acme_r2i.agents.registry import get_agent
-from acme_r2i.runs import metrics_logs, recordings, resuming, words
+from acme_r2i.runs import metrics_logs, resuming
 from acme_r2i.runs.checkpoints import open_checkpoints
-from acme_r2i.runs.compilation_cache import use_compilation_cache
-from acme_r2i.runs.description import describe_machine, describe_options
-from acme_r2i.runs.environment_pool import environment_seeds, make_pool
-from acme_r2i.runs.host_memory import keep_freed_memory
+from acme_r2i.runs.config_json import describe_machine, describe_options
+from acme_r2i.runs.console import conclude, introduce
+from acme_r2i.runs.environment_pool import (
+    cut_recordings,
+    environment_seeds,
+    make_pool,
+    measure_recordings,
+)
 from acme_r2i.runs.lock import RunLock
 from acme_r2i.runs.metrics import metric_names
 from acme_r2i.runs.options import TrainOptions
+from acme_r2i.runs.process import StopSignals, keep_freed_memory, use_compilation_cache
 from acme_r2i.runs.run_folder import RunFolder
-from acme_r2i.runs.stopping import StopSignals
 
 TrainFunction = Callable[
     [TrainOptions, Mapping[str, Any], resuming.Start, float, contextlib.ExitStack],
@@ -57,7 +61,7 @@ def train(options: TrainOptions, run: TrainFunction | None = None) -> int:
             print(f"done before: {options.workdir} holds this run, which has come to its end")
             return 0
         summary, exit_code = run(options, wanted, start, began, stack)
-        print(words.conclude(summary, options), flush=True)
+        print(conclude(summary, options), flush=True)
         if summary["failure"]:
             print(f"r2i: error: {summary['failure']}", file=sys.stderr)
             return 1
@@ -74,8 +78,8 @@ def _train_here(
     """Trains in this process; returns the summary, and the exit code of a run that was ended."""
     keep_freed_memory()
     if start.lives:
-        recordings.cut(options, start.recorded_bytes)
-    recorded_before = recordings.measure(options)
+        cut_recordings(options, start.recorded_bytes)
+    recorded_before = measure_recordings(options)
     seeds = environment_seeds(options.seed, options.config.num_environments, start.lives)
     envs = stack.enter_context(make_pool(options, seeds, remade=bool(start.lives)))
     get_agent(options.agent).check_installed(
@@ -88,7 +92,7 @@ def _train_here(
         get_agent(options.agent), options.config, envs.spec, options.env_steps
     )
     device = blueprint_lib.describe_device()
-    print(words.introduce(options, blueprint, device, start), flush=True)
+    print(introduce(options, blueprint, device, start), flush=True)
 
     stop = stack.enter_context(StopSignals())
     from acme_r2i.runs.agent import start_agent

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
 from acme_r2i.agents.registry import get_agent
-from acme_r2i.runs import config_file, env_options, run_folder
+from acme_r2i.runs import env_options, run_folder
 from acme_r2i.runs.checkpoints import CHECKPOINTS, COUNTERS
+from acme_r2i.runs.config_json import read_config
 from acme_r2i.runs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class TrainedRun:
         """Makes an environment like those of the run.
 
         Raises:
-          UsageError: if it cannot be made here; see ``run_environments.make_one``.
+          UsageError: if it cannot be made here; see ``environment_pool.make_one``.
         """
         from acme_r2i.runs.environment_pool import make_one
 
@@ -65,7 +66,7 @@ class KeptParameters:
 
     Attributes:
       folder: has them, or had them.
-      file: parameters.npz, for ``parameters.load_parameters``.
+      file: parameters.npz, for ``arrays.load_parameters``.
       source: "final" for those that the run ended with, or "checkpoint".
       env_steps: environment steps that led to them, None if unknown.
       learner_steps: updates that led to them, None if unknown.
@@ -84,7 +85,7 @@ def read_run(folder: pathlib.Path) -> TrainedRun:
     Raises:
       UsageError: if the folder holds no run, or one that this version cannot rebuild.
     """
-    described = config_file.read(folder)
+    described = read_config(folder)
     try:
         kind = get_agent(described["agent"])
         config = kind.config_from_dict(described["config"])

@@ -20,7 +20,7 @@ from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli.main import _make_parser, main
-from acme_r2i.runs import description, options, overrides, run_folder
+from acme_r2i.runs import config_json, options, overrides, run_folder
 from tests.helpers import write_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -221,7 +221,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "a file").write_text("mine")
     (tmp_path / "a run").mkdir()
     typed = {"env": "bsuite:catch/0", "preset": "cpu", "seed": "7", "checkpoint_every": "none"}
-    run = description.describe_options(
+    run = config_json.describe_options(
         options.make_options(**typed, workdir=str(tmp_path / "a run"))
     )
     run["format"] = run_folder.FORMAT

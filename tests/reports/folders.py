@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from acme_r2i.runs import options
-from acme_r2i.runs.description import describe_machine, describe_options
+from acme_r2i.runs.config_json import describe_machine, describe_options
 from acme_r2i.runs.metrics import Episode
 from acme_r2i.runs.run_folder import RunFolder
 

@@ -13,7 +13,7 @@ from acme_r2i.cli import train
 from acme_r2i.cli.main import main
 from acme_r2i.reports import commands
 from acme_r2i.runs import env_options, options, overrides
-from acme_r2i.runs.description import describe_options
+from acme_r2i.runs.config_json import describe_options
 
 TASK = ("--env", "popgym:RepeatPreviousEasy")
 VISION = ("--env", "bsuite_vision:catch/0")

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from acme_r2i.runs.compilation_cache import CACHE
+from acme_r2i.runs.process import CACHE
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = """
 import collections, pathlib, sys
-from acme_r2i.runs.compilation_cache import use_compilation_cache
+from acme_r2i.runs.process import use_compilation_cache
 print(use_compilation_cache(pathlib.Path(sys.argv[1])))
 import jax, jax.monitoring
 events = collections.Counter()

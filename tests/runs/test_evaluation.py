@@ -15,11 +15,11 @@ from PIL import Image
 from acme_r2i import cli, environments
 from acme_r2i.cli.evaluation_listing import evaluation_lines
 from acme_r2i.runs import evaluation, filming, run_folder, trained_run
+from acme_r2i.runs.arrays import save_parameters
 from acme_r2i.runs.checkpoints import Checkpoints
 from acme_r2i.runs.environment_pool import environment_seeds
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.evaluation import Evaluation, HowToEvaluate, bootstrap_interval
-from acme_r2i.runs.parameters import save_parameters
 from tests.helpers import write_run
 
 TASK = "bsuite:catch/0"

@@ -14,7 +14,7 @@ import acme_r2i
 from acme_r2i.agents.common.policy import Policy
 from acme_r2i.cli.main import main
 from acme_r2i.runs import evaluation, trained_run
-from acme_r2i.runs.playing import play_episodes
+from acme_r2i.runs.evaluation import play_episodes
 from tests.helpers import write_run
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = """
 import resource, sys
-from acme_r2i.runs.host_memory import keep_freed_memory
+from acme_r2i.runs.process import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 import jax, jax.numpy as jnp

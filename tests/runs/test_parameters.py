@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from acme_r2i.agents.r2i.types import Params
+from acme_r2i.runs.arrays import PARAMETERS, load_parameters, save_parameters
 from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.parameters import PARAMETERS, load_parameters, save_parameters
 
 
 def make_params(seed: int) -> Params:

@@ -15,10 +15,10 @@ from acme_r2i.cli.main import main
 from acme_r2i.environments import EnvironmentSpec, make_environment
 from acme_r2i.runs import evaluation, options, trained_run
 from acme_r2i.runs.blueprint import make_blueprint
+from acme_r2i.runs.config_json import source_commit
 from acme_r2i.runs.evaluation import EVALUATIONS, HowToEvaluate, read_evaluations
 from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.periodic_evaluation import Evaluator, PeriodicEvaluator, make_evaluator
-from acme_r2i.runs.source_commit import source_commit
 from tests.helpers import write_run
 
 TASK = "bsuite:catch/0"

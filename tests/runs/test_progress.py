@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from acme_r2i.runs import progress
+from acme_r2i.runs import console
 from acme_r2i.runs.metrics import AGENT_METRICS, Counts
 
 
@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 
 
 def test_describe_a_run_under_way():
-    text = progress.describe(
+    text = console.describe(
         Counts(env_steps=25_000, episodes=490, learner_steps=2997),
         100_000,
         mean_return=0.4219,
@@ -35,43 +35,41 @@ def test_describe_a_run_under_way():
 
 
 def test_describe_a_run_that_has_hardly_begun():
-    text = progress.describe(
-        Counts(8), 100, mean_return=None, metrics={}, env_steps_per_second=None
-    )
+    text = console.describe(Counts(8), 100, mean_return=None, metrics={}, env_steps_per_second=None)
     assert text == "env steps 8/100 (8%) | episodes 0 | return - | updates 0"
     # Before learning the speed tells nothing about the time left.
-    text = progress.describe(Counts(8), 100, mean_return=0, metrics={}, env_steps_per_second=2.0)
+    text = console.describe(Counts(8), 100, mean_return=0, metrics={}, env_steps_per_second=2.0)
     assert text.endswith("2 steps/s")
 
 
 def test_what_is_shown_is_among_the_metrics():
-    assert set(progress._SHOWN) <= {name for own in AGENT_METRICS.values() for name in own}
+    assert set(console._SHOWN) <= {name for own in AGENT_METRICS.values() for name in own}
 
 
 def test_duration():
-    assert [progress.duration(s) for s in (0, 59.6, 754, 3600, 360_000)] == [
+    assert [console.duration(s) for s in (0, 59.6, 754, 3600, 360_000)] == [
         *("0:00", "1:00", "12:34", "1:00:00", "100:00:00")
     ]
 
 
 def test_a_pipe_gets_whole_lines_now_and_then():
     stream, clock = io.StringIO(), Clock()
-    shown = progress.PlainProgress(stream, period_seconds=10.0, clock=clock)
+    shown = console.PlainProgress(stream, period_seconds=10.0, clock=clock)
     for second in range(25):
         clock.now = float(second)
         shown.show(f"at {second}")
     shown.show("the end", last=True)
     shown.close()
     assert stream.getvalue() == "at 10\nat 20\nthe end\n"
-    assert isinstance(progress.make_progress(io.StringIO()), progress.PlainProgress)
+    assert isinstance(console.make_progress(io.StringIO()), console.PlainProgress)
 
 
 def test_a_terminal_gets_one_line_that_changes(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
     stream, clock = Terminal(), Clock()
-    shown = progress.make_progress(stream)
-    assert isinstance(shown, progress.LiveProgress)
+    shown = console.make_progress(stream)
+    assert isinstance(shown, console.LiveProgress)
     shown._clock = clock
     shown.show("first [b]")  # brackets are text, not markup
     shown.show("too soon")

@@ -11,7 +11,7 @@ from acme_r2i.agents.r2d2.presets import PRESETS as R2D2_PRESETS
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.runs import config_changes, options, resuming, trained_run
 from acme_r2i.runs.checkpoints import COUNTERS, Checkpoints
-from acme_r2i.runs.description import describe_options
+from acme_r2i.runs.config_json import describe_options
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.overrides import list_fields

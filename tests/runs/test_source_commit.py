@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from acme_r2i.runs.source_commit import source_commit
+from acme_r2i.runs.config_json import source_commit
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="no git")
 

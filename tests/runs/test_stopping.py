@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from acme_r2i.runs.stopping import StopSignals
+from acme_r2i.runs.process import StopSignals
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -65,7 +65,7 @@ def test_what_was_ignored_stays_ignored():
 
 BUSY = """
 import ctypes, signal
-from acme_r2i.runs.stopping import StopSignals
+from acme_r2i.runs.process import StopSignals
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with StopSignals():
     print("ready", flush=True)

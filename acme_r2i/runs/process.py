@@ -1,8 +1,12 @@
-"""Ctrl-C and SIGTERM: the run ends between two steps, with its files whole."""
+"""The process of a run: its memory, what JAX compiles in it, and the signals that end it."""
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
 import os
+import pathlib
+import platform
 import signal
 import socket
 import threading
@@ -76,3 +80,64 @@ class StopSignals:
 
 def _do_nothing(number: int, frame: Any) -> None:
     """The handler: that there is one makes the interpreter tell the listener."""
+
+
+CACHE = ".jax_cache"
+
+
+def use_compilation_cache(workdir: pathlib.Path) -> pathlib.Path | None:
+    """Has JAX read and write its cache in the parent of a run's folder.
+
+    Must be called before anything is compiled. JAX's own variables win: with
+    ``JAX_COMPILATION_CACHE_DIR`` it is elsewhere, with ``JAX_ENABLE_COMPILATION_CACHE=false`` there
+    is none. A folder that cannot be written makes JAX warn, and compile.
+
+    Returns:
+      Its folder; None where a variable of JAX's decides.
+    """
+    import jax
+
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return None
+    folder = workdir.absolute().parent / CACHE / _processor()
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # Everything: starting is a few large programs and some hundred that take little each.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return folder
+
+
+def _processor() -> str:
+    """A name for what machine code was compiled for: it must not run on a lesser processor."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    features = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
+    described = "\n".join([platform.machine(), *sorted(set(features))])
+    return f"{platform.machine()}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
+
+
+# Of glibc's <malloc.h>.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+_KEPT_BYTES = 2**31 - 1  # the most that an int says
+
+
+def keep_freed_memory() -> bool:
+    """Has the C library keep what is freed, up to 2 GiB, for the next that asks.
+
+    XLA allocates the temporary arrays of a program at each call and frees them after it. Left to
+    itself, glibc takes so large a block from the system and gives it back every time, and the
+    system clears it page by page: a tenth of an update at popgym sizes, on a CPU. What is kept lies
+    in one heap; threads that have another already go on with theirs, so this is called before
+    there are any.
+
+    Returns:
+      Whether it can be had: not without glibc.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library, another system
+        return False
+    wanted = {_M_ARENA_MAX: 1, _M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _KEPT_BYTES}
+    return all([mallopt(option, value) for option, value in wanted.items()])
