@@ -23,12 +23,13 @@ import psutil
 
 from acme_r2i import environments
 from acme_r2i.agents.registry import get_agent
-from acme_r2i.runs import options as options_lib
+from acme_r2i.runs import overrides
 from acme_r2i.runs.blueprint import describe_device, make_blueprint
 from acme_r2i.runs.environment_pool import environment_seeds
 from acme_r2i.runs.loop import SPENT_ON, RunLoop
 from acme_r2i.runs.metrics import TimeShares
 from acme_r2i.runs.process import keep_freed_memory
+from acme_r2i.runs.train_config import make_settings
 
 # Updates before the measurement: the first is compiled, and replay gets some sequences.
 _WARM_UP_UPDATES = 20
@@ -49,7 +50,7 @@ def measure(
     """
     from acme_r2i.runs.agent import Agent  # imports Acme and TensorFlow
 
-    config, _ = options_lib.make_config(preset, task, fields, agent=agent_name)
+    config, _ = make_settings(preset, task, overrides.parse_assignments(fields), agent=agent_name)
     kind = get_agent(agent_name)
     with environments.EnvironmentPool(
         functools.partial(environments.make_environment, task),

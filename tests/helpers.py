@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from acme_r2i.agents.registry import get_agent
+from acme_r2i.cli import train
 from acme_r2i.environments import EnvironmentSpec, make_environment
 from acme_r2i.runs import run_folder
 from acme_r2i.runs.arrays import save_parameters
-from acme_r2i.runs.config_json import describe_machine, describe_options
-from acme_r2i.runs.options import make_options
+from acme_r2i.runs.config_json import describe_config, describe_machine
+from acme_r2i.runs.train_config import TrainConfig
 
 
 def random_like(shapes: Any, seed: int, below: int = 2) -> Any:
@@ -95,6 +96,12 @@ def assert_close(actual: Any, expected: Any, rtol: float = 1e-4) -> None:
         np.testing.assert_allclose(a, e, rtol=0, atol=atol, err_msg=jax.tree_util.keystr(path))
 
 
+def typed_run(*, fields: Sequence[str] = (), **options: Any) -> TrainConfig:
+    """The run that options and assignments of fields ask for, as `r2i train` reads them."""
+    typed = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    return train.read([*typed, *fields])
+
+
 def write_run(
     folder: pathlib.Path,
     task: str,
@@ -111,9 +118,9 @@ def write_run(
     shapes = jax.eval_shape(networks.init, jax.random.key(0))
     params = random_agent_params(shapes)
     folder.mkdir(parents=True)
-    options = make_options(env=task, agent=agent, preset="debug", workdir="run")
+    options = typed_run(env=task, agent=agent, preset="debug", workdir="run")
     described = {
-        **describe_options(options),
+        **describe_config(options),
         **describe_machine("a test's device"),
         "config": dataclasses.asdict(config),
         "env_options": env_options or {},

@@ -7,9 +7,10 @@ import contextlib
 import json
 from typing import Any
 
-from acme_r2i.cli.parsing import refuse, with_default
-from acme_r2i.runs import env_options, options
+from acme_r2i.cli.parsing import refuse, whole_number, with_default
+from acme_r2i.runs import env_options
 from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.train_config import task_name
 
 _DESCRIPTION = """\
 Lists the suites; with a suite's name, its tasks; with --filter, every task whose name holds a text.
@@ -53,9 +54,9 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     refuse(others, "envs")
     if typed.name and typed.filter:
         raise UsageError("--filter goes over all suites: leave out the name, or the filter")
-    seconds = options.whole_number("--seconds", typed.seconds, 0)
+    seconds = whole_number("--seconds", typed.seconds, 0)
     if typed.name and ":" in typed.name:
-        name = options.task_name(typed.name)
+        name = task_name(typed.name)
         return _show_task(name, env_options.read(name, typed_options), seconds, typed.json)
     if typed_options:
         raise UsageError("--env.NAME goes with one task: r2i envs SUITE:TASK --env.NAME VALUE")

@@ -9,10 +9,11 @@ import json
 import sys
 from typing import Any
 
-from acme_r2i.cli.parsing import path, refuse, with_default
-from acme_r2i.runs import console, env_options, options, trained_run
+from acme_r2i.cli.parsing import number_or_none, path, refuse, whole_number, with_default
+from acme_r2i.runs import env_options, trained_run
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.process import StopSignals
+from acme_r2i.runs.train_config import MAX_EPISODE_STEPS
 
 _DESCRIPTION = """\
 Plays whole episodes of a run's task with what the run has learned, in environments of their own,
@@ -65,7 +66,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add(
         "--max-episode-steps",
         metavar="N|none",
-        default=str(options.DEFAULT_MAX_EPISODE_STEPS),
+        default=str(MAX_EPISODE_STEPS),
         help=with_default("steps after which an episode is cut off"),
     )
     add(
@@ -82,10 +83,10 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Plays, and prints and writes what came of it; returns the exit code."""
     others, suite_options = env_options.split(others)
     refuse([name.partition("=")[0] for name in others], "evaluate")
-    episodes = options.whole_number("--episodes", typed.episodes, 1)
-    seed = options.whole_number("--seed", typed.seed, 0)
-    video_episodes = options.whole_number("--video-episodes", typed.video_episodes, 1)
-    limit = options.number_or_none("--max-episode-steps", typed.max_episode_steps)
+    episodes = whole_number("--episodes", typed.episodes, 1)
+    seed = whole_number("--seed", typed.seed, 0)
+    video_episodes = whole_number("--video-episodes", typed.video_episodes, 1)
+    limit = number_or_none("--max-episode-steps", typed.max_episode_steps)
     if typed.mode not in ("greedy", "sampled"):
         raise UsageError(f"--mode={typed.mode} is not allowed: it must be greedy or sampled")
     trained = trained_run.read_run(typed.folder)
@@ -95,11 +96,11 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     number = (
         trained.config.num_environments
         if typed.num_environments is None
-        else options.whole_number("--num-environments", typed.num_environments, 1)
+        else whole_number("--num-environments", typed.num_environments, 1)
     )
     from acme_r2i import environments
     from acme_r2i.cli import evaluation_listing  # import JAX
-    from acme_r2i.runs import evaluation, filming  # import JAX
+    from acme_r2i.runs import console, evaluation, filming  # import JAX
 
     video = filming.Video(typed.video, trained.task, video_episodes) if typed.video else None
     shown = console.make_progress(sys.stderr)

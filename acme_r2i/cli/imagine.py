@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from acme_r2i.cli.parsing import path, refuse, with_default
-from acme_r2i.runs import options, output_paths
+from acme_r2i.cli.parsing import path, refuse, whole_number, with_default
+from acme_r2i.runs import output_paths
 
 if TYPE_CHECKING:
     from acme_r2i.runs.imagine import Prediction
@@ -48,7 +48,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Draws the pictures and prints their paths; returns the exit code."""
     refuse(others, "imagine")
     context, horizon, seed = (
-        None if text is None else options.whole_number(f"--{name}", text, minimum)
+        None if text is None else whole_number(f"--{name}", text, minimum)
         for name, text, minimum in (
             ("context", typed.context, 1),
             ("horizon", typed.horizon, 1),

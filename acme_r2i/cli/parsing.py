@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
+import re
+import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from acme_r2i.runs import overrides
+from acme_r2i.runs import env_options, overrides, train_config
 from acme_r2i.runs.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and takes no abbreviations, which may be meant for fields."""
+    """Raises UsageError, and takes no abbreviations, which may be meant for fields."""
 
     def __init__(self, **arguments: Any):
         super().__init__(
@@ -21,6 +25,19 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         self.add_argument("--help", "-h", action="help", help="show this and exit")
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Reads options; hyphens and underscores in their names are the same."""
+        arguments = sys.argv[1:] if args is None else args
+        return super().parse_known_args([self._hyphens(each) for each in arguments], namespace)
+
+    def _hyphens(self, argument: str) -> str:
+        """The argument, spelled as the option of this parser that it names, if it does."""
+        name, equals, value = argument.partition("=")
+        spelled = name.replace("_", "-")
+        return f"{spelled}{equals}{value}" if spelled in self._option_string_actions else argument
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
@@ -43,3 +60,94 @@ def refuse(others: list[str], command: str) -> None:
     """Refuses what is left over of a command that takes no fields."""
     if others:
         raise UsageError(f"unexpected argument {others[0]!r}; see r2i {command} --help")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a run, as :class:`TrainConfig` declares them."""
+    for name, option in train_config.options().items():
+        default = train_config.default_of(name)
+        flag = f"--{name.replace('_', '-')}"
+        if name in train_config.flags():
+            parser.add_argument(flag, action="store_true", default=None, help=option.help)
+            continue
+        tells = default is None or default is dataclasses.MISSING
+        parser.add_argument(
+            flag,
+            type=path if name in train_config.paths() else str,
+            metavar="|".join(option.choices) or option.metavar,
+            help=option.help if tells else f"{option.help} (default: {default})",
+        )
+
+
+def options_table() -> str:
+    """The options of a run as a Markdown table, which is docs/options.md's."""
+    resume = {"fixed": "no", "permitted": "with `--allow-config-change`", "free": "yes"}
+    lines = ["| option | default | may change on resume | meaning |", "|---|---|---|---|"]
+    for name, option in train_config.options().items():
+        default = train_config.default_of(name)
+        value = "|".join(option.choices) or option.metavar
+        tells = not any(default is none for none in (None, False, dataclasses.MISSING))
+        cells = (
+            f"`--{name.replace('_', '-')}{' ' if value else ''}{value}`",
+            ""
+            if any(default is none for none in (None, False, dataclasses.MISSING))
+            else f"`{default}`",
+            resume[option.resume],
+            option.help,
+        )
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def read_options(typed: argparse.Namespace, others: Sequence[str]) -> train_config.TrainConfig:
+    """Returns the run that was typed.
+
+    Args:
+      typed: what ``add_options`` has read.
+      others: assignments of fields and of the suite's options, e.g. ["--batch_size", "8",
+        "--env.size", "32"].
+
+    Raises:
+      UsageError: naming what is wrong, what is allowed, and what is near an unknown name.
+    """
+    given = {
+        name: value
+        for name in train_config.options()
+        if (value := getattr(typed, name)) is not None
+    }
+    for name in given:
+        other = train_config.options()[name].goes_with
+        if other is not None and other not in given:
+            raise UsageError(as_typed(train_config.goes_with(name, other)))
+    task = train_config.task_name(given.get("env"))
+    fields, suite_options = env_options.split(others)
+    try:
+        return train_config.TrainConfig(
+            **{**given, "env": task},
+            overrides=overrides.parse_assignments(fields),
+            env_options=env_options.read(task, suite_options),
+        )
+    except ValueError as error:
+        raise UsageError(as_typed(str(error))) from None
+
+
+def as_typed(message: str) -> str:
+    """A message about fields of :class:`TrainConfig`, with the options that they come from."""
+    return re.sub(r"\bTrainConfig\.(\w+)", lambda found: f"--{found[1].replace('_', '-')}", message)
+
+
+def whole_number(name: str, text: str, minimum: int) -> int:
+    """Reads an option of a command that trains nothing.
+
+    Raises:
+      UsageError: if it is no whole number in [minimum, 2**32).
+    """
+    value = overrides.convert(name, text, int)
+    if not minimum <= value < 2**32:
+        raise UsageError(f"{name}={value} is not allowed: it must be in [{minimum}, 2**32)")
+    return value
+
+
+def number_or_none(name: str, text: str) -> int | None:
+    """Reads an option that is a whole number above 0, or "none"; see ``whole_number``."""
+    return None if text.lower() == "none" else whole_number(name, text, 1)

@@ -9,9 +9,10 @@ import json
 from typing import Any
 
 from acme_r2i.agents.registry import DEFAULT_AGENT, get_agent
-from acme_r2i.cli.parsing import path, with_default
-from acme_r2i.runs import env_options, options, overrides
+from acme_r2i.cli.parsing import path, whole_number, with_default
+from acme_r2i.runs import env_options, overrides
 from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.train_config import default_of, make_settings, task_name
 
 _DESCRIPTION = """\
 Works out what a run asks for, before it is started on one machine or on many: env steps per second
@@ -46,7 +47,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add(
         "--preset",
         metavar="NAME[,NAME...]",
-        help=f"named settings (default: {options.DEFAULT_PRESET})",
+        help=f"named settings (default: {default_of('preset')})",
     )
     add(
         "--run",
@@ -59,7 +60,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--env-steps",
         metavar="N",
         help="actions to take, over all actors together (default: "
-        f"{options.DEFAULT_ENV_STEPS}, or those of the run)",
+        f"{default_of('env_steps')}, or those of the run)",
     )
     add("--updates-per-second", metavar="U", help="of the learner, when it waits for nothing")
     add(
@@ -87,9 +88,7 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
     }
     fetch_seconds = _above_zero("--fetch-seconds", typed.fetch_seconds)
     num_actors = (
-        None
-        if typed.num_actors is None
-        else options.whole_number("--num-actors", typed.num_actors, 1)
+        None if typed.num_actors is None else whole_number("--num-actors", typed.num_actors, 1)
     )
     from acme_r2i.runs import planning
 
@@ -111,11 +110,11 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
 
 def _of_options(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
     """Agent, settings, task and length of the run that is described by options."""
-    task = options.task_name(typed.env)
+    task = task_name(typed.env)
     fields, suite_options = env_options.split(fields)
     agent = typed.agent or DEFAULT_AGENT
-    config, _ = options.make_config(
-        typed.preset or options.DEFAULT_PRESET, task, fields, agent=agent
+    config, _ = make_settings(
+        typed.preset or default_of("preset"), task, overrides.parse_assignments(fields), agent=agent
     )
     given = env_options.read(task, suite_options)
     return {
@@ -123,8 +122,8 @@ def _of_options(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
         "config": config,
         "task": task,
         "task_options": env_options.without_recording(task, given),
-        "env_steps": options.whole_number(
-            "--env-steps", typed.env_steps or str(options.DEFAULT_ENV_STEPS), 1
+        "env_steps": whole_number(
+            "--env-steps", typed.env_steps or str(default_of("env_steps")), 1
         ),
     }
 
@@ -137,13 +136,13 @@ def _of_run(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
     from acme_r2i.runs import trained_run
 
     found = trained_run.read_run(typed.folder)
-    env_steps = typed.env_steps or str(found.described.get("env_steps", options.DEFAULT_ENV_STEPS))
+    env_steps = typed.env_steps or str(found.described.get("env_steps", default_of("env_steps")))
     return {
         "kind": found.kind,
         "config": found.config,
         "task": found.task,
         "task_options": found.env_options,
-        "env_steps": options.whole_number("--env-steps", env_steps, 1),
+        "env_steps": whole_number("--env-steps", env_steps, 1),
     }
 
 

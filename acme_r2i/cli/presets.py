@@ -11,8 +11,9 @@ from typing import Any
 
 from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
 from acme_r2i.cli.parsing import refuse, with_default
-from acme_r2i.runs import options, overrides
+from acme_r2i.runs import overrides
 from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.train_config import make_settings
 
 _DESCRIPTION = """\
 Lists the named settings with their numbers of parameters, or shows one whole: every field, its
@@ -50,7 +51,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
         for line in preset_listing.table():
             print(line, flush=True)
         return 0
-    config, _ = options.make_config(typed.name, "", agent=typed.agent)
+    config, _ = make_settings(typed.name, "", agent=typed.agent)
     if typed.json:
         print(json.dumps(dataclasses.asdict(config), indent=2))
     else:

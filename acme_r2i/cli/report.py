@@ -10,6 +10,7 @@ from acme_r2i.cli.parsing import path, refuse, with_default
 from acme_r2i.reports import page
 from acme_r2i.runs import output_paths
 from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.train_config import task_name
 
 # A file of every export.
 _MARK = "commands.csv"
@@ -73,9 +74,8 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     if folder is not None:
         _check_export(folder, out)
     from acme_r2i.reports import foreign, report  # imports matplotlib, and bsuite for its results
-    from acme_r2i.runs import options
 
-    task = options.task_name(typed.task) if typed.task else foreign.UNKNOWN_TASK
+    task = task_name(typed.task) if typed.task else foreign.UNKNOWN_TASK
     made = report.make_report(
         typed.places, title=typed.title, task=task, unfinished=typed.unfinished
     )

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acme_r2i.cli import train
-from acme_r2i.cli.parsing import path, with_default
-from acme_r2i.runs import options, output_paths, overrides, run_folder
-from acme_r2i.runs.config_json import describe_options
+from acme_r2i.cli.parsing import path, whole_number, with_default
+from acme_r2i.runs import output_paths, overrides, run_folder, train_config
+from acme_r2i.runs.config_json import describe_config
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.resuming import Start, find_start
 from acme_r2i.sweeps.definition import INDEX, PlannedRun, read_sweep
@@ -78,7 +78,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Runs the sweep; returns the exit code."""
-    parallel = options.whole_number("--parallel", typed.parallel, 1)
+    parallel = whole_number("--parallel", typed.parallel, 1)
     file = typed.file
     out = typed.out or overrides.absolute_path(f"runs/{file.stem}")
     planned = read_sweep(file, _hyphens(overrides.parse_assignments(_with_values(others))))
@@ -109,7 +109,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
 
 def _with_values(others: Sequence[str]) -> list[str]:
     """The arguments with the value true for each flag of r2i train that has none."""
-    flags = {f"--{name}" for name in options.FLAG_NAMES}
+    flags = {f"--{name.replace('_', '-')}" for name in train_config.flags()}
     following = itertools.chain(others[1:], ["--"])
     return [
         f"{each}=true" if each in flags and after.startswith("--") else each
@@ -119,7 +119,7 @@ def _with_values(others: Sequence[str]) -> list[str]:
 
 def _hyphens(assignments: Mapping[str, str]) -> dict[str, str]:
     """Options of the command have hyphens again, which the reading of fields has turned."""
-    names = {name.replace("-", "_"): name for name in options.OPTION_NAMES}
+    names = {name.replace("-", "_"): name for name in train_config.option_names()}
     return {names.get(name, name): text for name, text in assignments.items()}
 
 
@@ -152,7 +152,7 @@ def _look(arguments: Sequence[str]) -> Start:
     """Where a run would begin, given the arguments of r2i train."""
     wanted = train.read(arguments)
     return find_start(
-        wanted.workdir, describe_options(wanted), allow_changes=wanted.allow_config_change
+        wanted.workdir, describe_config(wanted), allow_changes=wanted.allow_config_change
     )
 
 

@@ -6,10 +6,11 @@ import argparse
 import textwrap
 from collections.abc import Sequence
 
-from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
-from acme_r2i.cli import presets
-from acme_r2i.cli.parsing import Parser, path, with_default
-from acme_r2i.runs import config_changes, env_options, metrics_logs, options
+from acme_r2i.agents.registry import AGENT_NAMES, get_agent
+from acme_r2i.cli import parsing, presets
+from acme_r2i.cli.parsing import Parser
+from acme_r2i.runs import config_changes, env_options, overrides, train_config
+from acme_r2i.runs.train_config import TrainConfig
 
 _DESCRIPTION = """\
 Trains an agent on a task; R2I, unless --agent names another. The run's folder gets config.json
@@ -81,166 +82,37 @@ def add(commands: argparse._SubParsersAction) -> None:
         ),
     )
     train.set_defaults(run=run)
+    parsing.add_options(train)
     add = train.add_argument
-    add("--env", metavar="SUITE:TASK", help="the task, e.g. popgym:RepeatPreviousEasy (needed)")
-    add(
-        "--env-workers",
-        metavar="|".join(options.ENV_WORKERS),
-        default=options.ENV_WORKERS[0],
-        help=with_default("where environments run"),
-    )
-    add(
-        "--env-step-timeout",
-        metavar="SECONDS",
-        help="longest that a step or a reset may take, or none (default: "
-        f"{options.DEFAULT_ENV_STEP_TIMEOUT:g}; inline: none)",
-    )
-    add(
-        "--env-max-restarts",
-        metavar="N",
-        default=str(options.DEFAULT_ENV_MAX_RESTARTS),
-        help=with_default("how often environments may begin anew after failing, all together"),
-    )
-    add("--agent", metavar="NAME", default=DEFAULT_AGENT, help=with_default("what to train"))
-    add(
-        "--core",
-        metavar="NAME",
-        help=f"sequence core, with --agent r2d2: {', '.join(get_agent('r2d2').core_names)}",
-    )
-    add(
-        "--preset",
-        metavar="NAME[,NAME...]",
-        default=options.DEFAULT_PRESET,
-        help=with_default("named settings"),
-    )
-    add(
-        "--env-steps",
-        metavar="N",
-        default=str(options.DEFAULT_ENV_STEPS),
-        help=with_default("actions to take, over all environments together"),
-    )
-    add(
-        "--seed",
-        metavar="N",
-        default="0",
-        help=with_default("of parameters, actions and environments"),
-    )
-    add(
-        "--workdir",
-        type=path,
-        metavar="DIR",
-        help="folder of the run, new or to go on with (default: a new one under runs/)",
-    )
-    add(
-        "--log-every",
-        metavar="N",
-        default=str(options.DEFAULT_LOG_EVERY_ENV_STEPS),
-        help=with_default("environment steps between two lines of metrics"),
-    )
-    add(
-        "--evaluate-every",
-        metavar="N",
-        help="environment steps between two evaluations, as r2i evaluate does them, whose lines go "
-        "to evaluations.jsonl (default: none)",
-    )
-    add(
-        "--evaluate-episodes",
-        metavar="N",
-        help=f"episodes of such an evaluation (default: {options.DEFAULT_EVALUATE_EPISODES})",
-    )
-    add(
-        "--evaluate-max-episode-steps",
-        metavar="N|none",
-        help="steps after which such an episode is cut off "
-        f"(default: {options.DEFAULT_MAX_EPISODE_STEPS})",
-    )
-    add(
-        "--checkpoint-every",
-        metavar="N|none",
-        help="environment steps between two checkpoints (default: a fiftieth of --env-steps, "
-        f"{options.CLOSEST_CHECKPOINTS_ENV_STEPS:,} or more)",
-    )
-    add(
-        "--keep-checkpoints",
-        metavar="N",
-        default=str(options.DEFAULT_KEEP_CHECKPOINTS),
-        help=with_default("how many of them are kept"),
-    )
-    add(
-        "--max-skipped-updates",
-        metavar="N",
-        default=str(options.DEFAULT_MAX_SKIPPED_IN_A_ROW),
-        help=with_default("updates in a row that are not finite, and skipped, which end the run"),
-    )
-    add(
-        "--num-actors",
-        metavar="N",
-        help="act in N processes, learn in another, on Ray; they share the num_environments of the "
-        "settings evenly, so N divides it (default: one process does all)",
-    )
-    add(
-        "--cluster",
-        metavar="local|auto|HOST:PORT",
-        help="where these processes run: on this machine alone, on the Ray cluster of RAY_ADDRESS "
-        f"or the one this machine is part of, or on another (default: {options.DEFAULT_CLUSTER})",
-    )
-    add(
-        "--max-staleness",
-        metavar="N",
-        help="learner steps by which an actor's parameters may be behind before it waits for newer "
-        f"ones (default: {options.DEFAULT_MAX_STALENESS})",
-    )
-    add(
-        "--max-restarts",
-        metavar="N",
-        help="how often each of the processes is started again when it fails, before the run is "
-        f"ended (default: {options.DEFAULT_MAX_RESTARTS})",
-    )
-    add(
-        "--allow-config-change",
-        action="store_true",
-        help="let a run go on with other settings than it had, where they fit",
-    )
-    add(
-        "--tensorboard",
-        action="store_true",
-        help="write TensorBoard's event files, too, into tensorboard/ of the folder",
-    )
-    add(
-        "--wandb",
-        metavar="|".join(metrics_logs.WANDB_MODES),
-        help="give the metrics to Weights & Biases, too (default: not)",
-    )
-    add(
-        "--wandb-project",
-        metavar="NAME",
-        help=f"where they go there (default: {metrics_logs.DEFAULT_WANDB_PROJECT})",
-    )
     add("--help-fields", action="store_true", help="show every field and its value, and exit")
 
 
 def run(typed: argparse.Namespace, fields: list[str]) -> int:
     """Trains, or shows the fields; returns the exit code."""
     if typed.help_fields:
-        task = options.task_name(typed.env) if typed.env else ""
+        task = train_config.task_name(typed.env) if typed.env else ""
         fields, _ = env_options.split(fields)
-        config, _ = options.make_config(
-            typed.preset, task, fields, agent=typed.agent, core=typed.core
+        config, _ = train_config.make_settings(
+            typed.preset or train_config.default_of("preset"),
+            task,
+            overrides.parse_assignments(fields),
+            agent=typed.agent or train_config.default_of("agent"),
+            core=typed.core,
         )
         presets.print_fields(config)
         return 0
-    checked = _read(typed, fields)
+    config = parsing.read_options(typed, fields)
     from acme_r2i.runs.train import train
 
-    if checked.num_actors is None:
-        return train(checked)
+    if config.num_actors is None:
+        return train(config)
     from acme_r2i.distributed.training import train_on_cluster
 
-    return train(checked, train_on_cluster)
+    return train(config, train_on_cluster)
 
 
-def read(arguments: Sequence[str]) -> options.TrainOptions:
-    """What the arguments of `r2i train` ask for.
+def read(arguments: Sequence[str]) -> TrainConfig:
+    """Returns what the arguments of `r2i train` ask for.
 
     Raises:
       UsageError: if they cannot be used.
@@ -248,40 +120,9 @@ def read(arguments: Sequence[str]) -> options.TrainOptions:
     parser = Parser()
     add(parser.add_subparsers())
     typed, fields = parser.parse_known_args(["train", *arguments])
-    return _read(typed, fields)
-
-
-def _read(typed: argparse.Namespace, fields: list[str]) -> options.TrainOptions:
-    return options.make_options(
-        env=typed.env,
-        agent=typed.agent,
-        core=typed.core,
-        preset=typed.preset,
-        env_steps=typed.env_steps,
-        seed=typed.seed,
-        workdir=typed.workdir,
-        log_every=typed.log_every,
-        env_workers=typed.env_workers,
-        env_step_timeout=typed.env_step_timeout,
-        env_max_restarts=typed.env_max_restarts,
-        evaluate_every=typed.evaluate_every,
-        evaluate_episodes=typed.evaluate_episodes,
-        evaluate_max_episode_steps=typed.evaluate_max_episode_steps,
-        checkpoint_every=typed.checkpoint_every,
-        keep_checkpoints=typed.keep_checkpoints,
-        max_skipped_updates=typed.max_skipped_updates,
-        num_actors=typed.num_actors,
-        cluster=typed.cluster,
-        max_staleness=typed.max_staleness,
-        max_restarts=typed.max_restarts,
-        allow_config_change=typed.allow_config_change,
-        tensorboard=typed.tensorboard,
-        wandb=typed.wandb,
-        wandb_project=typed.wandb_project,
-        fields=fields,
-    )
+    return parsing.read_options(typed, fields)
 
 
 def _changeable() -> str:
-    names = [pattern.removeprefix("config.") for pattern in config_changes.CHANGEABLE]
+    names = [pattern.removeprefix("config.") for pattern in config_changes.changeable()]
     return textwrap.fill(", ".join(names), 96, break_on_hyphens=False).replace("\n", "\n    ")

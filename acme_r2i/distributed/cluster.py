@@ -11,20 +11,20 @@ from typing import Any
 
 from acme_r2i.launchpad_ray.launching import ray_folder
 from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.options import TrainOptions
+from acme_r2i.runs.train_config import TrainConfig
 
 # How long a cluster's first machine may take to accept a connection.
 _ANSWER_SECONDS = 10.0
 
 
-def cpus_needed(options: TrainOptions) -> int:
+def cpus_needed(options: TrainConfig) -> int:
     """CPUs that the nodes of a run count for: one each for learner, actors and evaluator."""
-    evaluator = options.evaluate_every_env_steps is not None
+    evaluator = options.evaluate_every is not None
     return options.num_actors + 1 + evaluator
 
 
 @contextlib.contextmanager
-def joined(options: TrainOptions) -> Iterator[Any]:
+def joined(options: TrainConfig) -> Iterator[Any]:
     """Joins the cluster that a run is for, or starts a Ray of its own; leaves it at the end.
 
     Yields:
@@ -98,11 +98,11 @@ def _check_answers(address: str) -> None:
         raise ConnectionError(str(error)) from None
 
 
-def _check_size(ray: Any, options: TrainOptions) -> None:
+def _check_size(ray: Any, options: TrainConfig) -> None:
     needed, there = cpus_needed(options), ray.cluster_resources().get("CPU", 0)
     if needed > there:
         raise UsageError(
             f"--num-actors={options.num_actors} takes {needed} CPUs, one for each actor, the "
-            f"learner{' and the evaluator' if options.evaluate_every_env_steps else ''}, and the "
+            f"learner{' and the evaluator' if options.evaluate_every else ''}, and the "
             f"cluster has {there:g}: use fewer actors, or add machines"
         )

@@ -116,7 +116,7 @@ class Conductor:
         clients = [handle.dereference() for handle in self._nodes.actors]
         self._actors = ActorGroup(self._plan, clients, record.counts, reporter)
         self._trouble = Trouble(
-            self._options.workdir, self._options.max_skipped_in_a_row, reporter.note
+            self._options.workdir, self._options.max_skipped_updates, reporter.note
         )
         self._stalls = StallWatch(reporter.note)
         self._evaluated = periodic_evaluation.drop_lost_future(
@@ -171,7 +171,7 @@ class Conductor:
         self._actors.turn(counts.learner_steps)
         reporter.add_step(counts)
         self._evaluate()
-        every = self._options.checkpoint_every_env_steps
+        every = self._options.checkpoint_every
         if every is not None and self._agent.client is not None and self._learner.has_begun:
             self._save(if_due=True)
         self._stalls.look((counts.env_steps, counts.learner_steps), self._describe)
@@ -243,7 +243,7 @@ class Conductor:
 
     @property
     def _evaluation_is_due(self) -> bool:
-        every = self._options.evaluate_every_env_steps
+        every = self._options.evaluate_every
         return self._record.counts.env_steps // every > self._evaluated // every
 
     def _evaluate(self) -> None:

@@ -9,7 +9,7 @@ from acme_r2i import environments
 from acme_r2i.agents.registry import get_agent
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.runs.environment_pool import environment_seeds
-from acme_r2i.runs.options import TrainOptions
+from acme_r2i.runs.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from acme_r2i.runs.blueprint import Blueprint
@@ -25,7 +25,7 @@ class Plan:
       lives: programs that have had the run before.
     """
 
-    options: TrainOptions
+    options: TrainConfig
     spec: EnvironmentSpec
     lives: int
 

@@ -86,7 +86,7 @@ def launched(plan: Plan, checkpoints: Checkpoints | None, *, gpus: bool) -> Iter
             for number in range(plan.num_actors)
         ]
         evaluator = None
-        if options.evaluate_every_env_steps is not None:
+        if options.evaluate_every is not None:
             evaluator = program.add_node(lp.CourierNode(EvaluatorNode, plan, learner), "evaluator")
         here = {f"node:{ray.util.get_node_ip_address()}": 0.001}
         variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

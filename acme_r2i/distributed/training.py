@@ -22,15 +22,15 @@ from acme_r2i.runs.console import introduce
 from acme_r2i.runs.environment_pool import environment_seeds, make_pool
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.metrics import metric_names
-from acme_r2i.runs.options import TrainOptions
 from acme_r2i.runs.process import StopSignals
 from acme_r2i.runs.run_folder import RunFolder
+from acme_r2i.runs.train_config import TrainConfig
 
 _TURN_SECONDS = 0.1
 
 
 def train_on_cluster(
-    options: TrainOptions,
+    options: TrainConfig,
     wanted: Mapping[str, Any],
     start: resuming.Start,
     began: float,
@@ -141,7 +141,7 @@ def _wait_for(learner: Any, watch: Any, should_stop: Callable[[], bool]) -> None
 
 def _describe(plan: Plan, ray: Any) -> str:
     number, each = plan.num_actors, plan.environments_per_actor
-    evaluator = ", evaluator" if plan.options.evaluate_every_env_steps else ""
+    evaluator = ", evaluator" if plan.options.evaluate_every else ""
     machines = sum(bool(node["Alive"]) for node in ray.nodes())
     where = "this machine" if plan.options.cluster == "local" else f"{machines} Ray nodes"
     return f"replay, learner{evaluator} and {number} actors of {each} environments each, on {where}"

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
-from acme_r2i.runs import env_options, options, overrides
+from acme_r2i.agents.registry import AGENT_NAMES, get_agent
+from acme_r2i.runs import env_options, overrides, train_config
 from acme_r2i.runs.config_json import described_fields
 from acme_r2i.runs.errors import UsageError
 
-# Fields of TrainOptions whose option has another name.
-_NAMES = {"max_skipped_in_a_row": "max-skipped-updates"}
 # Fields that consist of what follows the options: settings, and options of the task.
 _COMPOSED = {"config", "overrides", "env_options"}
 # Options that are written even at their defaults, and those that come first: commands are easy to
 # compare then.
 _ALWAYS = ("env", "preset", "env_steps", "seed")
 _FIRST = ("agent", *_ALWAYS)
-# Options that are refused without another one.
-_GOES_WITH = {"evaluate_episodes": "evaluate_every_env_steps", "wandb_project": "wandb"}
 # Rounds that bring a preset's settings to a run's: kinds, kinds within these, fields.
 _ROUNDS = 4
 
@@ -53,9 +48,10 @@ def train_arguments(config: Mapping[str, Any]) -> list[str]:
     arguments = []
     for name in names:
         is_default = config[name] == _default(name, config) and name not in _ALWAYS
-        does_nothing = name in _GOES_WITH and config[_GOES_WITH[name]] is None
+        other = train_config.options()[name].goes_with
+        does_nothing = other is not None and config.get(other) is None
         if not is_default and not does_nothing:
-            arguments += _assignment(_option(name), config[name])
+            arguments += _assignment(name.replace("_", "-"), config[name])
     task = config["env"]
     recorded = env_options.without_recording(task, config["env_options"])
     for name, value in recorded.items():
@@ -67,21 +63,14 @@ def train_arguments(config: Mapping[str, Any]) -> list[str]:
     return arguments
 
 
-def _option(field: str) -> str:
-    """The option, without its dashes, that a field of TrainOptions comes from."""
-    return _NAMES.get(field) or field.removesuffix("_env_steps").replace("_", "-")
-
-
 def _default(name: str, config: Mapping[str, Any]) -> Any:
-    """The value that a field of TrainOptions has where its option is not given."""
-    if name == "agent":
-        return DEFAULT_AGENT
-    if name == "checkpoint_every_env_steps":
-        return options.read_checkpoint_every(None, config["env_steps"])
+    """The value that an option has where it is not given."""
+    default = train_config.default_of(name)
+    if name == "checkpoint_every":
+        return train_config.checkpoint_every(default, config["env_steps"])
     if name == "env_step_timeout":
-        return options.read_env_step_timeout(None, config["env_workers"])
-    (field,) = (each for each in dataclasses.fields(options.TrainOptions) if each.name == name)
-    return field.default
+        return train_config.env_step_timeout(default, config["env_workers"])
+    return default
 
 
 def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,8 +85,8 @@ def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
     wanted = overrides.list_fields(get_agent(agent).config_from_dict(config["config"]))
     values = dict(config["overrides"])
     for _ in range(_ROUNDS):
-        typed = [f"--{name}={_text(value)}" for name, value in values.items()]
-        made, _ = options.make_config(config["preset"], config["env"], typed, agent=agent)
+        typed = {name: _text(value) for name, value in values.items()}
+        made, _ = train_config.make_settings(config["preset"], config["env"], typed, agent=agent)
         found = {field.name: field.value for field in overrides.list_fields(made)}
         missing = {
             field.name: field.value
@@ -113,7 +102,7 @@ def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _assignment(name: str, value: Any) -> list[str]:
     """The arguments that set an option or a field; a flag is there or not."""
-    if value is True and name in options.FLAG_NAMES:
+    if value is True and name.replace("-", "_") in train_config.flags():
         return [f"--{name}"]
     text = _text(value)
     # In one piece where the text could be taken for an option.

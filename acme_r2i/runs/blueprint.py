@@ -14,7 +14,7 @@ from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind, tree_bytes
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.loop import UpdateSchedule
-from acme_r2i.runs.options import check_env_steps
+from acme_r2i.runs.train_config import check_env_steps
 
 
 class Blueprint(NamedTuple):

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from acme_r2i.runs.run_folder import CHECKPOINTS, write_json
 
 if TYPE_CHECKING:
-    from acme_r2i.runs.options import TrainOptions
+    from acme_r2i.runs.train_config import TrainConfig
 
 CONTENTS = "contents.json"
 COUNTERS = "counters.json"
@@ -120,9 +120,9 @@ class Checkpoints:
         self.replay_scratch.mkdir()
 
 
-def open_checkpoints(options: TrainOptions, env_steps: int) -> Checkpoints | None:
+def open_checkpoints(options: TrainConfig, env_steps: int) -> Checkpoints | None:
     """The checkpoints of a run that begins at these environment steps; None if it has none."""
-    if options.checkpoint_every_env_steps is None:
+    if options.checkpoint_every is None:
         return None
     return Checkpoints(options.workdir, options.keep_checkpoints, env_steps)
 

@@ -11,32 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.train_config import options
 
-# What config.json says of a run that makes it this run; the rest is where, when and how well kept.
-COMPARED = (
-    "agent",
-    "env",
-    "env_options",
-    "env_workers",
-    "env_step_timeout",
-    "env_max_restarts",
-    "seed",
-    "env_steps",
-    "log_every_env_steps",
-    "max_skipped_in_a_row",
-    "num_actors",
-    "config",
-)
-
-# Patterns of fields that --allow-config-change allows to be changed.
-CHANGEABLE = (
-    "env_steps",
-    "log_every_env_steps",
-    "env_workers",
-    "env_step_timeout",
-    "env_max_restarts",
-    "max_skipped_in_a_row",
-    "num_actors",
+# Patterns of the agents' settings that --allow-config-change allows to be changed.
+_CHANGEABLE_SETTINGS = (
     # R2I
     "config.*_optimiser.learning_rate",
     "config.*_optimiser.eps",
@@ -61,6 +39,21 @@ CHANGEABLE = (
 _ABSENT = "nothing"
 
 
+def compared() -> list[str]:
+    """Returns the fields of config.json that make a run what it is.
+
+    The rest is where, when and how well kept.
+    """
+    fixed = [name for name, option in options().items() if option.resume != "free"]
+    return [*fixed, "env_options", "config"]
+
+
+def changeable() -> list[str]:
+    """Returns patterns of the fields that --allow-config-change allows to be changed."""
+    permitted = [name for name, option in options().items() if option.resume == "permitted"]
+    return [*permitted, *_CHANGEABLE_SETTINGS]
+
+
 class Change(NamedTuple):
     """A field of config.json that is another now, by its dotted path."""
 
@@ -75,7 +68,7 @@ class Change(NamedTuple):
 def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Compares two contents of config.json in what makes a run the run that it is."""
     before, after = (
-        flatten({key: content.get(key, _ABSENT) for key in COMPARED}) for content in (old, new)
+        flatten({key: content.get(key, _ABSENT) for key in compared()}) for content in (old, new)
     )
     return [
         Change(field, before.get(field, _ABSENT), after.get(field, _ABSENT))
@@ -129,7 +122,7 @@ def _is_possible(change: Change) -> bool:
 
 
 def _is_changeable(field: str) -> bool:
-    return any(fnmatch.fnmatchcase(field, pattern) for pattern in CHANGEABLE)
+    return any(fnmatch.fnmatchcase(field, pattern) for pattern in changeable())
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,13 +14,10 @@ import time
 from typing import Any
 
 from acme_r2i import __version__
+from acme_r2i.runs import train_config
 from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.options import TrainOptions
 from acme_r2i.runs.run_folder import CONFIG, check_format
-
-# Fields of TrainOptions that say where a run is and what may be done to it, and not what it is.
-_NOT_DESCRIBED = {"workdir", "allow_config_change"}
-DISTRIBUTED_ONLY = {"num_actors", "cluster", "max_staleness", "max_restarts"}
+from acme_r2i.runs.train_config import TrainConfig
 
 _RECORDED_VERSIONS = (
     "jax",
@@ -37,20 +34,20 @@ _RECORDED_VERSIONS = (
 )
 
 
-def describe_options(options: TrainOptions) -> dict[str, Any]:
-    """What was asked for, as JSON gives it back."""
-    names = described_fields(distributed=options.num_actors is not None)
-    content = {name: getattr(options, name) for name in names}
-    content["config"] = dataclasses.asdict(options.config)
+def describe_config(config: TrainConfig) -> dict[str, Any]:
+    """Returns what config.json says of a run, as JSON gives it back."""
+    names = described_fields(distributed=config.num_actors is not None)
+    content = {name: getattr(config, name) for name in names}
+    content["config"] = dataclasses.asdict(config.config)
     return json.loads(json.dumps(content))
 
 
 def described_fields(*, distributed: bool) -> list[str]:
-    """Returns the fields of TrainOptions that the config.json of such a run has."""
-    left_out = _NOT_DESCRIBED | (set() if distributed else DISTRIBUTED_ONLY)
-    names = [field.name for field in dataclasses.fields(TrainOptions)]
+    """Returns the fields of TrainConfig that the config.json of such a run has."""
+    wanted = {"always", "distributed"} if distributed else {"always"}
+    options = [name for name, option in train_config.options().items() if option.recorded in wanted]
     # The settings come last: they are long.
-    return sorted((name for name in names if name not in left_out), key="config".__eq__)
+    return [*sorted([*options, "env_options", "overrides"]), "config"]
 
 
 def describe_machine(device: str) -> dict[str, Any]:
@@ -139,7 +136,7 @@ def check_config(content: Any) -> None:
       ValueError: naming the format, or the field that is missing.
     """
     check_format(content)
-    required = described_fields(distributed=bool(DISTRIBUTED_ONLY & content.keys()))
+    required = described_fields(distributed="num_actors" in content)
     missing = sorted(name for name in required if name not in content)
     if missing:
         raise ValueError(f"has no field {missing[0]!r}")

@@ -12,12 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-import psutil
-
 from acme_r2i import environments
 from acme_r2i.runs import resuming
 from acme_r2i.runs.metrics import EPISODES_IN_MEAN, Counts
-from acme_r2i.runs.options import TrainOptions
+from acme_r2i.runs.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from acme_r2i.runs.blueprint import Blueprint
@@ -33,7 +31,7 @@ def size_text(number: float) -> str:
 
 
 def introduce(
-    options: TrainOptions,
+    options: TrainConfig,
     blueprint: Blueprint,
     device: str,
     start: resuming.Start,
@@ -79,6 +77,8 @@ def introduce(
 
 
 def _describe_memory(replay_bytes: int) -> str:
+    import psutil
+
     free_bytes = psutil.virtual_memory().available
     size, free = size_text(replay_bytes), size_text(free_bytes)
     text = f"up to {size} before compression, of {free} memory free"
@@ -87,7 +87,7 @@ def _describe_memory(replay_bytes: int) -> str:
     return text
 
 
-def conclude(summary: Mapping[str, Any], options: TrainOptions) -> str:
+def conclude(summary: Mapping[str, Any], options: TrainConfig) -> str:
     """What came of a run, given its summary."""
     begin = "stopped" if summary["interrupted"] else "done"
     if summary["mean_return_last_100_episodes"] is None:

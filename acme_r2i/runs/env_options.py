@@ -65,6 +65,24 @@ def read(task: str, options: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+def check(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Checks options of a task's suite that are no texts, and returns them in their types.
+
+    Raises:
+      UsageError: as ``read``.
+    """
+    if not options:
+        return {}
+    from acme_r2i import environments  # imports NumPy
+
+    named = environments.suite_options(task.partition(":")[0])
+    texts = {
+        name: value if name in named and isinstance(value, str) else write(task, name, value)
+        for name, value in options.items()
+    }
+    return read(task, texts)
+
+
 def without_recording(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a task's suite that make an environment to look at an agent in.
 

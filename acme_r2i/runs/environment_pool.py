@@ -12,7 +12,7 @@ import numpy as np
 
 from acme_r2i import environments
 from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.options import TrainOptions
+from acme_r2i.runs.train_config import TrainConfig
 
 
 def environment_seeds(seed: int, number: int, lives: int = 0) -> list[int]:
@@ -45,7 +45,7 @@ def make_one(task: str, env_options: Mapping[str, Any], seed: int) -> dm_env.Env
 
 
 def make_pool(
-    options: TrainOptions, seeds: Sequence[int], *, remade: bool
+    options: TrainConfig, seeds: Sequence[int], *, remade: bool
 ) -> environments.EnvironmentPool:
     """Makes environments of a run.
 
@@ -77,7 +77,7 @@ def make_pool(
         raise UsageError(str(error)) from None
 
 
-def measure_recordings(options: TrainOptions) -> list[int]:
+def measure_recordings(options: TrainConfig) -> list[int]:
     """Has the recorded files on the disk; returns their sizes in bytes, 0 of those not there.
 
     Raises:
@@ -94,7 +94,7 @@ def measure_recordings(options: TrainOptions) -> list[int]:
     return sizes
 
 
-def cut_recordings(options: TrainOptions, sizes: Sequence[int]) -> None:
+def cut_recordings(options: TrainConfig, sizes: Sequence[int]) -> None:
     """Cuts off what was recorded after a checkpoint, or after the beginning.
 
     Args:

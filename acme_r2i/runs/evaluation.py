@@ -28,8 +28,8 @@ from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.environments.wrappers import TimeLimit
 from acme_r2i.runs import run_folder
 from acme_r2i.runs.arrays import load_parameters
-from acme_r2i.runs.options import DEFAULT_MAX_EPISODE_STEPS
 from acme_r2i.runs.policies import make_policy
+from acme_r2i.runs.train_config import MAX_EPISODE_STEPS
 from acme_r2i.runs.trained_run import KeptParameters, TrainedRun
 
 
@@ -175,7 +175,7 @@ class HowToEvaluate:
     greedy: bool
     seed: int
     num_environments: int
-    max_episode_steps: int | None = DEFAULT_MAX_EPISODE_STEPS
+    max_episode_steps: int | None = MAX_EPISODE_STEPS
 
     @property
     def environments(self) -> int:

@@ -7,6 +7,7 @@ import than all the checks take.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import inspect
@@ -17,7 +18,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from acme_r2i.agents.common.checks import is_kind
 from acme_r2i.runs.errors import UsageError
@@ -112,17 +113,22 @@ def apply_overrides(
     return config, {name: values[name] for name in assignments}
 
 
-def convert(name: str, text: str, kind: Any) -> Any:
-    """Reads a value of a type: int, float, bool, str, a path, a tuple of these (a,b), or any or
-    None.
+def convert(name: str, value: Any, kind: Any) -> Any:
+    """Reads a value of a type: int, float, bool, str, a literal, a path, a tuple of these (a,b), or
+    any or None.
+
+    Args:
+      name: of what is being read.
+      value: text, as in a command, or a value of the type.
+      kind: the type.
 
     Raises:
       UsageError: naming what was being read, and what it takes.
     """
     try:
-        return _read(text, kind)
+        return _read(value, kind) if isinstance(value, str) else _accept(value, kind)
     except ValueError:
-        raise UsageError(f"{name} takes {_describe(kind)}, got {text!r}") from None
+        raise UsageError(f"{name} takes {_describe(kind)}, got {value!r}") from None
 
 
 def absolute_path(text: str | os.PathLike[str]) -> pathlib.Path:
@@ -200,12 +206,36 @@ def _replaced(config: Any, values: Mapping[str, Any], prefix: str) -> Any:
         raise UsageError(message) from None
 
 
+def _accept(value: Any, kind: Any) -> Any:
+    """A value that is no text, as one of the type; ValueError if it is none."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        for each in typing.get_args(kind):
+            with contextlib.suppress(ValueError):
+                return _accept(value, each)
+        raise ValueError(value)
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise ValueError(value)
+        pairs = zip(value, typing.get_args(kind), strict=True)
+        return tuple(_accept(part, part_kind) for part, part_kind in pairs)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind is pathlib.Path and isinstance(value, os.PathLike):
+        return absolute_path(value)
+    if type(value) is kind:
+        return value
+    raise ValueError(value)
+
+
 def _read(text: str, kind: Any) -> Any:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         kinds = typing.get_args(kind)
         if type(None) in kinds and text.lower() == "none":
             return None
-        (kind,) = (k for k in kinds if k is not type(None))
+        literals = [word for k in kinds if typing.get_origin(k) is Literal for word in k.__args__]
+        if text in literals:
+            return text
+        (kind,) = (k for k in kinds if k is not type(None) and typing.get_origin(k) is not Literal)
         return _read(text, kind)
     if typing.get_origin(kind) is tuple:
         parts = zip(text.split(","), typing.get_args(kind), strict=True)
@@ -241,7 +271,10 @@ def _read_int(text: str) -> int:
 
 def _describe(kind: Any) -> str:
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return " or ".join(_describe(each) for each in typing.get_args(kind))
+        *others, last = (_describe(each) for each in typing.get_args(kind))
+        return f"{', '.join(others)} or {last}"
+    if typing.get_origin(kind) is Literal:
+        return ", ".join(typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
         return f"{len(typing.get_args(kind))} values with a comma between them"
     return {

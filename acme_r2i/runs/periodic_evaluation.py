@@ -34,8 +34,8 @@ from acme_r2i.runs.evaluation import (
     summarise,
 )
 from acme_r2i.runs.metrics import Counts
-from acme_r2i.runs.options import DEFAULT_MAX_EPISODE_STEPS, TrainOptions
 from acme_r2i.runs.policies import make_policy
+from acme_r2i.runs.train_config import MAX_EPISODE_STEPS, TrainConfig
 
 SOURCE = "training"
 
@@ -49,7 +49,7 @@ class Evaluator:
         make_environment: Callable[..., Any],
         *,
         episodes: int,
-        max_episode_steps: int | None = DEFAULT_MAX_EPISODE_STEPS,
+        max_episode_steps: int | None = MAX_EPISODE_STEPS,
         seed: int = 0,
         on_progress: Callable[[str], None] = lambda text: None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -173,7 +173,7 @@ class PeriodicEvaluator:
 
 
 def make_evaluator(
-    options: TrainOptions,
+    options: TrainConfig,
     blueprint: Blueprint,
     get_params: Callable[[], Any],
     *,
@@ -189,19 +189,19 @@ def make_evaluator(
       on_evaluation: called with each evaluation.
       **listeners: ``on_progress`` and ``should_stop`` of an ``Evaluator``.
     """
-    if options.evaluate_every_env_steps is None:
+    if options.evaluate_every is None:
         return lambda counts: None
     return PeriodicEvaluator(
         options.workdir,
         evaluator_of(options, blueprint, **listeners),
         blueprint,
         get_params,
-        every_env_steps=options.evaluate_every_env_steps,
+        every_env_steps=options.evaluate_every,
         on_evaluation=on_evaluation,
     ).add_step
 
 
-def evaluator_of(options: TrainOptions, blueprint: Blueprint, **listeners: Any) -> Evaluator:
+def evaluator_of(options: TrainConfig, blueprint: Blueprint, **listeners: Any) -> Evaluator:
     """Returns the evaluator that a run's options ask for; see ``make_evaluator``."""
     return Evaluator(
         blueprint,

@@ -16,9 +16,9 @@ from acme_r2i.runs.environment_pool import measure_recordings
 from acme_r2i.runs.errors import RunFailedError
 from acme_r2i.runs.metrics import EPISODES_IN_MEAN
 from acme_r2i.runs.metrics_logs import MetricsLog
-from acme_r2i.runs.options import TrainOptions
 from acme_r2i.runs.reporting import Reporter
 from acme_r2i.runs.run_folder import RunFolder, write_json
+from acme_r2i.runs.train_config import TrainConfig
 
 
 class RecordedAgent(Protocol):
@@ -52,7 +52,7 @@ class RunRecord:
 
     def __init__(
         self,
-        options: TrainOptions,
+        options: TrainConfig,
         folder: RunFolder,
         agent: RecordedAgent,
         checkpoints: Checkpoints | None,
@@ -98,7 +98,7 @@ class RunRecord:
         Raises:
           RunFailedError: if it cannot be written.
         """
-        every = self._options.checkpoint_every_env_steps
+        every = self._options.checkpoint_every
         if every is not None and self.counts.env_steps // every > self._saved_env_steps // every:
             self.save()
 

@@ -18,8 +18,8 @@ from acme_r2i.runs.metrics import (
     peak_memory,
 )
 from acme_r2i.runs.metrics_logs import MetricsLog
-from acme_r2i.runs.options import TrainOptions
 from acme_r2i.runs.run_folder import RunFolder
+from acme_r2i.runs.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from acme_r2i.runs.evaluation import Evaluation
@@ -42,7 +42,7 @@ class Reporter:
 
     def __init__(
         self,
-        options: TrainOptions,
+        options: TrainConfig,
         folder: RunFolder,
         learner: MetricsSource,
         *,
@@ -118,7 +118,7 @@ class Reporter:
             self._speed.mark(counts)
             self._progress.show(self._describe(counts))
         self._write_episodes()
-        every = self._options.log_every_env_steps
+        every = self._options.log_every
         if (
             first_update
             or counts.env_steps // every > self._logged_env_steps // every

@@ -161,7 +161,7 @@ def _can_go_on(folder: pathlib.Path, recorded: Mapping[str, Any]) -> bool:
     """Whether a run has a checkpoint, or was ended before it could have its first one."""
     if checkpoints.paths(folder):
         return True
-    return recorded["checkpoint_every_env_steps"] is not None and not _is_whole(folder)
+    return recorded["checkpoint_every"] is not None and not _is_whole(folder)
 
 
 def _holds_a_run(folder: pathlib.Path, description: str) -> UsageError:

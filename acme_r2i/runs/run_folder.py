@@ -43,7 +43,7 @@ CONFIG, METRICS, METRICS_TABLE, EPISODES, PARAMETERS, SUMMARY = FILES = (
 CHECKPOINTS = "checkpoints"
 # Of all files of a run's folder. It rises when an older version would misread a newer folder, or a
 # newer version an older one.
-FORMAT = 2
+FORMAT = 3
 FORMER = "former"
 EPISODE_COLUMNS = ("env_steps", "episode", "return", "length")
 

@@ -18,10 +18,10 @@ from acme_r2i.runs.errors import RunFailedError
 from acme_r2i.runs.loop import SPENT_ON, RunLoop, UpdateSchedule
 from acme_r2i.runs.metrics import Counts, TimeShares
 from acme_r2i.runs.metrics_logs import MetricsLog
-from acme_r2i.runs.options import TrainOptions
 from acme_r2i.runs.periodic_evaluation import make_evaluator
 from acme_r2i.runs.record import RunRecord
 from acme_r2i.runs.run_folder import RunFolder
+from acme_r2i.runs.train_config import TrainConfig
 from acme_r2i.runs.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Run:
 
     def __init__(
         self,
-        options: TrainOptions,
+        options: TrainConfig,
         blueprint: Blueprint,
         envs: environments.EnvironmentPool,
         agent: Agent,
@@ -74,7 +74,7 @@ class Run:
         """
         record, options = self._record, self._options
         reporter = record.reporter
-        trouble = Trouble(self._folder.path, options.max_skipped_in_a_row, reporter.note)
+        trouble = Trouble(self._folder.path, options.max_skipped_updates, reporter.note)
         schedule = self._blueprint.schedule
         evaluate_if_due = make_evaluator(
             options,

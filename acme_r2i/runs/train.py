@@ -16,7 +16,7 @@ from typing import Any
 from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs import metrics_logs, resuming
 from acme_r2i.runs.checkpoints import open_checkpoints
-from acme_r2i.runs.config_json import describe_machine, describe_options
+from acme_r2i.runs.config_json import describe_config, describe_machine
 from acme_r2i.runs.console import conclude, introduce
 from acme_r2i.runs.environment_pool import (
     cut_recordings,
@@ -26,17 +26,17 @@ from acme_r2i.runs.environment_pool import (
 )
 from acme_r2i.runs.lock import RunLock
 from acme_r2i.runs.metrics import metric_names
-from acme_r2i.runs.options import TrainOptions
 from acme_r2i.runs.process import StopSignals, keep_freed_memory, use_compilation_cache
 from acme_r2i.runs.run_folder import RunFolder
+from acme_r2i.runs.train_config import TrainConfig
 
 TrainFunction = Callable[
-    [TrainOptions, Mapping[str, Any], resuming.Start, float, contextlib.ExitStack],
+    [TrainConfig, Mapping[str, Any], resuming.Start, float, contextlib.ExitStack],
     tuple[dict[str, Any], int],
 ]
 
 
-def train(options: TrainOptions, run: TrainFunction | None = None) -> int:
+def train(options: TrainConfig, run: TrainFunction | None = None) -> int:
     """Trains; returns the exit code: 0, 1 if the run failed, or 130 or 143 if SIGINT or SIGTERM
     ended it.
 
@@ -53,7 +53,7 @@ def train(options: TrainOptions, run: TrainFunction | None = None) -> int:
     began, run = time.monotonic(), run or _train_here
     with contextlib.ExitStack() as stack:
         stack.enter_context(RunLock(options.workdir))
-        wanted = describe_options(options)
+        wanted = describe_config(options)
         start = resuming.find_start(
             options.workdir, wanted, allow_changes=options.allow_config_change
         )
@@ -69,7 +69,7 @@ def train(options: TrainOptions, run: TrainFunction | None = None) -> int:
 
 
 def _train_here(
-    options: TrainOptions,
+    options: TrainConfig,
     wanted: Mapping[str, Any],
     start: resuming.Start,
     began: float,

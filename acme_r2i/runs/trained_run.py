@@ -110,6 +110,8 @@ def find_parameters(folder: pathlib.Path, checkpoint: str | None = None) -> Kept
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(FileNotFoundError):  # a newer checkpoint has taken its place
             return _open(folder, checkpoint)
+    if not _checkpoints(folder):
+        raise _has_no(folder, checkpoint, {})
     raise UsageError(
         f"--checkpoint {checkpoint}: the run in {folder} is replacing its checkpoints; give the "
         "same command again"
@@ -117,7 +119,7 @@ def find_parameters(folder: pathlib.Path, checkpoint: str | None = None) -> Kept
 
 
 def _open(folder: pathlib.Path, checkpoint: str | None) -> KeptParameters:
-    """Likewise; FileNotFoundError if a checkpoint goes while it is opened."""
+    """Likewise; FileNotFoundError if a checkpoint goes while it is opened, or listed."""
     kept = _checkpoints(folder)
     if checkpoint is None:
         try:
@@ -131,13 +133,15 @@ def _open(folder: pathlib.Path, checkpoint: str | None) -> KeptParameters:
         return KeptParameters(
             folder, file, "final", counts.get("env_steps"), counts.get("learner_steps")
         )
-    if checkpoint == LATEST and kept:
+    if checkpoint == LATEST:
+        if not kept:  # so it looks, too, where one goes while another one comes
+            raise FileNotFoundError
         env_steps = max(kept)
     else:
         digits = checkpoint.replace("_", "").replace(",", "")
         env_steps = int(digits) if digits.isdecimal() else None
     if env_steps not in kept:
-        raise UsageError(f"--checkpoint {checkpoint}: {folder} has {_list(kept)}")
+        raise _has_no(folder, checkpoint, kept)
     path = kept[env_steps]
     file = open(path / run_folder.PARAMETERS, "rb")  # noqa: SIM115
     try:
@@ -158,6 +162,10 @@ def _checkpoints(folder: pathlib.Path) -> dict[int, pathlib.Path]:
         if path.parent.name.isdecimal()
     }
     return dict(sorted(found.items()))
+
+
+def _has_no(folder: pathlib.Path, checkpoint: str, kept: dict[int, pathlib.Path]) -> UsageError:
+    return UsageError(f"--checkpoint {checkpoint}: {folder} has {_list(kept)}")
 
 
 def _list(kept: dict[int, pathlib.Path]) -> str:

@@ -34,7 +34,7 @@ from typing import Any
 
 from acme_r2i.runs import env_options
 from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.options import FLAG_NAMES
+from acme_r2i.runs.train_config import flags
 
 INDEX = "sweep.json"
 RUN_FOLDER = "{run}"
@@ -226,7 +226,7 @@ def _texts(env: str, options: Mapping[str, Any]) -> dict[str, str]:
 
 def _typed(name: str, text: str) -> list[str]:
     """The arguments that set an option; of a flag, which takes no value, there is one or none."""
-    if name not in FLAG_NAMES:
+    if name.replace("-", "_") not in flags():
         # In one piece where the text would be taken for an option.
         return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
     if text.lower() not in ("true", "false"):

@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from acme_r2i import cli, environments
+from acme_r2i import environments
 from acme_r2i.cli import environment_listing
+from acme_r2i.cli.main import main
 
 
 def _envs(capsys, *arguments: str) -> str:
-    assert cli.main(["envs", *arguments]) == 0
+    assert main(["envs", *arguments]) == 0
     return capsys.readouterr().out
 
 
@@ -93,6 +94,6 @@ def test_steps_and_episodes_are_counted():
     ],
 )
 def test_wrong_arguments_are_one_line(capsys, arguments, message):
-    assert cli.main(["envs", *arguments]) == 2
+    assert main(["envs", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1

@@ -20,8 +20,9 @@ from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli.main import _make_parser, main
-from acme_r2i.runs import config_json, options, overrides, run_folder
-from tests.helpers import write_run
+from acme_r2i.runs import config_json, overrides, run_folder
+from acme_r2i.runs.train_config import ENV_STEP_TIMEOUT_SECONDS, option_names
+from tests.helpers import typed_run, write_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 TASK = ("--env", "bsuite:memory_len/0")
@@ -70,13 +71,13 @@ WRONG = {
         "--num-actors goes with --agent r2i only; r2d2 acts and learns in one process"
     ),
     ("train", *TASK, "--num-actors", "2", "--cluster", "cloud"): (
-        "--cluster=cloud is not allowed: it must be local, auto, or HOST:PORT of a Ray cluster"
+        "--cluster='cloud' is not allowed: it must be local, auto, or HOST:PORT of a Ray cluster"
     ),
     ("train", *TASK, "--env-step-timeout", "0"): (
         "--env-step-timeout=0.0 is not allowed: it must be above 0"
     ),
     ("train", *TASK, "--env-step-timeout", "soon"): (
-        "--env-step-timeout takes a finite number or none, got 'soon'"
+        "--env-step-timeout takes a finite number, auto or none, got 'soon'"
     ),
     ("train", *TASK, "--env-max-restarts", "-1"): (
         "--env-max-restarts=-1 is not allowed: it must be in [0, 2**32)"
@@ -221,9 +222,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "a file").write_text("mine")
     (tmp_path / "a run").mkdir()
     typed = {"env": "bsuite:catch/0", "preset": "cpu", "seed": "7", "checkpoint_every": "none"}
-    run = config_json.describe_options(
-        options.make_options(**typed, workdir=str(tmp_path / "a run"))
-    )
+    run = config_json.describe_config(typed_run(**typed, workdir=str(tmp_path / "a run")))
     run["format"] = run_folder.FORMAT
     (tmp_path / "a run" / "config.json").write_text(json.dumps(run))
     summary = {"env_steps": 100, "interrupted": True, "failure": None}
@@ -428,7 +427,7 @@ def test_help(capsys):
         assert f"\n  {kind.name} " in text and kind.summary in text
         for name, preset in kind.presets.items():
             assert f"\n  {name} " in text and preset.__doc__.splitlines()[0] in text
-    for name in options.OPTION_NAMES:
+    for name in option_names():
         assert f"--{name}" in text
     assert max(map(len, text.splitlines())) <= 100
 
@@ -456,7 +455,7 @@ def test_where_environments_run_and_their_options_are_typed(here, monkeypatch):
         (each.env_workers, each.env_step_timeout, each.env_max_restarts, each.env_options)
         for each in asked
     ] == [
-        ("processes", options.DEFAULT_ENV_STEP_TIMEOUT, 10, {"size": 32}),
+        ("processes", ENV_STEP_TIMEOUT_SECONDS, 10, {"size": 32}),
         ("threads", None, 0, {}),
         ("inline", 2.5, 10, {"size": 24}),
     ]

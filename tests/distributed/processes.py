@@ -15,8 +15,8 @@ import time
 import psutil
 
 from acme_r2i.distributed.conductor import NODES
-from acme_r2i.runs.options import make_options
 from tests import ray_clusters
+from tests.helpers import typed_run
 from tests.run_files import RunFiles
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def add_node(cluster):
 def options_of(folder, **typed):
     """The checked options of a run with two actors."""
     given = {"env_steps": "100", "workdir": str(folder), "num_actors": "2"}
-    return make_options(env=TASK, preset="debug", **{**given, **typed})
+    return typed_run(env=TASK, preset="debug", **{**given, **typed})
 
 
 def raylet_of(node):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from acme_r2i import environments
-from acme_r2i.runs import options
+from tests.helpers import typed_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "own_environment.py"
@@ -46,7 +46,7 @@ def test_every_command_of_the_page_names_an_environment_that_can_be_made():
         typed = dict(zip(arguments[::2], arguments[1::2], strict=True))
         env, env_steps = typed.pop("--env"), typed.pop("--env-steps", "100000")
         fields = [text for assignment in typed.items() for text in assignment]
-        checked = options.make_options(env=env, env_steps=env_steps, fields=fields)
+        checked = typed_run(env=env, env_steps=env_steps, fields=fields)
         environment = environments.make_environment(checked.env, **checked.env_options)
         assert environment.reset().first()
         trained.add(env)

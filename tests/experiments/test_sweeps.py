@@ -8,7 +8,7 @@ import pytest
 
 from acme_r2i.cli.main import main
 from acme_r2i.reports.runs import read_run
-from acme_r2i.runs import options
+from acme_r2i.runs.train_config import make_settings
 from acme_r2i.sweeps.definition import read_sweep
 from experiments import model_family
 from tests.reports.folders import write_run
@@ -63,10 +63,10 @@ def test_variants_of_the_model_family_are_what_they_are_called():
         values = dict(run.options)
         agent, core, preset = (values.pop(key, None) for key in ("agent", "core", "preset"))
         values.pop("env-steps")
-        config, _ = options.make_config(
+        config, _ = make_settings(
             preset,
             run.env,
-            [f"--{name}={text}" for name, text in values.items()],
+            values,
             agent=agent or "r2i",
             core=core,
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-from acme_r2i.runs import options
-from acme_r2i.runs.config_json import describe_machine, describe_options
+from acme_r2i.runs.config_json import describe_config, describe_machine
 from acme_r2i.runs.metrics import Episode
 from acme_r2i.runs.run_folder import RunFolder
+from tests.helpers import typed_run
 
 
 def write_run(
@@ -24,11 +24,9 @@ def write_run(
     interrupted: bool = False,
 ) -> pathlib.Path:
     """Writes a run whose episodes have the returns; it does 2 updates and takes 1 s an episode."""
-    made = options.make_options(
-        env=env, preset=preset, seed=str(seed), workdir=str(folder), fields=fields
-    )
+    made = typed_run(env=env, preset=preset, seed=str(seed), workdir=str(folder), fields=fields)
     folder.mkdir(parents=True, exist_ok=True)
-    files = RunFolder(folder, {**describe_options(made), **describe_machine("a test's device")})
+    files = RunFolder(folder, {**describe_config(made), **describe_machine("a test's device")})
     for number, value in enumerate(returns, start=1):
         files.add_episodes([Episode(number * length, number, value, length)])
         files.add_metrics(

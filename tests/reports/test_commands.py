@@ -12,8 +12,9 @@ from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli import train
 from acme_r2i.cli.main import main
 from acme_r2i.reports import commands
-from acme_r2i.runs import env_options, options, overrides
-from acme_r2i.runs.config_json import describe_options
+from acme_r2i.runs import env_options, overrides
+from acme_r2i.runs.config_json import describe_config
+from acme_r2i.runs.train_config import option_names
 
 TASK = ("--env", "popgym:RepeatPreviousEasy")
 VISION = ("--env", "bsuite_vision:catch/0")
@@ -62,12 +63,12 @@ def typed_again(config):
     """What config.json says of the run that its command makes."""
     words = shlex.split(commands.train_command(config))
     assert words[:2] == ["r2i", "train"]
-    return describe_options(train.read(words[2:]))
+    return describe_config(train.read(words[2:]))
 
 
 @pytest.mark.parametrize("arguments", EXAMPLES, ids=" ".join)
 def test_a_command_makes_the_same_run_again(arguments):
-    config = describe_options(train.read(arguments))
+    config = describe_config(train.read(arguments))
     again = typed_again(config)
     # Fields and options of the environment may be said in other words, with the same result.
     for each in (config, again):
@@ -77,7 +78,7 @@ def test_a_command_makes_the_same_run_again(arguments):
 
 def test_no_option_is_forgotten():
     typed = {word.partition("=")[0].removeprefix("--") for each in EXAMPLES for word in each}
-    assert set(options.OPTION_NAMES) - typed == NOT_SETTINGS
+    assert set(option_names()) - typed == NOT_SETTINGS
 
 
 @pytest.mark.parametrize("agent", AGENT_NAMES)
@@ -105,11 +106,11 @@ def test_every_field_of_every_preset_can_be_typed(agent):
 def test_settings_that_a_preset_has_no_longer_are_typed(agent, preset, now):
     """A preset's name does not tell its settings: they may have changed since the run."""
     arguments = [*TASK, "--agent", agent, "--preset", preset, "--env-steps", "3000000"]
-    config = {**describe_options(train.read(arguments)), "preset": now}
+    config = {**describe_config(train.read(arguments)), "preset": now}
     assert typed_again(config)["config"] == config["config"]
     core = "world_model.core.kind" if agent == "r2i" else "core.kind"
     if agent != "random":
-        config = describe_options(train.read([*arguments, f"--{core}", "hybrid"]))
+        config = describe_config(train.read([*arguments, f"--{core}", "hybrid"]))
         config |= {"preset": now, "overrides": {}}
         assert typed_again(config)["config"] == config["config"]
 
@@ -126,7 +127,7 @@ def test_settings_that_a_preset_has_no_longer_are_typed(agent, preset, now):
     ],
 )
 def test_what_this_version_does_not_make_is_an_error(change):
-    config = {**describe_options(train.read(TASK)), **change}
+    config = {**describe_config(train.read(TASK)), **change}
     with pytest.raises(ValueError, match="gone|colour"):
         commands.train_arguments(config)
 
@@ -134,7 +135,7 @@ def test_what_this_version_does_not_make_is_an_error(change):
 def test_recorded_results_of_a_run_are_not_written_again(tmp_path):
     arguments = ["--env", "bsuite:catch/0", "--env.results_dir", str(tmp_path / "results")]
     arguments += ["--num_environments", "1"]
-    again = typed_again(describe_options(train.read(arguments)))
+    again = typed_again(describe_config(train.read(arguments)))
     assert again["env_options"] == {}
 
 

@@ -12,8 +12,8 @@ from acme.utils import loggers
 
 from acme_r2i import environments
 from acme_r2i.reports import collection, commands, foreign, runs
-from acme_r2i.runs import options
 from acme_r2i.runs.errors import UsageError
+from tests.helpers import typed_run
 from tests.reports.folders import write_run
 
 
@@ -98,7 +98,7 @@ def test_the_command_makes_the_same_settings_again(tmp_path):
     )
     arguments = commands.train_arguments(config)
     named = dict(zip(arguments[:8:2], arguments[1:8:2], strict=True))
-    again = options.make_options(
+    again = typed_run(
         env=named["--env"],
         preset=named["--preset"],
         env_steps=named["--env-steps"],
@@ -107,9 +107,7 @@ def test_the_command_makes_the_same_settings_again(tmp_path):
         fields=arguments[8:],
     )
     assert again.env_options == {"size": 32}
-    before = options.make_options(
-        env="bsuite_vision:catch/0", preset="cpu_control", seed="3", fields=fields
-    )
+    before = typed_run(env="bsuite_vision:catch/0", preset="cpu_control", seed="3", fields=fields)
     assert again.config == before.config
 
 

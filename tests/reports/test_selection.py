@@ -127,9 +127,7 @@ def test_runs_that_differ_in_more_than_the_seed_are_apart(tmp_path, field, value
     assert ("3" if field == "env_options" else str(value)) in groups[1].label
 
 
-@pytest.mark.parametrize(
-    "field", ["device", "started", "env_workers", "checkpoint_every_env_steps"]
-)
+@pytest.mark.parametrize("field", ["device", "started", "env_workers", "checkpoint_every"])
 def test_machine_and_bookkeeping_are_no_settings(tmp_path, field):
     write_run(tmp_path / "a", [1.0])
     change(write_run(tmp_path / "b", [0.0], seed=1), "config.json", **{field: "other"})

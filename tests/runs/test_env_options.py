@@ -11,8 +11,9 @@ import pytest
 
 from acme_r2i import environments
 from acme_r2i.environments import WORKERS
-from acme_r2i.runs import env_options, options
+from acme_r2i.runs import env_options
 from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.train_config import ENV_WORKERS
 
 
 @pytest.fixture
@@ -177,4 +178,4 @@ def test_a_flag_takes_true_or_false_only(task, name, user_module):
 
 def test_the_kinds_of_workers_are_those_that_there_are():
     """Written twice, as the command line is checked before NumPy is imported."""
-    assert options.ENV_WORKERS == tuple(WORKERS)
+    assert ENV_WORKERS == tuple(WORKERS)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acme_r2i import cli, environments
+from acme_r2i import environments
 from acme_r2i.cli.evaluation_listing import evaluation_lines
+from acme_r2i.cli.main import main
 from acme_r2i.runs import evaluation, filming, run_folder, trained_run
 from acme_r2i.runs.arrays import save_parameters
 from acme_r2i.runs.checkpoints import Checkpoints
@@ -92,10 +93,10 @@ def test_the_interval_of_the_mean():
 
 def test_the_command(folder, capsys):
     arguments = ["evaluate", str(folder), "--episodes", "3", "--mode", "sampled"]
-    assert cli.main([*arguments, "--json"]) == 0
+    assert main([*arguments, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert [field.name for field in dataclasses.fields(Evaluation)] == list(shown)
-    assert cli.main([*arguments, "--checkpoint", "latest", "--num-environments", "1"]) == 0
+    assert main([*arguments, "--checkpoint", "latest", "--num-environments", "1"]) == 0
     text = capsys.readouterr().out
     assert "1 environments" in text and "after 1,200 env steps" in text
     final, checkpoint = evaluation.read_evaluations(folder)
@@ -154,14 +155,14 @@ def test_what_is_played_is_not_recorded_among_the_runs_results(tmp_path, capsys)
     (file,) = results.glob("*.csv")
     before = file.read_bytes()
     arguments = ["evaluate", str(folder), "--episodes", "2", "--num-environments", "1"]
-    assert cli.main(arguments) == 0
+    assert main(arguments) == 0
     assert file.read_bytes() == before and list(results.glob("*.csv")) == [file]
     # By hand it is.
     other = tmp_path / "other"
-    assert cli.main([*arguments, "--env.results_dir", str(other)]) == 0
+    assert main([*arguments, "--env.results_dir", str(other)]) == 0
     assert (other / file.name).read_text().count("\n") == 3  # a header, and two episodes
     assert file.read_bytes() == before
-    assert cli.main([*arguments, "--env.size", "3"]) == 2
+    assert main([*arguments, "--env.size", "3"]) == 2
     assert "suite bsuite has no option --env.size" in capsys.readouterr().err
 
 
@@ -205,7 +206,7 @@ def test_what_cannot_be_evaluated_is_refused(
         "strange": strange,
     }
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["evaluate", *(each.format(**names) for each in arguments)]) == 2
+    assert main(["evaluate", *(each.format(**names) for each in arguments)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("r2i: error: ") and error.count("\n") == 1
     assert message.format(**names) in error
@@ -216,7 +217,7 @@ def test_a_video_shows_every_row_of_the_first_episodes(tmp_path, capsys):
     write_run(folder, "bsuite_vision:catch/0", env_options={"size": 16})
     video = tmp_path / "catch.gif"
     arguments = ["--episodes", "3", "--num-environments", "1", "--video", str(video)]
-    assert cli.main(["evaluate", str(folder), *arguments, "--video-episodes", "2"]) == 0
+    assert main(["evaluate", str(folder), *arguments, "--video-episodes", "2"]) == 0
     capsys.readouterr()
     with Image.open(video) as image:
         assert image.size == (256, 256)

@@ -116,14 +116,12 @@ def test_wandb_has_every_line_offline_and_the_run_keeps_its_name(tmp_path):
     assert values["env"] == "bsuite:catch/0" and values["config"] == {"batch_size": 4}
 
 
-def test_wandb_is_refused_without_an_account_and_in_a_mode_that_there_is_not(monkeypatch, tmp_path):
+def test_wandb_is_refused_without_an_account(monkeypatch, tmp_path):
     for name in ("HOME", "NETRC"):
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     with pytest.raises(UsageError, match="takes an account.*WANDB_API_KEY.*offline"):
         metrics_logs.check_wandb("online")
-    with pytest.raises(UsageError, match="--wandb=on is not allowed.*online, offline"):
-        metrics_logs.check_wandb("on")
     metrics_logs.check_wandb("offline")
 
 

@@ -13,13 +13,13 @@ import pytest
 from acme_r2i.agents.registry import get_agent
 from acme_r2i.cli.main import main
 from acme_r2i.environments import EnvironmentSpec, make_environment
-from acme_r2i.runs import evaluation, options, trained_run
+from acme_r2i.runs import evaluation, trained_run
 from acme_r2i.runs.blueprint import make_blueprint
 from acme_r2i.runs.config_json import source_commit
 from acme_r2i.runs.evaluation import EVALUATIONS, HowToEvaluate, read_evaluations
 from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.periodic_evaluation import Evaluator, PeriodicEvaluator, make_evaluator
-from tests.helpers import write_run
+from tests.helpers import typed_run, write_run
 
 TASK = "bsuite:catch/0"
 
@@ -157,7 +157,7 @@ def test_a_run_that_records_its_results_is_evaluated_beside_them(tmp_path, capsy
 
 
 def test_without_the_option_nothing_happens(tmp_path, blueprint):
-    asked = options.make_options(env=TASK, workdir=tmp_path)
+    asked = typed_run(env=TASK, workdir=tmp_path)
     evaluate = make_evaluator(asked, blueprint, lambda: 1 / 0)
     evaluate(Counts(env_steps=100))
     assert not (tmp_path / EVALUATIONS).exists()

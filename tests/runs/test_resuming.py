@@ -9,20 +9,22 @@ import pytest
 
 from acme_r2i.agents.r2d2.presets import PRESETS as R2D2_PRESETS
 from acme_r2i.agents.r2i.presets import PRESETS
-from acme_r2i.runs import config_changes, options, resuming, trained_run
+from acme_r2i.runs import config_changes, resuming, trained_run
 from acme_r2i.runs.checkpoints import COUNTERS, Checkpoints
-from acme_r2i.runs.config_json import describe_options
+from acme_r2i.runs.config_json import describe_config
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.overrides import list_fields
 from acme_r2i.runs.run_folder import FORMAT
+from acme_r2i.runs.train_config import TrainConfig
+from tests.helpers import typed_run
 
 TASK = "bsuite:memory_len/2"
 
 
 def describe(*fields, **typed):
     typed = {"env": TASK, "preset": "debug", "env_steps": "1000", "workdir": "w", **typed}
-    return describe_options(options.make_options(**typed, fields=fields))
+    return describe_config(typed_run(**typed, fields=fields))
 
 
 WANTED = describe()
@@ -109,9 +111,9 @@ def test_a_run_that_was_ended_before_its_first_checkpoint_begins_again(tmp_path,
 @pytest.mark.parametrize(
     "run",
     [
-        {"described": {**WANTED, "checkpoint_every_env_steps": None}},
+        {"described": {**WANTED, "checkpoint_every": None}},
         {
-            "described": {**WANTED, "checkpoint_every_env_steps": None},
+            "described": {**WANTED, "checkpoint_every": None},
             "summary": {"env_steps": 500, "interrupted": True},
         },
         # It has come to its end, and somebody has removed its checkpoints.
@@ -196,7 +198,7 @@ def test_other_settings_are_refused_by_name_unless_they_are_wanted(tmp_path):
         find(tmp_path, other)
     old = PRESETS["debug"]().actor_optimiser.learning_rate
     assert f"actor_optimiser.learning_rate was {old}, is 0.5" in str(error.value)
-    assert "log_every_env_steps was 1000, is 3" in str(error.value)
+    assert "log_every was 1000, is 3" in str(error.value)
     assert "--allow-config-change" in str(error.value)
     assert len(find(tmp_path, other, allow=True).changes) == 2
     fewer = describe(env_steps="800")
@@ -229,12 +231,12 @@ def test_what_would_not_fit_is_never_changed(tmp_path, fields, typed, named):
 
 
 def test_every_pattern_of_what_may_change_names_a_field():
-    known = {field.name for field in dataclasses.fields(options.TrainOptions)}
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
     for presets in (PRESETS, R2D2_PRESETS):
         known |= {f"config.{field.name}" for field in list_fields(presets["debug"]())}
-    for pattern in config_changes.CHANGEABLE:
+    for pattern in config_changes.changeable():
         assert any(config_changes.fnmatch.fnmatchcase(name, pattern) for name in known), pattern
-    assert set(config_changes.COMPARED) <= set(describe(num_actors="2"))
+    assert set(config_changes.compared()) <= set(describe(num_actors="2"))
 
 
 def test_a_run_on_many_processes_may_get_another_number_of_them(tmp_path):

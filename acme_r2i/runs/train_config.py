@@ -1,0 +1,472 @@
+"""Settings of a run: every option once, with its type, help, unit and what resuming may change.
+
+The command line, config.json, the comparison on resume and docs/options.md are made from
+:class:`TrainConfig`. Importing this module imports no JAX and no simulator.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+import re
+import resource
+import time
+import typing
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
+from acme_r2i.agents.common.checks import require
+from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
+from acme_r2i.runs import env_options, overrides, run_folder
+from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.metrics_logs import DEFAULT_WANDB_PROJECT, WANDB_MODES, check_wandb
+
+AUTO = "auto"
+ENV_WORKERS = ("inline", "threads", "processes")
+# Limit of a step where environments have workers. Inline, a limit costs time at every step.
+ENV_STEP_TIMEOUT_SECONDS = 60.0
+# Longer than any episode of the suites, of which Memory Maze's have up to 40,000 steps.
+MAX_EPISODE_STEPS = 100_000
+# By default a run has at most so many checkpoints, and none closer together than this.
+MOST_CHECKPOINTS = 50
+CLOSEST_CHECKPOINTS_ENV_STEPS = 10_000
+# Threads or processes of environments that a run may have, where the open files are enough.
+_MOST_WORKERS = 1024
+_FILES_OF_A_PROCESS = 3
+_OTHER_FILES = 128
+# Numbers from here on are no seeds, and nothing else needs them.
+_TOO_LARGE = 2**32
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """Metadata of a field of :class:`TrainConfig`.
+
+    Attributes:
+      help: one line, with the unit.
+      metavar: stands for the value in the help; "" for a flag.
+      resume: what a resumed run may do with it: "fixed", it is the run's; "permitted", change it
+        with ``allow_config_change``; "free", change it.
+      choices: allowed values; () for any.
+      at_least: smallest allowed number.
+      goes_with: field without which this one does nothing.
+      recorded: whether config.json has it: "always", "distributed" (of distributed runs), "never".
+    """
+
+    help: str
+    metavar: str = "N"
+    resume: Literal["fixed", "permitted", "free"] = "free"
+    choices: tuple[str, ...] = ()
+    at_least: int | None = None
+    goes_with: str | None = None
+    recorded: Literal["always", "distributed", "never"] = "always"
+
+
+def _option(default: Any, help: str, metavar: str = "N", **more: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"option": Option(help, metavar, **more)})
+
+
+def _evaluation(default: Any, help: str, metavar: str = "N") -> Any:
+    return _option(default, help, metavar, at_least=1, goes_with="evaluate_every")
+
+
+def _distributed(default: Any, help: str, metavar: str = "N", **more: Any) -> Any:
+    return _option(default, help, metavar, goes_with="num_actors", recorded="distributed", **more)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """A run, checked on construction.
+
+    Every field is an option of ``r2i train``, but for the last three: ``overrides`` are the fields
+    of the agent's settings that were set on top of the preset, by dotted path; ``env_options`` are
+    those of the task's suite (``--env.NAME``); ``config``, which is computed, is the agent's whole
+    settings. ``workdir`` becomes an absolute path, and "auto" the value that it stands for.
+
+    Raises:
+      ValueError: naming the field, its value and what is allowed. Nothing is written.
+    """
+
+    env: str = _option(
+        dataclasses.MISSING,
+        "task, e.g. popgym:RepeatPreviousEasy (required)",
+        "SUITE:TASK",
+        resume="fixed",
+    )
+    env_workers: str = _option(
+        "inline", "where environments run", resume="permitted", choices=ENV_WORKERS
+    )
+    env_step_timeout: float | Literal["auto"] | None = _option(
+        AUTO,
+        f"longest time of a step or a reset; auto: {ENV_STEP_TIMEOUT_SECONDS:g}, inline none",
+        "SECONDS|none",
+        resume="permitted",
+    )
+    env_max_restarts: int = _option(
+        10, "restarts of failing environments, all together", resume="permitted", at_least=0
+    )
+    agent: str = _option(
+        DEFAULT_AGENT, "agent to train", "NAME", resume="fixed", choices=AGENT_NAMES
+    )
+    core: str | None = _option(
+        None, "sequence core of --agent r2d2 (default: the preset's)", "NAME", recorded="never"
+    )
+    preset: str = _option("cpu", "named settings", "NAME[,NAME...]")
+    env_steps: int = _option(
+        100_000,
+        "actions to take, over all environments together",
+        resume="permitted",
+        at_least=1,
+    )
+    seed: int = _option(
+        0, "seed of parameters, actions and environments", resume="fixed", at_least=0
+    )
+    workdir: pathlib.Path | None = _option(
+        None,
+        "folder of the run, new or to resume (default: a new one under runs/)",
+        "DIR",
+        recorded="never",
+    )
+    log_every: int = _option(
+        1000, "environment steps between two lines of metrics", resume="permitted", at_least=1
+    )
+    evaluate_every: int | None = _option(
+        None,
+        "environment steps between two evaluations, whose lines go to evaluations.jsonl "
+        "(default: none)",
+        at_least=1,
+    )
+    evaluate_episodes: int = _evaluation(20, "episodes of an evaluation")
+    evaluate_max_episode_steps: int | None = _evaluation(
+        MAX_EPISODE_STEPS, "steps after which an episode of an evaluation is cut off", "N|none"
+    )
+    checkpoint_every: int | Literal["auto"] | None = _option(
+        AUTO,
+        "environment steps between two checkpoints; auto: a fiftieth of env_steps, "
+        f"{CLOSEST_CHECKPOINTS_ENV_STEPS:,} or more",
+        "N|none",
+        at_least=1,
+    )
+    keep_checkpoints: int = _option(2, "number of checkpoints kept", at_least=1)
+    max_skipped_updates: int = _option(
+        10,
+        "skipped updates in a row, for numbers that are not finite, that stop the run",
+        resume="permitted",
+        at_least=1,
+    )
+    num_actors: int | None = _option(
+        None,
+        "actor processes of a distributed run, on Ray; they share num_environments evenly "
+        "(default: one process does all)",
+        resume="permitted",
+        at_least=1,
+        recorded="distributed",
+    )
+    cluster: str = _distributed(
+        "local",
+        "where a distributed run runs: this machine, the Ray cluster of RAY_ADDRESS or of this "
+        "machine, or another one",
+        "local|auto|HOST:PORT",
+    )
+    max_staleness: int = _distributed(
+        32,
+        "learner steps by which the parameters of an actor may be behind before it waits",
+        at_least=0,
+    )
+    max_restarts: int = _distributed(
+        5, "restarts of each failing process before the run stops", at_least=0
+    )
+    allow_config_change: bool = _option(
+        False, "resume a run with other settings, where they fit", "", recorded="never"
+    )
+    tensorboard: bool = _option(False, "write TensorBoard event files, too", "")
+    wandb: str | None = _option(
+        None, "log to Weights & Biases, too (default: not)", choices=WANDB_MODES
+    )
+    wandb_project: str = _option(DEFAULT_WANDB_PROJECT, "project there", "NAME", goes_with="wandb")
+    overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    env_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    config: AgentConfig = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        for name, kind in _types().items():
+            value = overrides.convert(f"TrainConfig.{name}", getattr(self, name), kind)
+            object.__setattr__(self, name, value)
+        task = task_name(self.env)
+        settings = (self.preset, task, self.overrides)
+        config, values = make_settings(*settings, agent=self.agent, core=self.core)
+        for name, option in options().items():
+            self._check(name, option)
+        derived = {
+            "env": task,
+            "overrides": values,
+            "env_options": env_options.check(task, self.env_options),
+            "config": config,
+            "workdir": self.workdir or overrides.absolute_path(default_workdir(task, self.seed)),
+            "env_step_timeout": env_step_timeout(self.env_step_timeout, self.env_workers),
+            "checkpoint_every": checkpoint_every(self.checkpoint_every, self.env_steps),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+        self._check_together()
+
+    def _check(self, name: str, option: Option) -> None:
+        """Checks one option by its metadata."""
+        value = getattr(self, name)
+        if option.choices:
+            allowed = f"it must be one of {', '.join(option.choices)}"
+            require(self, name, allowed, value is None or value in option.choices)
+        if option.at_least is not None and isinstance(value, int):
+            allowed = f"it must be in [{option.at_least}, 2**32)"
+            require(self, name, allowed, option.at_least <= value < _TOO_LARGE)
+        if option.goes_with and getattr(self, option.goes_with) is None:
+            if value != default_of(name):
+                raise ValueError(goes_with(name, option.goes_with))
+
+    def _check_together(self) -> None:
+        """Checks options that have to suit each other, and this machine."""
+        timeout = self.env_step_timeout
+        require(self, "env_step_timeout", "it must be above 0", timeout is None or timeout > 0)
+        if self.num_actors is not None:
+            _check_can_be_distributed(self)
+        if self.wandb is not None:
+            check_wandb(self.wandb)
+        check_env_steps(get_agent(self.agent), self.config, self.env_steps)
+        _check_number_of_workers(self)
+        _check_one_environment_records(self)
+        _check_is_utf8(self.workdir)
+        texts = [value for value in self.env_options.values() if isinstance(value, str)]
+        run_folder.check_can_be_made(self.workdir, texts)
+
+
+@functools.cache
+def options() -> Mapping[str, Option]:
+    """The options by field, in the order that the help shows them."""
+    return {
+        field.name: field.metadata["option"]
+        for field in dataclasses.fields(TrainConfig)
+        if "option" in field.metadata
+    }
+
+
+@functools.cache
+def _types() -> Mapping[str, Any]:
+    hints = typing.get_type_hints(TrainConfig)
+    return {name: hints[name] for name in options()}
+
+
+def paths() -> list[str]:
+    """The options that are paths."""
+    return [name for name, kind in _types().items() if kind == pathlib.Path | None]
+
+
+def option_names() -> list[str]:
+    """The options of the command beside the fields of the agent's settings, without dashes."""
+    return [name.replace("_", "-") for name in options()] + ["help", "help-fields"]
+
+
+def goes_with(name: str, other: str) -> str:
+    """A message about an option that would do nothing."""
+    return f"TrainConfig.{name} goes with TrainConfig.{other}, which is not given"
+
+
+def flags() -> list[str]:
+    """The options that are there or not, and take no value."""
+    return [name for name, kind in _types().items() if kind is bool]
+
+
+def default_of(name: str) -> Any:
+    """The default of an option; "auto" where it depends on others."""
+    return TrainConfig.__dataclass_fields__[name].default
+
+
+def env_step_timeout(value: float | str | None, env_workers: str) -> float | None:
+    """Seconds that a step may take. Inline, a limit that nobody asked for would be slow."""
+    if value == AUTO:
+        return None if env_workers == "inline" else ENV_STEP_TIMEOUT_SECONDS
+    return value
+
+
+def checkpoint_every(value: int | str | None, env_steps: int) -> int | None:
+    """Environment steps between two checkpoints; by default they cost a long run little."""
+    if value == AUTO:
+        return max(CLOSEST_CHECKPOINTS_ENV_STEPS, env_steps // MOST_CHECKPOINTS)
+    return value
+
+
+def _check_is_utf8(workdir: pathlib.Path) -> None:
+    try:
+        str(workdir).encode()
+    except UnicodeEncodeError:
+        name = repr(os.fsencode(workdir))[1:]
+        raise UsageError(
+            f"--workdir={name} is not allowed: its name must be UTF-8, for Reverb and TensorBoard"
+        ) from None
+
+
+def check_env_steps(kind: AgentKind, config: AgentConfig, env_steps: int) -> None:
+    """Checks whether a run is long enough to learn anything.
+
+    Raises:
+      UsageError: if it is not.
+    """
+    needed, minimum = kind.first_env_steps(config), config.replay.min_env_steps
+    reason = f"replay.min_env_steps={minimum}, before which nothing is learned"
+    if needed > minimum:
+        reason = (
+            f"{needed}, which is when each of {config.num_environments} environments has a "
+            f"sequence of {config.sequence_length} rows to learn from; or give a smaller "
+            "--num_environments"
+        )
+    _require("--env-steps", env_steps, f"it must be at least {reason}", env_steps >= needed)
+
+
+def _check_can_be_distributed(config: TrainConfig) -> None:
+    """Checks what `--num-actors` goes together with. Nothing is started."""
+    if not get_agent(config.agent).can_be_distributed:
+        able = [name for name in AGENT_NAMES if get_agent(name).can_be_distributed]
+        raise UsageError(
+            f"--num-actors goes with --agent {' or '.join(able)} only; {config.agent} acts and "
+            "learns in one process"
+        )
+    environments = config.config.num_environments
+    if environments % config.num_actors:
+        allowed = [n for n in range(1, environments + 1) if environments % n == 0]
+        raise ValueError(
+            f"TrainConfig.num_actors={config.num_actors} is not allowed: the actors share "
+            f"{environments} environments evenly, so it must be one of "
+            f"{', '.join(map(str, allowed))}; --num_environments changes how many there are"
+        )
+    is_known = config.cluster in ("local", "auto")
+    require(
+        config,
+        "cluster",
+        "it must be local, auto, or HOST:PORT of a Ray cluster",
+        is_known or re.fullmatch(r"[^\s:/]+:\d+", config.cluster),
+    )
+    from acme_r2i import environments as environments_lib  # imports NumPy
+
+    recording = environments_lib.recording_options(config.env.partition(":")[0])
+    for name in recording:
+        if config.env_options.get(name):
+            raise UsageError(
+                f"--env.{name} does not go with --num-actors: it records into one file, from one "
+                "process"
+            )
+
+
+def _check_number_of_workers(config: TrainConfig) -> None:
+    """Checks whether this machine can have a thread or a process for each environment."""
+    if config.env_workers == "inline":
+        return
+    number, allowed = config.config.num_environments, _MOST_WORKERS
+    if config.env_workers == "processes":
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files != resource.RLIM_INFINITY:
+            allowed = min(allowed, max(1, (files - _OTHER_FILES) // _FILES_OF_A_PROCESS))
+    _require(
+        "--num_environments",
+        number,
+        f"with --env-workers {config.env_workers} it must be at most {allowed} here; with inline "
+        "there may be more",
+        number <= allowed,
+    )
+
+
+def _check_one_environment_records(config: TrainConfig) -> None:
+    """Checks whether one environment alone would write each file of results."""
+    from acme_r2i import environments  # imports NumPy
+
+    files = environments.recorded_files(config.env, config.env_options)
+    if files:
+        number = config.config.num_environments
+        allowed = f"one environment writes {files[0].name}, so it must be 1"
+        _require("--num_environments", number, allowed, number == 1)
+
+
+def make_settings(
+    preset: str,
+    task: str,
+    values: Mapping[str, Any] | None = None,
+    *,
+    agent: str = DEFAULT_AGENT,
+    core: str | None = None,
+) -> tuple[AgentConfig, dict[str, Any]]:
+    """Returns a preset's settings for a task with some fields set, and the values of these.
+
+    The task decides one thing, the reward scale: with R2I, a reward far from size 1 falls inside
+    one bin of the two-hot code (255 bins on the symlog range [-20, 20] are 0.16 apart), and what
+    there is to learn from it fades; with R2D2, its loss drowns in what the network gets wrong
+    anyway. Without a task ("") it stays at the preset's; so does None, the running size.
+    """
+    _check_name("agent", agent, AGENT_NAMES)
+    kind = get_agent(agent)
+    names = [name.strip() for name in preset.split(",")]
+    for name in names:
+        if name not in kind.presets and overrides.nearest(name, kind.presets):
+            _check_name("preset", name, kind.presets)
+    try:
+        config = kind.compose(names)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    magnitude = _reward_magnitude(task) if task else None
+    if magnitude and config.reward_scale is not None:
+        config = dataclasses.replace(config, reward_scale=1.0 / magnitude)
+    assignments = {**_core_assignment(kind, core), **(values or {})}
+    return overrides.apply_overrides(config, assignments, options=option_names())
+
+
+def _core_assignment(kind: AgentKind, core: str | None) -> dict[str, str]:
+    """What `--core NAME` says, as the field it stands for."""
+    if core is None:
+        return {}
+    if not kind.has_core_option:
+        owners = [f"--agent {name}" for name in AGENT_NAMES if get_agent(name).has_core_option]
+        raise UsageError(
+            f"--core goes with {' or '.join(owners)} only; the core of --agent {kind.name} is "
+            + (f"the field --{kind.core_field}.kind" if kind.core_field else "none")
+        )
+    _check_name("core", core, kind.core_names)
+    return {f"{kind.core_field}.kind": core}
+
+
+def _check_name(what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        close = overrides.nearest(name, known)
+        hint = f"did you mean {', '.join(close)}?" if close else f"{what}s: {', '.join(known)}"
+        raise UsageError(f"unknown {what} {name!r}; {hint}")
+
+
+def task_name(env: str | None) -> str:
+    """Returns a task's full name, without importing its simulator.
+
+    Raises:
+      UsageError: if there is no such task, naming those near.
+    """
+    if not env:
+        raise UsageError("--env is needed, e.g. --env popgym:RepeatPreviousEasy")
+    from acme_r2i import environments  # imports NumPy
+
+    try:
+        return environments.validate_name(env)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _reward_magnitude(task: str) -> float | None:
+    from acme_r2i import environments  # imports NumPy
+
+    return environments.reward_magnitude(task)
+
+
+def default_workdir(task: str, seed: int) -> str:
+    """A folder under runs/ of a task, a seed and a moment."""
+    return f"runs/{re.sub('[^A-Za-z0-9_]', '_', task)}/seed{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _require(name: str, value: Any, allowed: str, holds: bool) -> None:
+    if not holds:
+        raise UsageError(f"{name}={value} is not allowed: {allowed}")
