@@ -1,41 +1,45 @@
 """Recall to Imagine (R2I): a world-model agent with state-space memory, on Acme, Reverb and JAX.
 
-Nothing is imported here, so that every part can be used without the others: `acme_r2i.networks` in
-any Haiku project, `acme_r2i.environments` with any agent, `acme_r2i.agents.r2i` inside Acme, and
-`load` for a trained policy in anybody's loop.
+    run = acme_r2i.train("popgym:RepeatPreviousEasy", preset="cpu", env_steps=30_000)
+    run.evaluate(episodes=100).mean_return
+
+Names are imported when they are used, so every part can be used without the others:
+``acme_r2i.networks`` in any Haiku project, ``acme_r2i.environments`` with any agent,
+``acme_r2i.agents.r2i`` inside Acme, and ``load`` for a trained policy in anybody's loop.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from acme_r2i.version import VERSION
 
 if TYPE_CHECKING:
-    import os
+    from acme_r2i.environments import make_environment
+    from acme_r2i.interface import Run, load, train
+    from acme_r2i.runs.errors import RunFailedError
+    from acme_r2i.runs.train_config import TrainConfig
 
-    from acme_r2i.agents.common.policy import Policy
+__version__ = VERSION
 
-__version__ = "0.1.0"
+_HOMES = {
+    "Run": "acme_r2i.interface",
+    "RunFailedError": "acme_r2i.runs.errors",
+    "TrainConfig": "acme_r2i.runs.train_config",
+    "load": "acme_r2i.interface",
+    "make_environment": "acme_r2i.environments",
+    "train": "acme_r2i.interface",
+}
+
+__all__ = ["Run", "RunFailedError", "TrainConfig", "load", "make_environment", "train"]
 
 
-def load(
-    path: str | os.PathLike[str],
-    *,
-    mode: str = "greedy",
-    seed: int = 0,
-    num_environments: int | None = None,
-) -> Policy:
-    """Loads a policy that `r2i export` has written. It takes JAX, Haiku and NumPy.
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
-    Args:
-      path: the folder.
-      mode: "greedy" for the likeliest actions, "sampled" to draw them as in training.
-      seed: of all that the policy draws.
-      num_environments: N to act for N environments at once, with a leading axis [N]; None to act
-        for one, without.
 
-    Raises:
-      ValueError: if there is no such policy, or an argument is not allowed.
-    """
-    from acme_r2i.runs.policies import load as load_policy
-
-    return load_policy(path, mode=mode, seed=seed, num_environments=num_environments)
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -52,7 +52,8 @@ class Layer:
 
 LAYERS = (
     # acme_r2i.load is a door to what stands on top; behind it, see ACTING.
-    Layer("door", ("acme_r2i",), outside=frozenset(), inside=("pure half", "top")),
+    Layer("version", ("acme_r2i.version",), outside=frozenset()),
+    Layer("door", ("acme_r2i",), outside=frozenset(), inside=("version", "environments", "top")),
     Layer(
         "package",
         (
@@ -157,7 +158,7 @@ LAYERS = (
     Layer(
         "top",
         (
-            "acme_r2i.__main__",
+            *("acme_r2i.__main__", "acme_r2i.interface"),
             *("acme_r2i.cli*", "acme_r2i.reports*", "acme_r2i.runs*", "acme_r2i.sweeps*"),
         ),
         outside=ANYTHING,
@@ -249,8 +250,17 @@ def test_modules_keep_to_their_layer(module):
 
 # Who may import whom: a package imports those before it, not those after it.
 ORDER = (
-    *("launchpad_ray", "acme_compat", "networks", "environments", "replay", "agents", "runs"),
-    *("distributed", "sweeps", "reports", "cli", "__main__"),
+    *(
+        "version",
+        "launchpad_ray",
+        "acme_compat",
+        "networks",
+        "environments",
+        "replay",
+        "agents",
+        "runs",
+    ),
+    *("distributed", "sweeps", "reports", "interface", "cli", "__main__"),
 )
 
 
@@ -405,7 +415,12 @@ def test_pure_modules_import_without_acme_and_simulators(layers, blocked):
 
 
 # What a policy that was exported is loaded and stepped with.
-ACTING = ["acme_r2i.runs.policies", "acme_r2i.agents.r2i.policy", "acme_r2i.agents.r2d2.policy"]
+ACTING = [
+    "acme_r2i.interface",
+    "acme_r2i.runs.policies",
+    "acme_r2i.agents.r2i.policy",
+    "acme_r2i.agents.r2d2.policy",
+]
 
 
 def test_acting_takes_jax_haiku_and_numpy_alone():

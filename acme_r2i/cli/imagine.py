@@ -60,9 +60,9 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     if typed.out or folder.is_dir():
         output_paths.check_folder("--out", out)
     from acme_r2i.reports import open_loop
-    from acme_r2i.runs import imagine  # imports JAX
+    from acme_r2i.runs import imagine, trained_run  # import JAX
 
-    run = imagine.load_run(typed.folder, seed)
+    run = imagine.load_model(trained_run.read_run(typed.folder), seed)
     prediction = imagine.predict(run, context, horizon, seed)
     _say_if_shorter(prediction, context, horizon)
     with output_paths.writing("--out", out):

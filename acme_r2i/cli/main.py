@@ -16,10 +16,10 @@ import threading
 import types
 from collections.abc import Iterator, Sequence
 
-from acme_r2i import __version__
 from acme_r2i.cli import envs, evaluate, export, imagine, plan, presets, report, sweep, train
 from acme_r2i.cli.parsing import Parser
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.errors import RunFailedError, UsageError
+from acme_r2i.version import VERSION
 
 _DESCRIPTION = "Recall to Imagine (R2I): a world-model agent with state-space memory."
 
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         from acme_r2i.environments import EnvironmentFailedError  # imports NumPy
 
-        if not isinstance(error, EnvironmentFailedError):
+        if not isinstance(error, EnvironmentFailedError | RunFailedError):
             raise
         print(f"r2i: error: {_in_a_line(error)}", file=sys.stderr)
         return 1
@@ -127,7 +127,7 @@ def _run(arguments: list[str]) -> int:
 def _make_parser() -> Parser:
     parser = Parser(prog="r2i", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument(
-        "--version", action="version", version=f"r2i {__version__}", help="show it and exit"
+        "--version", action="version", version=f"r2i {VERSION}", help="show it and exit"
     )
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for command in (train, evaluate, sweep, report, envs, presets, imagine, export, plan):

@@ -86,12 +86,10 @@ def options_table() -> str:
     for name, option in train_config.options().items():
         default = train_config.default_of(name)
         value = "|".join(option.choices) or option.metavar
-        tells = not any(default is none for none in (None, False, dataclasses.MISSING))
+        is_none = any(default is none for none in (None, False, dataclasses.MISSING))
         cells = (
             f"`--{name.replace('_', '-')}{' ' if value else ''}{value}`",
-            ""
-            if any(default is none for none in (None, False, dataclasses.MISSING))
-            else f"`{default}`",
+            "" if is_none else f"`{default}`",
             resume[option.resume],
             option.help,
         )

@@ -2,7 +2,7 @@
 
 This is the one place where an environment's time steps become rows. Acme's own adders pair an
 observation with the reward that follows it and have no row for a terminal observation; here a row
-is what the agent had at one time (see ``types.Row``), and every observation has one.
+is what the agent had at one time (see ``rows.Row``), and every observation has one.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from acme_r2i import __version__
 from acme_r2i.reports import bsuite_figures, bsuite_scores, figures, suites
 from acme_r2i.reports import page as pages
 from acme_r2i.reports.collection import Group, LeftOut, find_runs, select
@@ -25,6 +24,7 @@ from acme_r2i.reports.content import (
 )
 from acme_r2i.reports.foreign import UNKNOWN_TASK
 from acme_r2i.reports.runs import Run, throughput
+from acme_r2i.version import VERSION
 
 # Tasks of a suite whose learning curves a page has room for: bsuite has 468.
 MAX_CURVES = 40
@@ -118,7 +118,7 @@ def make_report(
         f"{'s' * (len({r.task for r in runs}) > 1)}: "
         + ", ".join(f"{count} {state}" for state, count in states.items())
         + (f". Left out of figures and means: {len(left_out)}" if left_out else "")
-        + f". Written by acme_r2i {__version__} on {time.strftime('%Y-%m-%d')}.",
+        + f". Written by acme_r2i {VERSION} on {time.strftime('%Y-%m-%d')}.",
     )
     return Report(title, introduction, tuple(sections), tuple(left_out))
 

@@ -13,11 +13,11 @@ import subprocess
 import time
 from typing import Any
 
-from acme_r2i import __version__
 from acme_r2i.runs import train_config
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.run_folder import CONFIG, check_format
 from acme_r2i.runs.train_config import TrainConfig
+from acme_r2i.version import VERSION
 
 _RECORDED_VERSIONS = (
     "jax",
@@ -62,7 +62,7 @@ def describe_machine(device: str) -> dict[str, Any]:
         "cpu_cores": os.cpu_count(),
         "platform": platform.platform(),
         "versions": {
-            "acme_r2i": __version__,
+            "acme_r2i": VERSION,
             "python": platform.python_version(),
             **_installed_versions(),
         },

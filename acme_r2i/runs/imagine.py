@@ -9,7 +9,6 @@ This module imports JAX.
 
 from __future__ import annotations
 
-import pathlib
 from typing import Any, NamedTuple
 
 import dm_env
@@ -26,9 +25,9 @@ from acme_r2i.agents.r2i.world_model import Decoded, WorldModelFunctions
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.networks.distributions import symexp
 from acme_r2i.networks.two_hot import SymlogTwoHot
-from acme_r2i.runs import trained_run
 from acme_r2i.runs.arrays import load_parameters
 from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs.trained_run import TrainedRun
 
 # Rows that the model sees and that it imagines where nothing is asked for.
 DEFAULT_CONTEXT = 10
@@ -79,13 +78,13 @@ class Prediction(NamedTuple):
     predicted_continue: np.ndarray
 
 
-def load_run(folder: pathlib.Path, seed: int) -> TrainedModel:
+def load_model(run: TrainedRun, seed: int) -> TrainedModel:
     """Makes the networks of a run and reads what it learned.
 
     Raises:
-      UsageError: if the folder holds no run that has ended.
+      UsageError: if the run has not ended, or has no world model.
     """
-    run = trained_run.read_run(folder)
+    folder = run.folder
     if run.kind.name != "r2i":
         raise UsageError(f"the run in {folder} is of {run.kind.name}, which has no world model")
     environment = run.make_environment(seed)

@@ -32,7 +32,7 @@ SPENT_ON = ("environment", "policy", "replay", "learner")
 
 
 class BatchedActor(Protocol):
-    """What the loop needs of an actor (``agents.r2i.acting.BatchedActor`` is one)."""
+    """What the loop needs of an actor (``agents.common.acting.BatchedActor`` is one)."""
 
     def observe_first(self, index: int, timestep: dm_env.TimeStep) -> None:
         """Begins an episode of one environment."""

@@ -8,7 +8,6 @@ the same in both. So until the first update they are the same runs.
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,6 +23,7 @@ from acme_r2i.runs.environment_pool import (
     make_pool,
     measure_recordings,
 )
+from acme_r2i.runs.errors import RunFailedError
 from acme_r2i.runs.lock import RunLock
 from acme_r2i.runs.metrics import metric_names
 from acme_r2i.runs.process import StopSignals, keep_freed_memory, use_compilation_cache
@@ -37,15 +37,15 @@ TrainFunction = Callable[
 
 
 def train(options: TrainConfig, run: TrainFunction | None = None) -> int:
-    """Trains; returns the exit code: 0, 1 if the run failed, or 130 or 143 if SIGINT or SIGTERM
-    ended it.
+    """Trains, and returns the exit code: 0, or 130 or 143 if SIGINT or SIGTERM stopped the run.
 
     Args:
       options: of the run.
       run: trains from where the run begins, and returns its summary and the exit code of a run that
-        was ended; None does it in this process.
+        was stopped; None does it in this process.
 
     Raises:
+      RunFailedError: if the run failed; its summary says so, too.
       UsageError: if the run cannot be; then nothing has been written.
       EnvironmentFailedError: likewise, if its environments fail before it begins; or if one of them
         fails as it is closed, at the end.
@@ -63,8 +63,7 @@ def train(options: TrainConfig, run: TrainFunction | None = None) -> int:
         summary, exit_code = run(options, wanted, start, began, stack)
         print(conclude(summary, options), flush=True)
         if summary["failure"]:
-            print(f"r2i: error: {summary['failure']}", file=sys.stderr)
-            return 1
+            raise RunFailedError(summary["failure"])
         return exit_code if summary["interrupted"] else 0
 
 

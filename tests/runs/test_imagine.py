@@ -14,6 +14,7 @@ import pytest
 from acme_r2i.agents.r2i.types import ActorState, RewardSize
 from acme_r2i.cli.main import main
 from acme_r2i.runs import imagine, run_folder
+from acme_r2i.runs.trained_run import read_run
 from tests.helpers import write_run
 
 TASK, CONTEXT, HORIZON = "bsuite:catch/0", 4, 3
@@ -28,7 +29,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(folder):
-    return imagine.load_run(folder, seed=3)
+    return imagine.load_model(read_run(folder), seed=3)
 
 
 def test_the_truth_is_what_the_environment_did(run, folder):
@@ -44,7 +45,7 @@ def test_the_truth_is_what_the_environment_did(run, folder):
 
 
 def test_an_episode_that_ends_ends_the_prediction(folder):
-    prediction = imagine.predict(imagine.load_run(folder, seed=3), CONTEXT, 100, seed=1)
+    prediction = imagine.predict(imagine.load_model(read_run(folder), seed=3), CONTEXT, 100, seed=1)
     assert len(prediction.reward) == 10
     assert prediction.discount[-1] == 0 and abs(prediction.reward[-1]) == 1
     for values in (prediction.predicted_reward, prediction.predicted_continue):
@@ -104,14 +105,14 @@ def test_the_context_is_what_observe_makes_of_it(run):
 
 
 def test_predicted_rewards_are_on_the_environments_scale(folder):
-    run = imagine.load_run(folder, seed=3)
+    run = imagine.load_model(read_run(folder), seed=3)
     expected = imagine.predict(run, CONTEXT, HORIZON, seed=1).predicted_reward
     assert np.any(expected != 0)
     for scale, size, factor in [
         (5.0, None, 1 / 5),
         (None, RewardSize(np.float32(2.0), np.float32(0.5)), 2.0),  # a root mean square of 2
     ]:
-        run = imagine.load_run(folder, seed=3)  # with the same episode
+        run = imagine.load_model(read_run(folder), seed=3)  # with the same episode
         scaled = run._replace(
             config=dataclasses.replace(run.config, reward_scale=scale),
             params=run.params._replace(reward_size=size),

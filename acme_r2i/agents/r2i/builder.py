@@ -21,6 +21,7 @@ from acme.jax import variable_utils
 from acme.utils import counting, loggers
 from jax import Array
 
+from acme_r2i.agents.common.acting import POLICY_VARIABLES, BatchedActor
 from acme_r2i.agents.r2i import acting
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.learning import R2ILearner
@@ -173,11 +174,11 @@ class R2IBuilder(builders.ActorLearnerBuilder):
         *,
         num_environments: int | None = None,
         adders: Sequence[RowAdder] | None = None,
-    ) -> acting.BatchedActor:
+    ) -> BatchedActor:
         """Makes one actor for several environments (by default the config's number)."""
         keys = jax.random.split(random_key, num_environments or self._config.num_environments)
         client = self._make_variable_client(variable_source)
-        return acting.BatchedActor(policy, keys, client, adders)
+        return BatchedActor(policy, keys, client, adders)
 
     def make_learner(
         self,
@@ -211,7 +212,7 @@ class R2IBuilder(builders.ActorLearnerBuilder):
             raise ValueError("an R2I actor needs a variable_source: its policy has parameters")
         client = variable_utils.VariableClient(
             variable_source,
-            acting.POLICY_VARIABLES,
+            POLICY_VARIABLES,
             update_period=self._variable_update_period,
             # Where the learner is on the CPU, too, putting there what is there already would cost
             # some 0.1 ms an array.

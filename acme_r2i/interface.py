@@ -1,0 +1,290 @@
+"""The package in Python: train a run, and look at one. ``acme_r2i`` offers what is here.
+
+import acme_r2i
+run = acme_r2i.train("popgym:RepeatPreviousEasy", preset="cpu", env_steps=30_000)
+run.summary, run.episodes, run.metrics
+run.evaluate(episodes=100).mean_return
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import json
+import os
+import pathlib
+import sys
+import types
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from acme_r2i.runs import run_folder, trained_run
+from acme_r2i.runs.config_json import read_config
+from acme_r2i.runs.train_config import TrainConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from acme_r2i.agents.common.policy import Policy
+    from acme_r2i.runs.evaluation import Evaluation
+    from acme_r2i.runs.imagine import Prediction
+
+# Holds what was passed as an object, so that a task can name it: import:acme_r2i_given:...
+_GIVEN = "acme_r2i_given"
+_numbers = itertools.count(1)
+
+
+def train(env: Any, **options: Any) -> Run:
+    """Trains a run, or resumes the one in ``workdir``, and shows its progress.
+
+    An interrupt (Ctrl-C, or a notebook's stop button) stops the run with a checkpoint; what it has
+    learned by then is returned.
+
+    Args:
+      env: a task's name ("suite:task"); a function that makes a ``dm_env.Environment`` or a
+        ``gymnasium.Env`` (with ``seed=``, if it takes that); or such an environment itself, where
+        one is enough.
+      **options: other fields of :class:`TrainConfig`.
+
+    Returns:
+      The run.
+
+    Raises:
+      ValueError: for an option that is not allowed. Nothing is written.
+      RunFailedError: if the run failed.
+    """
+    if _is_environment(env):
+        options["overrides"] = {"num_environments": 1, **options.get("overrides", {})}
+        if options["overrides"]["num_environments"] != 1:
+            raise ValueError("an environment is one; for several, pass a function that makes one")
+    config = TrainConfig(env=task_name(env), **options)
+    from acme_r2i.runs import train as local
+
+    if config.num_actors is None:
+        local.train(config)
+    else:
+        from acme_r2i.distributed.training import train_on_cluster
+
+        local.train(config, train_on_cluster)
+    return Run(config.workdir, env=None if isinstance(env, str) else env)
+
+
+class Run:
+    """A run on disk.
+
+    Attributes:
+      folder: of the run.
+      config: content of its config.json.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, env: Any = None):
+        """Reads config.json.
+
+        Args:
+          folder: of the run.
+          env: what ``train`` was given, for a run of an environment that cannot be imported.
+
+        Raises:
+          ValueError: if the folder holds no run of this version.
+        """
+        self.folder = pathlib.Path(folder)
+        self.config = read_config(self.folder)
+        self._env = env
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}): {run_folder.describe_run(self.folder)}"
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """Content of summary.json; {} before the run has ended."""
+        path = self.folder / run_folder.SUMMARY
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    @property
+    def episodes(self) -> pd.DataFrame:
+        """A row an episode: env_steps, episode, return, length."""
+        import pandas as pd
+
+        return pd.read_csv(self.folder / run_folder.EPISODES)
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """A row a line of metrics.jsonl; docs/metrics.md has the names and units."""
+        import pandas as pd
+
+        return pd.DataFrame(run_folder.read_metrics(self.folder))
+
+    def evaluate(
+        self,
+        episodes: int = 100,
+        *,
+        mode: str = "greedy",
+        seed: int = 0,
+        checkpoint: str | int | None = None,
+        num_environments: int | None = None,
+        max_episode_steps: int | None = 100_000,
+    ) -> Evaluation:
+        """Plays whole episodes with what was learned, as `r2i evaluate` does.
+
+        Args:
+          episodes: number of episodes.
+          mode: "greedy" for the likeliest actions, "sampled" to draw them as in training.
+          seed: of environments and policy.
+          checkpoint: environment steps of a kept checkpoint, or "latest"; None for what the run
+            ended with.
+          num_environments: environments acted for at once; None for as many as the run had.
+          max_episode_steps: where episodes are cut off; None for nowhere.
+
+        Returns:
+          Returns, lengths, mean, and its 95% interval; a line of evaluations.jsonl has them, too.
+        """
+        from acme_r2i.runs import evaluation
+
+        if mode not in ("greedy", "sampled"):
+            raise ValueError(f"mode={mode!r} is not allowed: it must be greedy or sampled")
+        trained = self._trained()
+        number = 1 if _is_environment(self._env) else trained.config.num_environments
+        how = evaluation.HowToEvaluate(
+            episodes, mode == "greedy", seed, num_environments or number, max_episode_steps
+        )
+        result = evaluation.evaluate_run(trained, self._parameters(checkpoint), how)
+        evaluation.append_evaluation(self.folder, result)
+        return result
+
+    def policy(
+        self,
+        *,
+        mode: str = "greedy",
+        seed: int = 0,
+        num_environments: int | None = None,
+        checkpoint: str | int | None = None,
+    ) -> Policy:
+        """Returns what was learned as a policy for a loop of one's own; see ``acme_r2i.load``."""
+        from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
+        from acme_r2i.environments import EnvironmentSpec
+        from acme_r2i.runs.arrays import load_parameters
+        from acme_r2i.runs.policies import make_policy
+
+        trained, kept = self._trained(), self._parameters(checkpoint)
+        environment = trained.make_environment(seed=0)
+        try:
+            spec = PlainEnvironmentSpec.of(EnvironmentSpec.of(environment))
+        finally:
+            environment.close()
+        return make_policy(
+            trained.kind,
+            trained.config,
+            spec,
+            functools.partial(load_parameters, kept.folder, file=kept.file),
+            greedy=mode == "greedy",
+            seed=seed,
+            num_environments=num_environments,
+        )
+
+    def imagine(
+        self, *, context: int | None = None, horizon: int | None = None, seed: int = 0
+    ) -> Prediction:
+        """Plays an episode and imagines its end, as `r2i imagine` does; see ``Prediction``."""
+        from acme_r2i.runs import imagine
+
+        return imagine.predict(imagine.load_model(self._trained(), seed), context, horizon, seed)
+
+    def _trained(self) -> trained_run.TrainedRun:
+        trained = trained_run.read_run(self.folder)
+        if self._env is not None:
+            return dataclasses.replace(trained, task=task_name(self._env))
+        if trained.task.startswith((f"import:{_GIVEN}:", "import:__main__:")):
+            name = trained.task.removeprefix("import:").partition(":")[2]
+            if not hasattr(sys.modules.get(trained.task.split(":")[1]), name):
+                raise ValueError(
+                    f"the environment of {self.folder} was an object of its process: pass it, "
+                    "Run(folder, env=...)"
+                )
+        return trained
+
+    def _parameters(self, checkpoint: str | int | None) -> trained_run.KeptParameters:
+        return trained_run.find_parameters(
+            self.folder, None if checkpoint is None else str(checkpoint)
+        )
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    mode: str = "greedy",
+    seed: int = 0,
+    num_environments: int | None = None,
+) -> Policy:
+    """Loads a policy that `r2i export` has written, or that of a run.
+
+    An exported policy takes JAX, Haiku and NumPy alone; a run's, its environment as well.
+
+    Args:
+      path: folder of the exported policy, or of a run.
+      mode: "greedy" for the likeliest actions, "sampled" to draw them as in training.
+      seed: of all that the policy draws.
+      num_environments: N to act for N environments at once, with a leading axis [N]; None to act
+        for one, without.
+
+    Raises:
+      ValueError: if there is no such policy, or an argument is not allowed.
+    """
+    from acme_r2i.runs import policies
+
+    folder = pathlib.Path(path)
+    if (folder / run_folder.CONFIG).exists() and not (folder / policies.EXPORTED).exists():
+        return Run(folder).policy(mode=mode, seed=seed, num_environments=num_environments)
+    return policies.load(folder, mode=mode, seed=seed, num_environments=num_environments)
+
+
+def task_name(env: Any) -> str:
+    """Returns the name of a task; of an environment or a function that makes one, one that names
+    it in this process, and in others where they can import the function."""
+    if isinstance(env, str):
+        return env
+    if not _is_environment(env):
+        if not callable(env):
+            raise ValueError(
+                "env is a task's name, an environment of dm_env or gymnasium, or a function that "
+                f"makes one; got {env!r}"
+            )
+        module, name = getattr(env, "__module__", None), getattr(env, "__qualname__", "")
+        if getattr(sys.modules.get(module), name, None) is env:
+            return f"import:{module}:{name}"
+    return f"import:{_GIVEN}:{_register(env)}"
+
+
+def _register(env: Any) -> str:
+    """Puts what was given where a task's name can find it; returns the name there."""
+    module = sys.modules.setdefault(_GIVEN, types.ModuleType(_GIVEN))
+    for name, (given, _) in vars(module).get("given", {}).items():
+        if given is env:
+            return name
+    name = f"environment_{next(_numbers)}"
+    make = _always(env) if _is_environment(env) else env
+    module.given = {**vars(module).get("given", {}), name: (env, make)}
+    setattr(module, name, make)
+    return name
+
+
+def _always(environment: Any) -> Callable[[], Any]:
+    """A function that returns one environment, which is not closed: it is the user's."""
+    import dm_env
+
+    from acme_r2i.environments.wrappers import EnvironmentWrapper
+
+    if isinstance(environment, dm_env.Environment):
+        kept: Any = EnvironmentWrapper(environment)
+    else:
+        import gymnasium
+
+        kept = gymnasium.Wrapper(environment)
+    kept.close = lambda: None
+    return lambda: kept
+
+
+def _is_environment(env: Any) -> bool:
+    import dm_env
+
+    return isinstance(env, (dm_env.Environment, getattr(sys.modules.get("gymnasium"), "Env", ())))

@@ -1,0 +1,3 @@
+"""Version of the package. Imports nothing."""
+
+VERSION = "0.1.0"
