@@ -23,7 +23,7 @@ COMMANDS = {
         "acme_r2i.reports.report.make_report",
     ),
     "sweep --out": (["sweep", "{file}"], "acme_r2i.sweeps.runner.Runner.run"),
-    "imagine --out": (["imagine", "{run}"], "acme_r2i.runs.imagine.load_run"),
+    "imagine --out": (["imagine", "{run}"], "acme_r2i.runs.imagine.load_model"),
     "export --out": (["export", "{run}"], "acme_r2i.runs.export.export"),
     "evaluate --video": (
         ["evaluate", "{run}", "--episodes", "1"],
