@@ -231,21 +231,21 @@ def test_as_json_and_back(core, latent):
     )
     config = R2IConfig(batch_size=3, world_model=model)
     written = json.dumps(dataclasses.asdict(config))
-    assert from_dict(json.loads(written)) == config
+    assert from_dict(json.loads(written), R2IConfig) == config
 
 
 def test_plain_data_that_is_none_of_ours_is_refused():
     written = dataclasses.asdict(R2IConfig())
     with pytest.raises(ValueError, match="R2IConfig has no field 'colour'"):
-        from_dict({**written, "colour": "red"})
+        from_dict({**written, "colour": "red"}, R2IConfig)
     fewer = {name: value for name, value in written.items() if name != "train_ratio"}
     with pytest.raises(ValueError, match="R2IConfig lacks a value of its field 'train_ratio'"):
-        from_dict(fewer)
+        from_dict(fewer, R2IConfig)
     replay = {"capacity_env_steps": 10, "min_env_steps": 1}
     with pytest.raises(ValueError, match="ReplayConfig lacks a value of its field 'stride'"):
-        from_dict({**written, "replay": replay})
+        from_dict({**written, "replay": replay}, R2IConfig)
     with pytest.raises(ValueError, match="CoreConfig has no kind None"):
-        from_dict({**written, "world_model": {**written["world_model"], "core": {}}})
+        from_dict({**written, "world_model": {**written["world_model"], "core": {}}}, R2IConfig)
     model = {**written["world_model"], "core": {"kind": "rnn"}}
     with pytest.raises(ValueError, match="CoreConfig has no kind 'rnn': s5, s4d, s4, gru"):
-        from_dict({**written, "world_model": model})
+        from_dict({**written, "world_model": model}, R2IConfig)

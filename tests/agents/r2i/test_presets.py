@@ -67,7 +67,7 @@ def test_a_preset_is_plain_data(names):
     assert isinstance(config, R2IConfig)
     assert config == compose(names) and hash(config) == hash(compose(names))
     data = json.loads(json.dumps(dataclasses.asdict(config)))
-    assert from_dict(data) == config
+    assert from_dict(data, R2IConfig) == config
 
 
 # How they stack.
