@@ -13,12 +13,12 @@ from acme_r2i.runs import config_changes, env_options, overrides, train_config
 from acme_r2i.runs.train_config import TrainConfig
 
 _DESCRIPTION = """\
-Trains an agent on a task; R2I, unless --agent names another. The run's folder gets config.json
-(every setting), metrics.jsonl (a line every so many environment steps) and the same in metrics.csv,
+Trains an agent on a task: R2I, unless --agent names another. Writes into the run's folder:
+config.json (every setting), metrics.jsonl and metrics.csv (a line every --log-every env steps),
 episodes.csv (a line an episode), checkpoints/ and, at the end, parameters.npz and summary.json.
 
-The same command with the same folder goes on where the run was left, whatever has ended it. Ctrl-C
-and SIGTERM end it with a checkpoint; with more --env-steps, one that is done goes on, too.
+The same command with the same folder resumes the run. Ctrl-C and SIGTERM stop it with a
+checkpoint. A finished run continues if --env-steps is larger.
 """
 
 _EPILOG = """\
@@ -29,40 +29,40 @@ agents:
   With commas between them they stack: --preset popgym,dreamerv3,small
 
 fields:
-  Every field of the settings can be set by its dotted path, on top of the preset:
+  Every field of the agent's settings can be set by its dotted path, on top of the preset:
     --batch_size 8 --behaviour.horizon 10 --world_model.core.layers 3
-  Settings that come in kinds change kind, and keep what both kinds have:
+  Settings of several kinds change kind and keep the fields that both kinds have:
     --world_model.core.kind s4d --world_model.latent.kind gaussian
-  r2i train --help-fields lists them, for the agent and the preset that are given with it.
+  r2i train --help-fields lists the fields of the given agent and preset.
 
 environments:
   --env.NAME VALUE sets an option of the task's suite, as with bsuite_vision:
     --env bsuite_vision:catch/0 --env.size 32
-  With --env-workers inline, environments are stepped one after another where the agent runs; with
-  threads or processes, side by side. One that raises an error begins anew with another seed, its
-  episode is dropped, and so it is with a process that dies or takes longer than
-  --env-step-timeout. (A thread that hangs cannot be ended, and ends the run.)
+  With --env-workers inline, environments are stepped one after another in the agent's process; with
+  threads or processes, in parallel. An environment that raises an error, whose process dies or
+  which exceeds --env-step-timeout is restarted with another seed, and its episode is dropped. (A
+  thread that hangs cannot be stopped, and stops the run.)
 
-many processes:
-  With --num-actors N, replay, the learner and N actors are processes of their own, on this machine
-  or on a Ray cluster (docs/distributed.md). The learner takes a GPU where there is one, each actor
-  and the learner count for a CPU. Actors wait where learning falls behind the train ratio, the
-  learner where acting does. What fails is started again: the learner and replay from the last
+distributed runs:
+  With --num-actors N, replay, the learner and N actors are separate processes, on this machine or
+  on a Ray cluster (docs/distributed.md). The learner takes a GPU if there is one; each actor and
+  the learner reserve one CPU. Actors wait for the learner where it falls behind the train ratio,
+  and the learner for them. Failed processes are restarted: the learner and replay from the last
   checkpoint, an actor with fresh episodes.
 
-going on:
-  A run goes on from its last checkpoint that is whole, with the settings it had. With
-  --allow-config-change it may have others, where what it has learned and replay still fit them:
+resuming:
+  A run is resumed from its last intact checkpoint, with the settings it had. --allow-config-change
+  permits other values of these, where parameters and replay still fit them:
     {changeable}
-  --checkpoint-every, --keep-checkpoints and more --env-steps need no permission.
+  --checkpoint-every, --keep-checkpoints and a larger --env-steps need no permission.
 
 examples:
   r2i train --env popgym:RepeatPreviousEasy --env-steps 100000 --seed 0 --workdir runs/first
   r2i train --env bsuite:memory_len/3 --env-steps 50000 --behaviour.entropy_scale 1e-3
   r2i train --agent r2d2 --core lstm --env popgym:RepeatPreviousEasy --trace_length 32
 
-exit code: 0 when the run is done, 1 if it failed (environments too often, updates that are not
-finite, a full disk), 2 if the run cannot be, 130 after Ctrl-C, 143 after SIGTERM.
+exit code: 0 if the run is done, 1 if it failed (environments failed too often, updates were not
+finite, the disk is full), 2 for invalid arguments, 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 
