@@ -15,7 +15,7 @@ from acme_r2i.runs.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UsageError for wrong arguments. Takes no abbreviations, which may be meant for fields."""
+    """Raises UsageError for wrong arguments; takes no abbreviations, which may be of fields."""
 
     def __init__(self, **arguments: Any):
         super().__init__(
