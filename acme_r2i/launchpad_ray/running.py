@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from acme_r2i.launchpad_ray import stopping, waiting
 from acme_r2i.launchpad_ray.errors import (
@@ -91,6 +93,7 @@ class RunningProgram:
             self._kill()
             raise
         stopping.register_stop_handler(self._stop_requested.set)
+        self._former_hook, sys.excepthook = sys.excepthook, self._stop_at_ctrl_c
         self._supervisor.start()
 
     @property
@@ -125,6 +128,12 @@ class RunningProgram:
         self._stop_requested.set()
         self.wait()
 
+    def _stop_at_ctrl_c(self, kind: type[BaseException], *error: Any) -> None:
+        """Stops the program where Ctrl-C ends a script that is not in ``wait``."""
+        if issubclass(kind, KeyboardInterrupt):
+            self._stop_requested.set()
+        self._former_hook(kind, *error)
+
     def _supervise(self) -> None:
         try:
             self._failure = self._wait_for_end()
@@ -137,6 +146,8 @@ class RunningProgram:
             self._failure = self._failure or RuntimeError(f"Ray failed: {error!r}")
         finally:
             stopping.unregister_stop_handler(self._stop_requested.set)
+            if sys.excepthook == self._stop_at_ctrl_c:
+                sys.excepthook = self._former_hook
             try:
                 self._kill()
             finally:
