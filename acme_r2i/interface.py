@@ -1,10 +1,4 @@
-"""The package in Python: train a run, and look at one. ``acme_r2i`` offers what is here.
-
-import acme_r2i
-run = acme_r2i.train("popgym:RepeatPreviousEasy", preset="cpu", env_steps=30_000)
-run.summary, run.episodes, run.metrics
-run.evaluate(episodes=100).mean_return
-"""
+"""The package in Python: train a run, and look at one. ``acme_r2i`` offers what is here."""
 
 from __future__ import annotations
 
@@ -59,15 +53,19 @@ def train(env: Any, **options: Any) -> Run:
         if options["overrides"]["num_environments"] != 1:
             raise ValueError("an environment is one; for several, pass a function that makes one")
     config = TrainConfig(env=task_name(env), **options)
-    from acme_r2i.runs import train as local
+    start(config)
+    return Run(config.workdir, env=None if isinstance(env, str) else env)
+
+
+def start(config: TrainConfig) -> int:
+    """Trains in this process, or on Ray; returns the exit code. See ``runs.train.train``."""
+    from acme_r2i.runs.train import train
 
     if config.num_actors is None:
-        local.train(config)
-    else:
-        from acme_r2i.distributed.training import train_on_cluster
+        return train(config)
+    from acme_r2i.distributed.training import train_on_cluster
 
-        local.train(config, train_on_cluster)
-    return Run(config.workdir, env=None if isinstance(env, str) else env)
+    return train(config, train_on_cluster)
 
 
 class Run:
@@ -139,14 +137,14 @@ class Run:
         Returns:
           Returns, lengths, mean, and its 95% interval; a line of evaluations.jsonl has them, too.
         """
+        from acme_r2i.agents.common.policy import is_greedy
         from acme_r2i.runs import evaluation
 
-        if mode not in ("greedy", "sampled"):
-            raise ValueError(f"mode={mode!r} is not allowed: it must be greedy or sampled")
+        greedy = is_greedy(mode)
         trained = self._trained()
         number = 1 if _is_environment(self._env) else trained.config.num_environments
         how = evaluation.HowToEvaluate(
-            episodes, mode == "greedy", seed, num_environments or number, max_episode_steps
+            episodes, greedy, seed, num_environments or number, max_episode_steps
         )
         result = evaluation.evaluate_run(trained, self._parameters(checkpoint), how)
         evaluation.append_evaluation(self.folder, result)
@@ -161,23 +159,18 @@ class Run:
         checkpoint: str | int | None = None,
     ) -> Policy:
         """Returns what was learned as a policy for a loop of one's own; see ``acme_r2i.load``."""
-        from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
-        from acme_r2i.environments import EnvironmentSpec
+        from acme_r2i.agents.common.policy import is_greedy
         from acme_r2i.runs.arrays import load_parameters
         from acme_r2i.runs.policies import make_policy
 
+        greedy = is_greedy(mode)
         trained, kept = self._trained(), self._parameters(checkpoint)
-        environment = trained.make_environment(seed=0)
-        try:
-            spec = PlainEnvironmentSpec.of(EnvironmentSpec.of(environment))
-        finally:
-            environment.close()
         return make_policy(
             trained.kind,
             trained.config,
-            spec,
+            trained.plain_spec(),
             functools.partial(load_parameters, kept.folder, file=kept.file),
-            greedy=mode == "greedy",
+            greedy=greedy,
             seed=seed,
             num_environments=num_environments,
         )

@@ -74,6 +74,12 @@ def test_a_run_evaluates_acts_and_imagines(run):
     assert prediction.context == 2 and prediction.predicted_reward.shape == (3,)
 
 
+def test_a_mode_that_there_is_not_is_refused(run):
+    for act in (run.policy, run.evaluate):
+        with pytest.raises(ValueError, match="mode='best' is not allowed: .* greedy, sampled"):
+            act(mode="best")
+
+
 @pytest.mark.parametrize("kind", ["function", "local function", "dm_env", "gymnasium"])
 def test_an_environment_may_be_passed(tmp_path, kind):
     if kind == "gymnasium":

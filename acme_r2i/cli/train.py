@@ -102,13 +102,9 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
         presets.print_fields(config)
         return 0
     config = parsing.read_options(typed, fields)
-    from acme_r2i.runs.train import train
+    from acme_r2i.interface import start
 
-    if config.num_actors is None:
-        return train(config)
-    from acme_r2i.distributed.training import train_on_cluster
-
-    return train(config, train_on_cluster)
+    return start(config)
 
 
 def read(arguments: Sequence[str]) -> TrainConfig:

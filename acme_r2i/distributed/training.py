@@ -59,9 +59,7 @@ def train_on_cluster(
         inline = dataclasses.replace(options, env_workers="inline")
         with make_pool(inline, environment_seeds(options.seed, 1), remade=True) as envs:
             spec = envs.spec
-    get_agent(options.agent).check_installed(
-        *metrics_logs.packages(options.tensorboard, options.wandb)
-    )
+    get_agent(options.agent).check_installed(*metrics_logs.packages(options))
     from acme_r2i.runs.blueprint import make_blueprint
 
     blueprint = make_blueprint(get_agent(options.agent), options.config, spec, options.env_steps)
@@ -106,14 +104,7 @@ def train_on_cluster(
             replay_failures=lambda: watch.failures("replay/0"),
         )
         conductor = Conductor(plan, blueprint, nodes, watch, learner, agent, start)
-        logs = metrics_logs.open_logs(
-            folder.path,
-            tensorboard=options.tensorboard,
-            wandb=options.wandb,
-            project=options.wandb_project,
-            config=config,
-            wall_seconds=time.monotonic() - began,
-        )
+        logs = metrics_logs.open_logs(options, config, time.monotonic() - began)
         record = RunRecord(
             options,
             folder,

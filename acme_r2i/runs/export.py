@@ -11,8 +11,6 @@ import shutil
 
 import jax
 
-from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
-from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.runs import output_paths, run_folder
 from acme_r2i.runs.arrays import load_parameters
 from acme_r2i.runs.policies import EXPORTED, FORMAT
@@ -32,11 +30,7 @@ def export(run: TrainedRun, kept: KeptParameters, out: pathlib.Path) -> None:
     Raises:
       UsageError: if the run cannot be rebuilt, or the folder not be written.
     """
-    environment = run.make_environment(seed=0)
-    try:
-        spec = PlainEnvironmentSpec.of(EnvironmentSpec.of(environment))
-    finally:
-        environment.close()
+    spec = run.plain_spec()
     networks = run.kind.make_networks(run.config, spec)
     shapes = jax.eval_shape(networks.init, jax.random.key(0))
     load_parameters(kept.folder, shapes, kept.file)  # they fit

@@ -23,6 +23,15 @@ _WANDB = "wandb"
 _STEP = "env_steps"
 
 
+class LogOptions(Protocol):
+    """Options of a run that its logs need; see ``TrainConfig``."""
+
+    workdir: pathlib.Path
+    tensorboard: bool
+    wandb: str | None
+    wandb_project: str
+
+
 class MetricsLog(Protocol):
     """Takes lines of metrics."""
 
@@ -161,41 +170,35 @@ class WandbLog:
 
 
 def open_logs(
-    folder: pathlib.Path,
-    *,
-    tensorboard: bool,
-    wandb: str | None,
-    project: str,
-    config: Mapping[str, Any],
-    wall_seconds: float,
+    options: LogOptions, config: Mapping[str, Any], wall_seconds: float
 ) -> list[MetricsLog]:
     """Opens the logs that were asked for, with what the run has told so far.
 
     Args:
-      folder: of the run.
-      tensorboard: whether TensorBoard's is one.
-      wandb: mode of W&B's, one of WANDB_MODES; None for none.
-      project: where it appears there.
+      options: of the run.
       config: what config.json says.
       wall_seconds: what the run has taken so far, without the time between its processes.
 
     Raises:
       UsageError: if W&B cannot be reached.
     """
-    history = read_metrics(folder) if tensorboard or wandb else []
+    folder = options.workdir
+    history = read_metrics(folder) if options.tensorboard or options.wandb else []
     logs: list[MetricsLog] = []
-    if tensorboard:
+    if options.tensorboard:
         logs.append(TensorBoardLog(folder, history, began=time.time() - wall_seconds))
-    if wandb:
-        log = WandbLog(folder, history, mode=wandb, project=project, config=config)
+    if options.wandb:
+        names = {"mode": options.wandb, "project": options.wandb_project}
+        log = WandbLog(folder, history, **names, config=config)
         logs.append(log)
         print(f"{'wandb':<12}{log.place}", flush=True)
     return logs
 
 
-def packages(tensorboard: bool, wandb: str | None) -> list[str]:
+def packages(options: LogOptions) -> list[str]:
     """Packages that the logs of a run take."""
-    return [name for name, value in {"tensorboard": tensorboard, "wandb": wandb}.items() if value]
+    asked_for = {"tensorboard": options.tensorboard, "wandb": options.wandb}
+    return [name for name, value in asked_for.items() if value]
 
 
 def check_wandb(mode: str) -> None:

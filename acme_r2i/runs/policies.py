@@ -13,7 +13,7 @@ import jax
 
 from acme_r2i.agents.common.agent_kind import AgentKind
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
-from acme_r2i.agents.common.policy import MODES, Policy
+from acme_r2i.agents.common.policy import Policy, is_greedy
 from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs.arrays import load_parameters
 from acme_r2i.runs.errors import UsageError
@@ -61,8 +61,7 @@ def load(
 ) -> Policy:
     """Loads a policy that `r2i export` has written; see ``acme_r2i.load``."""
     folder = pathlib.Path(path)
-    if mode not in MODES:
-        raise ValueError(f"mode={mode!r} is not allowed: it must be one of {', '.join(MODES)}")
+    greedy = is_greedy(mode)
     try:
         content = json.loads((folder / EXPORTED).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -83,7 +82,7 @@ def load(
         config,
         spec,
         functools.partial(load_parameters, folder),
-        greedy=mode == "greedy",
+        greedy=greedy,
         seed=seed,
         num_environments=num_environments,
     )

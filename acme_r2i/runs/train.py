@@ -81,9 +81,7 @@ def _train_here(
     recorded_before = measure_recordings(options)
     seeds = environment_seeds(options.seed, options.config.num_environments, start.lives)
     envs = stack.enter_context(make_pool(options, seeds, remade=bool(start.lives)))
-    get_agent(options.agent).check_installed(
-        *metrics_logs.packages(options.tensorboard, options.wandb)
-    )
+    get_agent(options.agent).check_installed(*metrics_logs.packages(options))
     from acme_r2i.runs import blueprint as blueprint_lib  # imports JAX
 
     use_compilation_cache(options.workdir)
@@ -116,14 +114,7 @@ def _train_here(
         )
         stack.callback(folder.close)
         began -= start.wall_seconds
-        logs = metrics_logs.open_logs(
-            folder.path,
-            tensorboard=options.tensorboard,
-            wandb=options.wandb,
-            project=options.wandb_project,
-            config=config,
-            wall_seconds=time.monotonic() - began,
-        )
+        logs = metrics_logs.open_logs(options, config, time.monotonic() - began)
         run = Run(options, blueprint, envs, agent, folder, checkpoints, start, began, logs)
         summary = run.run(should_stop=lambda: stop.received is not None)
         del run  # it refers to the agent's parts

@@ -12,6 +12,7 @@ import pathlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
+from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
 from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs import env_options, run_folder
 from acme_r2i.runs.checkpoints import CHECKPOINTS, COUNTERS
@@ -58,6 +59,16 @@ class TrainedRun:
             return make_one(self.task, self.env_options, seed)
         except UsageError as error:
             raise UsageError(f"the run in {self.folder} cannot be rebuilt: {error}") from None
+
+    def plain_spec(self) -> PlainEnvironmentSpec:
+        """Describes the run's environment, which is made for it and closed. Imports NumPy."""
+        from acme_r2i.environments import EnvironmentSpec
+
+        environment = self.make_environment(seed=0)
+        try:
+            return PlainEnvironmentSpec.of(EnvironmentSpec.of(environment))
+        finally:
+            environment.close()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-from acme_r2i.agents.common.config import CoreConfig, ReplayConfig
+from acme_r2i.agents.common.config import CoreConfig, ReplayConfig, from_dict
 
 # What arrives with an observation: reward, discount, is_first, is_last, in float32.
 _ARRIVAL_NUMBERS = 4
@@ -43,6 +43,7 @@ class AgentKind(abc.ABC):
     Attributes:
       name: what `--agent` calls it.
       summary: a few words for the help.
+      config_class: of its settings.
       presets: functions whose docstrings describe them; "cpu" and "debug" are among them.
       core_field: where its settings have the sequence core; "" if it has none.
       has_core_option: whether `--core NAME` stands for the kind of that field.
@@ -52,6 +53,7 @@ class AgentKind(abc.ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    config_class: ClassVar[type]
     presets: ClassVar[Mapping[str, Callable[..., Any]]]
     core_field: ClassVar[str]
     has_core_option: ClassVar[bool] = False
@@ -67,9 +69,9 @@ class AgentKind(abc.ABC):
     def compose(self, presets: Sequence[str]) -> AgentConfig:
         """The settings of some presets; ValueError if they cannot be."""
 
-    @abc.abstractmethod
     def first_env_steps(self, config: Any) -> int:
         """Environment steps after which an update finds what it needs in replay."""
+        return config.first_env_steps
 
     def check_installed(self, *others: str) -> None:
         """Checks for packages that are imported when a run has a folder already.
@@ -100,9 +102,9 @@ class AgentKind(abc.ABC):
         """What actors fetch of the parameters, or of their shapes."""
         return params
 
-    @abc.abstractmethod
     def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
         """The settings from what a run's config.json has of them; ValueError if it cannot be."""
+        return from_dict(data, self.config_class)
 
     @abc.abstractmethod
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
+from acme_r2i.replay.rows import Array, PyTree
 
-Array = jax.Array
-PyTree = Any
 Metrics = dict[str, Array]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind, tree_bytes
-from acme_r2i.agents.common.config import from_dict
 from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2d2.config import R2D2Config
 
@@ -16,6 +15,7 @@ class R2D2(AgentKind):
 
     name = "r2d2"
     summary = "Acme's R2D2: recurrent Q-learning, with any of the sequence cores"
+    config_class = R2D2Config
     presets = r2d2_presets.PRESETS
     core_field = "core"
     has_core_option = True
@@ -23,10 +23,6 @@ class R2D2(AgentKind):
     def compose(self, presets: Sequence[str]) -> AgentConfig:
         """See AgentKind."""
         return r2d2_presets.compose(presets)
-
-    def first_env_steps(self, config: Any) -> int:
-        """See AgentKind."""
-        return config.first_env_steps
 
     def make_networks(self, config: Any, spec: Any) -> Any:
         """See AgentKind."""
@@ -50,10 +46,6 @@ class R2D2(AgentKind):
 
         acme_networks = to_acme_networks(networks)
         return R2D2Builder(config, acme_networks), acme_networks
-
-    def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
-        """See AgentKind."""
-        return from_dict(data, R2D2Config)
 
     def replay_row_bytes(self, spec: Any, networks: Any) -> int:
         """See AgentKind; each row has the core's state."""

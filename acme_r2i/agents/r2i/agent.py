@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
-from acme_r2i.agents.common.config import from_dict
 from acme_r2i.agents.r2i import presets as r2i_presets
 from acme_r2i.agents.r2i.config import R2IConfig
 
@@ -16,6 +15,7 @@ class R2I(AgentKind):
 
     name = "r2i"
     summary = "Recall to Imagine: learns a world model, and its policy inside it"
+    config_class = R2IConfig
     presets = r2i_presets.PRESETS
     core_field = "world_model.core"
     can_be_distributed = True
@@ -23,10 +23,6 @@ class R2I(AgentKind):
     def compose(self, presets: Sequence[str]) -> AgentConfig:
         """See AgentKind."""
         return r2i_presets.compose(presets)
-
-    def first_env_steps(self, config: Any) -> int:
-        """See AgentKind."""
-        return config.first_env_steps
 
     def check_devices(self, config: Any) -> None:
         """See AgentKind."""
@@ -66,10 +62,6 @@ class R2I(AgentKind):
         from acme_r2i.agents.r2i.builder import R2IBuilder
 
         return R2IBuilder(config, block_inserts=True), networks
-
-    def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
-        """See AgentKind."""
-        return from_dict(data, R2IConfig)
 
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
         """See AgentKind."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
-from acme_r2i.agents.common.config import from_dict
 from acme_r2i.agents.random import config as random_config
 
 
@@ -15,6 +14,7 @@ class Random(AgentKind):
 
     name = "random"
     summary = "draws its actions uniformly and learns nothing: what benchmarks compare with"
+    config_class = random_config.RandomConfig
     presets = random_config.PRESETS
     core_field = ""
     packages = ()
@@ -36,10 +36,6 @@ class Random(AgentKind):
     def parameter_groups(self, params: Any) -> Mapping[str, Any]:
         """See AgentKind."""
         return {}
-
-    def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
-        """See AgentKind."""
-        return from_dict(data, random_config.RandomConfig)
 
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
         """See AgentKind. No action is likelier than another, so greedy is not."""
