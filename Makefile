@@ -14,7 +14,9 @@ ARGS =
 # `make test PYTEST_ARGS="-x tests/networks"`
 PYTEST_ARGS =
 # As many files of tests at a time as there are cores, up to four: each process grows to some 4 GB.
-PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Files are taken in the order that tests/tiers.py gives them, the longest first.
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+	--no-loadscope-reorder
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -29,10 +31,10 @@ PYTHON = $(shell for python in python3.11 python3 python; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env opengl train test test-slow lint lock clean
+.PHONY: help env opengl train test test-integration test-slow lint lock clean
 
 help:  ## list these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
 
 env: $(STAMP)  ## build the environment in .venv
 
@@ -40,10 +42,13 @@ train: $(STAMP)  ## train R2I (ENV, PRESET, STEPS, SEED, WORKDIR, ARGS can be gi
 	$(BIN)/r2i train --env $(ENV) --preset $(PRESET) --env-steps $(STEPS) --seed $(SEED) \
 		--workdir "$(WORKDIR)" $(ARGS)
 
-test: $(STAMP)  ## run the quick tests
+test: $(STAMP)  ## run the unit tests
 	$(PYTEST) $(PYTEST_ARGS)
 
-test-slow: $(STAMP)  ## run the tests that take longer
+test-integration: $(STAMP)  ## run the tests with Ray, Reverb and processes, and of every combination
+	$(PYTEST) -m "integration and not slow" $(PYTEST_ARGS)
+
+test-slow: $(STAMP)  ## run the tests that take longest
 	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## check the code and its format with ruff
