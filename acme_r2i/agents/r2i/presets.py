@@ -153,7 +153,7 @@ def cpu() -> R2IConfig:
     """Tuned here: small networks, short sequences; learns on two CPU cores in minutes.
 
     What differs from the paper in kind, all of it so that memory is clean from the start
-    (docs/learning.md has the figures): ``unit_variance`` and larger steps make what the core
+    (docs/log/learning.md has the figures): ``unit_variance`` and larger steps make what the core
     remembers as large, at initialisation, as what it sees. Few categoricals that begin certain
     (``posterior_scale``) put little noise beside it, and leave the action a share of the core's
     input. The observation's weight of 10 makes z say what was seen: with 1, a KL of one nat costs
@@ -212,7 +212,7 @@ def cpu() -> R2IConfig:
 def memory() -> R2IConfig:
     """Tuned here: the same settings for every memory task; small networks, for CPU cores.
 
-    What differs from ``cpu`` (docs/learning.md has the figures): the heads and the actor see x,
+    What differs from ``cpu`` (docs/studies/memory.md): the heads and the actor see x,
     where what is remembered is, so a reward and how to earn it can be learned before h shows it.
     The reward's loss is divided by its own value and rewards by their running size, so neither
     depends on how much or how often a task pays. S5's steps cover time scales from 7 to 2,000

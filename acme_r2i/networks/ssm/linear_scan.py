@@ -6,7 +6,7 @@
     chunked      T / K log K    2 T, every level over a chunk of K
 
 On a CPU the sequential form is several times faster than the others at every length
-(docs/performance.md): a step is one short vector operation, and the levels of the others do not
+(docs/log/performance.md): a step is one short vector operation, and the levels of the others do not
 stay in cache. Where there are thousands of lanes, depth is what counts, and the parallel form wins.
 The chunked one bounds memory: its gradient can be made to keep the states between chunks alone.
 """
@@ -90,7 +90,7 @@ def _sequential_backwards(
     """The same recurrence from the end: d_b_t = d_x_t + Lambda d_b_{t+1}, unless t + 1 is a first.
 
     JAX's own gradient of the loop would keep, and read again, a Lambda for every step, which costs
-    most where a sequence does not fit into the cache (docs/performance.md).
+    most where a sequence does not fit into the cache (docs/log/performance.md).
     """
     Lambda, states, initial_state, is_first = kept
 
