@@ -14,6 +14,8 @@ from dm_env import specs
 import acme_r2i
 from acme_r2i import interface
 
+pytestmark = pytest.mark.integration
+
 SMALL = {"preset": "debug", "env_steps": 120, "checkpoint_every": None, "log_every": 40}
 
 

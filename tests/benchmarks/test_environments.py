@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import sys
 
+import pytest
+
 from acme_r2i import environments
 from benchmarks import environments as benchmark
+
+pytestmark = pytest.mark.integration
 
 
 def test_every_suite_has_a_task_that_stands_for_it():

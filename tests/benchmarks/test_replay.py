@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks import replay as benchmark
 
+pytestmark = pytest.mark.integration
+
 
 def test_figures(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["replay", "--env-steps", "300", "--batches", "2", "--json"])

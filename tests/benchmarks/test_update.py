@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks import scan, sequence_length, sizes, update
 
+pytestmark = pytest.mark.integration
+
 
 def report_of(module, monkeypatch, capsys, *arguments):
     monkeypatch.setattr("sys.argv", ["benchmark", *arguments, "--json"])

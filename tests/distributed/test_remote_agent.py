@@ -11,6 +11,8 @@ from acme_r2i.runs.agent import LEARNER
 from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.run_folder import PARAMETERS
 
+pytestmark = pytest.mark.integration
+
 TABLE = "rows"
 
 

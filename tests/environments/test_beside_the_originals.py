@@ -18,6 +18,8 @@ from gymnasium import spaces
 from acme_r2i import environments
 from acme_r2i.environments.random_policy import sample_action
 
+pytestmark = pytest.mark.integration
+
 SEED = 11
 # Ids of gymnasium whose packages come with it, and spaces of every kind among them.
 GYMNASIUM = [

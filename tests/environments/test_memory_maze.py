@@ -14,6 +14,8 @@ from acme_r2i import environments
 from acme_r2i.environments import memory_maze, rendering
 from tests.environments.marks import needs_pixels
 
+pytestmark = pytest.mark.integration
+
 FORWARD_AND_LEFT = 4
 
 

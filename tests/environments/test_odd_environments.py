@@ -12,6 +12,8 @@ import pytest
 
 from acme_r2i.cli.main import main
 
+pytestmark = pytest.mark.integration
+
 MODULE = """
 import os
 import sys

@@ -23,6 +23,8 @@ from acme_r2i.environments.workers import WORKERS, pool, restart_seed
 from tests.faulty_environments import Meeting, Numbers, Surroundings, Unclosable, Unmakable
 from tests.processes import is_alive, wait_until_gone
 
+pytestmark = pytest.mark.integration
+
 ROOT = pathlib.Path(__file__).parents[2]
 KINDS = list(WORKERS)
 SIDE_BY_SIDE = ["threads", "processes"]

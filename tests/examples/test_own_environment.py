@@ -15,6 +15,8 @@ import pytest
 from acme_r2i import environments
 from tests.helpers import typed_run
 
+pytestmark = pytest.mark.integration
+
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "own_environment.py"
 PAGE = (ROOT / "docs" / "own_environments.md").read_text()

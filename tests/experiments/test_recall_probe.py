@@ -17,6 +17,8 @@ from experiments.jax_tasks import RepeatPrevious
 from experiments.recall_probe import Recall
 from experiments.settings_search import Trial
 
+pytestmark = pytest.mark.integration
+
 EPISODES, ROWS = 40, 30
 TASK = RepeatPrevious(4, 1)
 

@@ -11,6 +11,8 @@ from acme_r2i import environments
 from acme_r2i.agents.r2i import presets
 from experiments import jax_tasks, settings_search
 
+pytestmark = pytest.mark.integration
+
 
 def play(environment, rng):
     """One episode of random actions: observations, actions, rewards (the first is 0)."""

@@ -5,6 +5,8 @@ import pytest
 from acme_r2i import launchpad_ray as lp
 from acme_r2i.launchpad_ray.resources import check_that_all_fits, default_resources
 
+pytestmark = pytest.mark.integration
+
 
 def test_nodes_are_in_groups_and_numbered_there():
     program = lp.Program("p")

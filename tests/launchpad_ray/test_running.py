@@ -12,6 +12,8 @@ import pytest
 
 from acme_r2i import launchpad_ray as lp
 
+pytestmark = pytest.mark.integration
+
 OBJECT_STORE_BYTES = 100 * 2**20
 PATIENCE_SECONDS = 600
 LIGHT = lp.Resources(num_cpus=0)

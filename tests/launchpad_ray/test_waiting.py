@@ -5,6 +5,8 @@ import pytest
 from acme_r2i import launchpad_ray as lp
 from acme_r2i.launchpad_ray import waiting
 
+pytestmark = pytest.mark.integration
+
 
 def test_who_waits_says_so_until_the_node_is_back(monkeypatch, caplog):
     monkeypatch.setattr(waiting, "_WARN_SECONDS", 0.0)

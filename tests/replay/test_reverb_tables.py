@@ -22,6 +22,8 @@ from acme_r2i.replay import reverb_server, reverb_tables
 from acme_r2i.replay.adder import RowAdder
 from acme_r2i.replay.rows import Row
 
+pytestmark = pytest.mark.integration
+
 NUM_ACTIONS = 5
 OBSERVATION_SPEC = specs.Array((3,), np.float32, name="observation")
 ACTION_SPEC = specs.DiscreteArray(NUM_ACTIONS, dtype=np.int64, name="action")

@@ -19,6 +19,8 @@ from acme_r2i.reports import bsuite_scores
 from acme_r2i.reports.collection import find_runs, group_runs
 from acme_r2i.sweeps.definition import read_sweep
 
+pytestmark = pytest.mark.integration
+
 SWEEP = pathlib.Path(__file__).parents[2] / "experiments/sweeps/bsuite_every_experiment.py"
 # Whose first score takes longer: an episode has up to 1,001 steps, or 100 episodes are needed.
 LONG = ("cartpole", "mountain_car", "deep_sea_stochastic")

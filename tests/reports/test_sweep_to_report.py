@@ -10,6 +10,8 @@ from acme_r2i.cli.main import main
 from acme_r2i.reports import bsuite_scores
 from acme_r2i.reports.collection import find_runs, group_runs
 
+pytestmark = pytest.mark.integration
+
 SWEEP = """
 envs = ["bsuite:memory_len/0", "bsuite:memory_len/2", "bsuite:catch/0"]
 [options]

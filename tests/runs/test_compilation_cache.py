@@ -11,6 +11,8 @@ import pytest
 
 from acme_r2i.runs.process import CACHE
 
+pytestmark = pytest.mark.integration
+
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = """
 import collections, pathlib, sys

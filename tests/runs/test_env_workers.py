@@ -20,6 +20,8 @@ from acme_r2i.replay.adder import RowAdder
 from acme_r2i.runs.loop import RunLoop, UpdateSchedule
 from tests.faulty_environments import Numbers
 
+pytestmark = pytest.mark.integration
+
 
 class RandomActor:
     """Random actions; everything goes to replay, and into a list."""

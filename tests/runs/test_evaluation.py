@@ -23,6 +23,8 @@ from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.evaluation import Evaluation, HowToEvaluate, bootstrap_interval
 from tests.helpers import write_run
 
+pytestmark = pytest.mark.integration
+
 TASK = "bsuite:catch/0"
 HOW = HowToEvaluate(episodes=5, greedy=False, seed=3, num_environments=2)
 

@@ -17,6 +17,8 @@ from acme_r2i.runs import evaluation, trained_run
 from acme_r2i.runs.evaluation import play_episodes
 from tests.helpers import write_run
 
+pytestmark = pytest.mark.integration
+
 ROOT = pathlib.Path(__file__).parents[2]
 TASK = "bsuite:catch/0"
 

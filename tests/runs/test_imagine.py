@@ -17,6 +17,8 @@ from acme_r2i.runs import imagine, run_folder
 from acme_r2i.runs.trained_run import read_run
 from tests.helpers import write_run
 
+pytestmark = pytest.mark.integration
+
 TASK, CONTEXT, HORIZON = "bsuite:catch/0", 4, 3
 
 

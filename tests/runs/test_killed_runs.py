@@ -30,6 +30,8 @@ from acme_r2i.runs import checkpoints
 from tests.programs import forked_run
 from tests.run_files import RunFiles
 
+pytestmark = pytest.mark.integration
+
 ROOT = pathlib.Path(__file__).parents[2]
 TASK, CONFIG = "bsuite:memory_len/2", PRESETS["debug"]()
 CHECKPOINT_EVERY, KILLS = 40, 20

@@ -13,6 +13,8 @@ from acme_r2i.cli.main import main
 from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.lock import RunLock
 
+pytestmark = pytest.mark.integration
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 HOLD = """

@@ -21,6 +21,8 @@ from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.periodic_evaluation import Evaluator, PeriodicEvaluator, make_evaluator
 from tests.helpers import typed_run, write_run
 
+pytestmark = pytest.mark.integration
+
 TASK = "bsuite:catch/0"
 
 

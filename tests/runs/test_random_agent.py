@@ -12,6 +12,8 @@ from acme_r2i.cli.main import main
 from acme_r2i.runs.evaluation import read_evaluations
 from tests.run_files import RunFiles
 
+pytestmark = pytest.mark.integration
+
 TASK = "bsuite:catch/0"
 
 

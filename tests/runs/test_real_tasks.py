@@ -12,6 +12,8 @@ from bsuite.logging import csv_load
 from acme_r2i.cli.main import main
 from tests.environments.marks import needs_pixels
 
+pytestmark = pytest.mark.integration
+
 # What a task has that others do not.
 TASKS = {
     "bsuite:memory_len/3": "a matrix of numbers",

@@ -24,6 +24,8 @@ from acme_r2i.runs.agent import Agent
 from acme_r2i.runs.errors import RunFailedError
 from tests.run_files import RunFiles
 
+pytestmark = pytest.mark.integration
+
 TASK = "bsuite:memory_len/2"
 FIRST, STEPS_PER_UPDATE = 64, 4
 

@@ -14,6 +14,8 @@ import pytest
 
 from acme_r2i.runs.process import StopSignals
 
+pytestmark = pytest.mark.integration
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 

@@ -19,6 +19,8 @@ from acme_r2i.runs import run_folder
 from acme_r2i.runs.environment_pool import environment_seeds
 from tests.processes import workers_of
 
+pytestmark = pytest.mark.integration
+
 ROOT = pathlib.Path(__file__).parents[2]
 TASK, ENV_STEPS = "popgym:RepeatPreviousEasy", 900
 

@@ -13,6 +13,8 @@ from acme_r2i.cli.main import main
 from acme_r2i.runs import run_folder
 from acme_r2i.runs.metrics import AGENT_METRICS, RUN_METRICS
 
+pytestmark = pytest.mark.integration
+
 TASK = "bsuite:memory_len/2"
 
 

@@ -20,6 +20,8 @@ from acme_r2i.sweeps import overview, standing
 from acme_r2i.sweeps.runner import Runner, State
 from acme_r2i.sweeps.standing import Standing
 
+pytestmark = pytest.mark.integration
+
 SWEEP = """
 envs = ["popgym:RepeatPreviousEasy"]
 [options]

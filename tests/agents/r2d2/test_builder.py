@@ -22,6 +22,8 @@ from acme_r2i.environments import make_environment
 from acme_r2i.replay import reverb_server, reverb_tables
 from tests.helpers import assert_close, random_params
 
+pytestmark = pytest.mark.integration
+
 EPISODE = 13
 
 

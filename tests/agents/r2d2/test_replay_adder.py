@@ -6,12 +6,15 @@ import acme_r2i.acme_compat  # noqa: F401
 
 import dm_env
 import numpy as np
+import pytest
 import reverb
 from acme import specs
 from acme.adders import reverb as adders_reverb
 
 from acme_r2i.agents.r2d2.replay_adder import DroppingAdder
 from acme_r2i.replay import reverb_server, reverb_tables
+
+pytestmark = pytest.mark.integration
 
 LENGTH, PERIOD = 4, 2
 SPEC = specs.EnvironmentSpec(

@@ -21,6 +21,8 @@ from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.environments import make_environment
 from acme_r2i.replay import reverb_server, reverb_tables
 
+pytestmark = pytest.mark.integration
+
 TASK = "bsuite:memory_len/2"
 CONFIG = PRESETS["debug"]()
 ENV_STEPS_PER_UPDATE = CONFIG.batch_size * CONFIG.sequence_length / CONFIG.train_ratio

@@ -23,6 +23,8 @@ from acme_r2i.networks.two_hot import SymlogTwoHot
 from acme_r2i.replay.rows import Row
 from tests.helpers import random_like
 
+pytestmark = pytest.mark.integration
+
 # Parameters of world model, actor and critic, as counted on the released code with the same
 # observations and actions. It has a learned h before an episode that no gradient reaches; ours
 # has none, so it is taken off: ``deter`` parameters where its initial state is "learned".

@@ -18,6 +18,8 @@ from acme_r2i.agents.r2i.types import ActorState
 from benchmarks.flops import count_flops
 from benchmarks.sizes import Size
 
+pytestmark = pytest.mark.integration
+
 ROWS = 6
 LINEAR = dict(output_layer="linear")
 

@@ -8,6 +8,8 @@ import pytest
 
 from acme_r2i.agents.r2i.sharding import check_batch_size
 
+pytestmark = pytest.mark.integration
+
 ROOT = pathlib.Path(__file__).parents[3]
 
 

@@ -27,6 +27,8 @@ from acme_r2i.agents.r2i.update import init_training_state, make_model_update, m
 from acme_r2i.replay.rows import Row
 from tests.helpers import random_like, random_params
 
+pytestmark = pytest.mark.integration
+
 VECTOR, CHOICE = specs.Array((3,), np.float32), specs.DiscreteArray(4)
 IMAGE = specs.BoundedArray((8, 8, 2), np.uint8, 0, 255)
 # Neither symmetric nor of size 1.
