@@ -1,6 +1,6 @@
 """bsuite's discounting_chain: which of five rewards is larger, each paid after its own delay?
 
-On two CPU cores; docs/studies/discounting_chain.md has what came of it.
+On two CPU cores; docs/studies/discounting_chain.md has the results.
 """
 
 # Numbers of discounting_chain's settings, by the delay of the reward that is larger. The other

@@ -1,6 +1,6 @@
 """How long does each agent remember? bsuite's memory_len, on two CPU cores.
 
-One setting for every memory length; docs/studies/memory_length.md has what came of it.
+One setting for every memory length; docs/studies/memory_length.md has the results.
 """
 
 # Numbers of memory_len's settings, by memory length.

@@ -1,6 +1,6 @@
 """Four memory tasks of POPGym at their easy level, with one setting for all, on two CPU cores.
 
-docs/studies/popgym_easy.md has what came of it.
+docs/studies/popgym_easy.md has the results.
 """
 
 _DREAMING = {

@@ -1,6 +1,6 @@
 """POPGym's RepeatPreviousMedium: 31 suits are to be in memory at any time. On two CPU cores.
 
-docs/studies/popgym_medium.md has what came of it.
+docs/studies/popgym_medium.md has the results.
 """
 
 _DREAMING = {

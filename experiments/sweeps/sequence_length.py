@@ -2,7 +2,7 @@
 
 bsuite's memory_len at memory length 30: several episodes in a sequence, on two CPU cores. Up to
 1024 rows, a batch has 1024 and there are as many updates; beyond, it is one sequence, and from 2048
-rows on there are half as many updates. docs/studies/sequence_length.md has what came of it.
+rows on there are half as many updates. docs/studies/sequence_length.md has the results.
 """
 
 ROWS = 1024
