@@ -30,7 +30,7 @@ from acme_r2i.runs.metrics import AGENT_METRICS, RUN_METRICS
 from tests.processes import workers_of
 from tests.run_files import RunFiles
 
-pytestmark = pytest.mark.integration
+# In the unit tier: the one smoke test of the whole, with Reverb.
 
 ROOT = pathlib.Path(__file__).parents[2]
 TASK, SEED, ENV_STEPS = "bsuite:memory_len/2", 3, 451
