@@ -18,14 +18,14 @@ from acme_r2i.version import VERSION
 if TYPE_CHECKING:
     from acme_r2i.environments import make_environment
     from acme_r2i.interface import Run, load, train
-    from acme_r2i.runs.errors import RunFailedError
+    from acme_r2i.runs import RunFailedError
     from acme_r2i.runs.train_config import TrainConfig
 
 __version__ = VERSION
 
 _HOMES = {
     "Run": "acme_r2i.interface",
-    "RunFailedError": "acme_r2i.runs.errors",
+    "RunFailedError": "acme_r2i.runs",
     "TrainConfig": "acme_r2i.runs.train_config",
     "load": "acme_r2i.interface",
     "make_environment": "acme_r2i.environments",

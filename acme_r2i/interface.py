@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from acme_r2i.runs import run_folder, trained_run
+from acme_r2i.runs import policies, run_folder
 from acme_r2i.runs.config_json import read_config
 from acme_r2i.runs.train_config import TrainConfig
 
@@ -160,8 +160,7 @@ class Run:
     ) -> Policy:
         """Returns what was learned as a policy for a loop of one's own; see ``acme_r2i.load``."""
         from acme_r2i.agents.common.policy import is_greedy
-        from acme_r2i.runs.arrays import load_parameters
-        from acme_r2i.runs.policies import make_policy
+        from acme_r2i.runs.policies import load_parameters, make_policy
 
         greedy = is_greedy(mode)
         trained, kept = self._trained(), self._parameters(checkpoint)
@@ -183,8 +182,8 @@ class Run:
 
         return imagine.predict(imagine.load_model(self._trained(), seed), context, horizon, seed)
 
-    def _trained(self) -> trained_run.TrainedRun:
-        trained = trained_run.read_run(self.folder)
+    def _trained(self) -> policies.TrainedRun:
+        trained = policies.read_run(self.folder)
         if self._env is not None:
             return dataclasses.replace(trained, task=task_name(self._env))
         if trained.task.startswith((f"import:{_GIVEN}:", "import:__main__:")):
@@ -196,8 +195,8 @@ class Run:
                 )
         return trained
 
-    def _parameters(self, checkpoint: str | int | None) -> trained_run.KeptParameters:
-        return trained_run.find_parameters(
+    def _parameters(self, checkpoint: str | int | None) -> policies.KeptParameters:
+        return policies.find_parameters(
             self.folder, None if checkpoint is None else str(checkpoint)
         )
 

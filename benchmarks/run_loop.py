@@ -24,7 +24,7 @@ import psutil
 from acme_r2i import environments
 from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs import overrides
-from acme_r2i.runs.blueprint import describe_device, make_blueprint
+from acme_r2i.runs.agent import describe_device, make_blueprint
 from acme_r2i.runs.environment_pool import environment_seeds
 from acme_r2i.runs.loop import SPENT_ON, RunLoop
 from acme_r2i.runs.metrics import TimeShares

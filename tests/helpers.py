@@ -14,9 +14,9 @@ import numpy as np
 from acme_r2i.agents.registry import get_agent
 from acme_r2i.cli import train
 from acme_r2i.environments import EnvironmentSpec, make_environment
-from acme_r2i.runs import run_folder
-from acme_r2i.runs.arrays import save_parameters
+from acme_r2i.runs import files, run_folder
 from acme_r2i.runs.config_json import describe_config, describe_machine
+from acme_r2i.runs.policies import save_parameters
 from acme_r2i.runs.train_config import TrainConfig
 
 
@@ -127,6 +127,6 @@ def write_run(
         "format": run_folder.FORMAT,
         **described,
     }
-    run_folder.write_json(folder / run_folder.CONFIG, described)
+    files.write_json(folder / run_folder.CONFIG, described)
     save_parameters(folder, params)
     return params

@@ -14,7 +14,7 @@ from dm_env import specs
 from acme_r2i import environments
 from acme_r2i.environments import references
 from acme_r2i.environments.random_policy import sample_action
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
 
 
 def find_tasks(pattern: str) -> list[str]:

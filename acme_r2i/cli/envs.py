@@ -8,8 +8,7 @@ import json
 from typing import Any
 
 from acme_r2i.cli.parsing import refuse, whole_number, with_default
-from acme_r2i.runs import env_options
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError, overrides
 from acme_r2i.runs.train_config import task_name
 
 _DESCRIPTION = """\
@@ -50,14 +49,16 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Prints what was asked for; returns the exit code."""
-    others, typed_options = env_options.split(others)
+    others, typed_options = overrides.split_suite_options(others)
     refuse(others, "envs")
     if typed.name and typed.filter:
         raise UsageError("--filter goes over all suites: leave out the name, or the filter")
     seconds = whole_number("--seconds", typed.seconds, 0)
     if typed.name and ":" in typed.name:
         name = task_name(typed.name)
-        return _show_task(name, env_options.read(name, typed_options), seconds, typed.json)
+        return _show_task(
+            name, overrides.read_suite_options(name, typed_options), seconds, typed.json
+        )
     if typed_options:
         raise UsageError("--env.NAME goes with one task: r2i envs SUITE:TASK --env.NAME VALUE")
     from acme_r2i import environments  # imports NumPy

@@ -10,8 +10,7 @@ import sys
 from typing import Any
 
 from acme_r2i.cli.parsing import number_or_none, path, refuse, whole_number, with_default
-from acme_r2i.runs import env_options, trained_run
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError, overrides, policies
 from acme_r2i.runs.process import StopSignals
 from acme_r2i.runs.train_config import MAX_EPISODE_STEPS
 
@@ -81,7 +80,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Plays, and prints and writes what came of it; returns the exit code."""
-    others, suite_options = env_options.split(others)
+    others, suite_options = overrides.split_suite_options(others)
     refuse([name.partition("=")[0] for name in others], "evaluate")
     episodes = whole_number("--episodes", typed.episodes, 1)
     seed = whole_number("--seed", typed.seed, 0)
@@ -89,10 +88,10 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     limit = number_or_none("--max-episode-steps", typed.max_episode_steps)
     if typed.mode not in ("greedy", "sampled"):
         raise UsageError(f"--mode={typed.mode} is not allowed: it must be greedy or sampled")
-    trained = trained_run.read_run(typed.folder)
-    given = env_options.read(trained.task, suite_options)
+    trained = policies.read_run(typed.folder)
+    given = overrides.read_suite_options(trained.task, suite_options)
     trained = dataclasses.replace(trained, env_options={**trained.env_options, **given})
-    kept = trained_run.find_parameters(trained.folder, typed.checkpoint)
+    kept = policies.find_parameters(trained.folder, typed.checkpoint)
     number = (
         trained.config.num_environments
         if typed.num_environments is None
@@ -100,9 +99,9 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     )
     from acme_r2i import environments
     from acme_r2i.cli import evaluation_listing  # import JAX
-    from acme_r2i.runs import console, evaluation, filming  # import JAX
+    from acme_r2i.runs import console, evaluation, playing  # import JAX
 
-    video = filming.Video(typed.video, trained.task, video_episodes) if typed.video else None
+    video = playing.Video(typed.video, trained.task, video_episodes) if typed.video else None
     shown = console.make_progress(sys.stderr)
     so_far = console.EpisodesSoFar(episodes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from acme_r2i.environments import TaskReference
 from acme_r2i.runs.evaluation import Evaluation
-from acme_r2i.runs.trained_run import TrainedRun
+from acme_r2i.runs.policies import TrainedRun
 
 _PARAMETERS = {"final": "as the run ended", "checkpoint": "of a checkpoint"}
 

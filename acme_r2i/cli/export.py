@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from acme_r2i.cli.parsing import path, refuse
-from acme_r2i.runs import output_paths, trained_run
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError, files, policies
 
 _DESCRIPTION = """\
 Writes the policy of a run to a folder of its own: parameters, settings and the environment's specs.
@@ -45,12 +44,10 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     if not typed.out:
         raise UsageError("--out is needed, e.g. --out exported")
     out = typed.out
-    trained = trained_run.read_run(typed.folder)
-    kept = trained_run.find_parameters(trained.folder, typed.checkpoint)
-    output_paths.check_folder("--out", out)
-    output_paths.check_has_no_others("--out", out)
-    from acme_r2i.runs import export  # imports JAX
-
-    export.export(trained, kept, out)
+    trained = policies.read_run(typed.folder)
+    kept = policies.find_parameters(trained.folder, typed.checkpoint)
+    files.check_folder("--out", out)
+    files.check_has_no_others("--out", out)
+    policies.export(trained, kept, out)
     print(out)
     return 0

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from acme_r2i.cli.parsing import path, refuse, whole_number, with_default
-from acme_r2i.runs import output_paths
+from acme_r2i.runs import files
 
 if TYPE_CHECKING:
     from acme_r2i.runs.imagine import Prediction
@@ -58,14 +58,14 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     folder = typed.folder
     out = typed.out or folder / "imagine"
     if typed.out or folder.is_dir():
-        output_paths.check_folder("--out", out)
+        files.check_folder("--out", out)
     from acme_r2i.reports import open_loop
-    from acme_r2i.runs import imagine, trained_run  # import JAX
+    from acme_r2i.runs import imagine, policies  # import JAX
 
-    run = imagine.load_model(trained_run.read_run(typed.folder), seed)
+    run = imagine.load_model(policies.read_run(typed.folder), seed)
     prediction = imagine.predict(run, context, horizon, seed)
     _say_if_shorter(prediction, context, horizon)
-    with output_paths.writing("--out", out):
+    with files.writing("--out", out):
         paths = open_loop.draw(prediction, f"R2I on {run.task}", out)
     for picture in paths:
         print(picture)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 
 from acme_r2i.cli import envs, evaluate, export, imagine, plan, presets, report, sweep, train
 from acme_r2i.cli.parsing import Parser
-from acme_r2i.runs.errors import RunFailedError, UsageError
+from acme_r2i.runs import RunFailedError, UsageError
 from acme_r2i.version import VERSION
 
 _DESCRIPTION = "Recall to Imagine (R2I): a world-model agent with state-space memory."

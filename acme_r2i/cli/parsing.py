@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from acme_r2i.runs import env_options, overrides, train_config
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError, overrides, train_config
 
 
 class Parser(argparse.ArgumentParser):
@@ -118,12 +117,12 @@ def read_options(typed: argparse.Namespace, others: Sequence[str]) -> train_conf
         if other is not None and other not in given:
             raise UsageError(as_typed(train_config.goes_with(name, other)))
     task = train_config.task_name(given.get("env"))
-    fields, suite_options = env_options.split(others)
+    fields, suite_options = overrides.split_suite_options(others)
     try:
         return train_config.TrainConfig(
             **{**given, "env": task},
             overrides=overrides.parse_assignments(fields),
-            env_options=env_options.read(task, suite_options),
+            env_options=overrides.read_suite_options(task, suite_options),
         )
     except ValueError as error:
         raise UsageError(as_typed(str(error))) from None

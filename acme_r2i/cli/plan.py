@@ -10,8 +10,7 @@ from typing import Any
 
 from acme_r2i.agents.registry import DEFAULT_AGENT, get_agent
 from acme_r2i.cli.parsing import path, whole_number, with_default
-from acme_r2i.runs import env_options, overrides
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError, overrides
 from acme_r2i.runs.train_config import default_of, make_settings, task_name
 
 _DESCRIPTION = """\
@@ -111,17 +110,17 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
 def _of_options(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
     """Agent, settings, task and length of the run that is described by options."""
     task = task_name(typed.env)
-    fields, suite_options = env_options.split(fields)
+    fields, suite_options = overrides.split_suite_options(fields)
     agent = typed.agent or DEFAULT_AGENT
     config, _ = make_settings(
         typed.preset or default_of("preset"), task, overrides.parse_assignments(fields), agent=agent
     )
-    given = env_options.read(task, suite_options)
+    given = overrides.read_suite_options(task, suite_options)
     return {
         "kind": get_agent(agent),
         "config": config,
         "task": task,
-        "task_options": env_options.without_recording(task, given),
+        "task_options": overrides.without_recording(task, given),
         "env_steps": whole_number(
             "--env-steps", typed.env_steps or str(default_of("env_steps")), 1
         ),
@@ -133,9 +132,9 @@ def _of_run(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
     described = {"--env": typed.env, "--agent": typed.agent, "--preset": typed.preset}
     for name in [name for name, value in described.items() if value] + fields:
         raise UsageError(f"--run has task, agent and settings of its run: leave out {name}")
-    from acme_r2i.runs import trained_run
+    from acme_r2i.runs import policies
 
-    found = trained_run.read_run(typed.folder)
+    found = policies.read_run(typed.folder)
     env_steps = typed.env_steps or str(found.described.get("env_steps", default_of("env_steps")))
     return {
         "kind": found.kind,
@@ -149,7 +148,7 @@ def _of_run(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
 def _blueprint(kind: Any, config: Any, task: str, task_options: Any, env_steps: int) -> Any:
     from acme_r2i.environments import EnvironmentSpec
     from acme_r2i.runs import environment_pool
-    from acme_r2i.runs.blueprint import make_blueprint  # imports JAX
+    from acme_r2i.runs.agent import make_blueprint  # imports JAX
 
     with contextlib.closing(environment_pool.make_one(task, task_options, seed=0)) as environment:
         spec = EnvironmentSpec.of(environment)

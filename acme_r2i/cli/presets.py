@@ -11,8 +11,7 @@ from typing import Any
 
 from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
 from acme_r2i.cli.parsing import refuse, with_default
-from acme_r2i.runs import overrides
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError, overrides
 from acme_r2i.runs.train_config import make_settings
 
 _DESCRIPTION = """\

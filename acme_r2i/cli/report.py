@@ -8,8 +8,7 @@ import sys
 
 from acme_r2i.cli.parsing import path, refuse, with_default
 from acme_r2i.reports import page
-from acme_r2i.runs import output_paths
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError, files
 from acme_r2i.runs.train_config import task_name
 
 # A file of every export.
@@ -83,20 +82,20 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
         print(f"left out: {each.place}: {each.reason}", file=sys.stderr)
     if len(made.left_out) > _MOST_SAID:
         print(f"and {len(made.left_out) - _MOST_SAID} more, on the page", file=sys.stderr)
-    with output_paths.writing("--out", out):
+    with files.writing("--out", out):
         made.write_page(out)
     print(out)
     if folder is not None:
-        with output_paths.writing("--export", folder):
-            files = made.export(folder)
-        print(f"{folder}: {len(files)} files")
+        with files.writing("--export", folder):
+            exported = made.export(folder)
+        print(f"{folder}: {len(exported)} files")
     return 0
 
 
 def _check_page(out: pathlib.Path) -> None:
     """Refuses what cannot be written, and a file that is no page of a report."""
-    output_paths.check_file("--out", out)
-    with output_paths.writing("--out", out):
+    files.check_file("--out", out)
+    with files.writing("--out", out):
         begin = out.read_bytes()[:_BEGIN_BYTES] if out.exists() else b""
     if begin and page.GENERATOR.encode() not in begin:
         raise UsageError(
@@ -107,9 +106,9 @@ def _check_page(out: pathlib.Path) -> None:
 
 def _check_export(folder: pathlib.Path, out: pathlib.Path) -> None:
     """Refuses what cannot be written, and a folder with other files than an earlier export."""
-    output_paths.check_folder("--export", folder)
+    files.check_folder("--export", folder)
     if out.absolute() in (folder.absolute(), *folder.absolute().parents):
         raise UsageError(f"--export {folder} cannot be made: --out {out} is to be a file")
     if not (folder / _MARK).exists():
         own = [out.name] if out.absolute().parent == folder.absolute() else []
-        output_paths.check_has_no_others("--export", folder, own, "earlier export")
+        files.check_has_no_others("--export", folder, own, "earlier export")

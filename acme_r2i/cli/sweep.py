@@ -13,10 +13,9 @@ from typing import Any
 
 from acme_r2i.cli import train
 from acme_r2i.cli.parsing import path, whole_number, with_default
-from acme_r2i.runs import output_paths, overrides, run_folder, train_config
+from acme_r2i.runs import UsageError, files, overrides, train_config
+from acme_r2i.runs.checkpoints import Start, find_start
 from acme_r2i.runs.config_json import describe_config
-from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.resuming import Start, find_start
 from acme_r2i.sweeps.definition import INDEX, PlannedRun, read_sweep
 
 _DESCRIPTION = """\
@@ -98,7 +97,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     from acme_r2i.sweeps.runner import Runner
 
     runner = Runner(arguments, out, parallel=parallel, pin=typed.pin, look=_look)
-    with output_paths.writing("--out", out):
+    with files.writing("--out", out):
         _write_index(out, file, known, runs, arguments)
     with StopSignals() as stop, Overview(runner.jobs) as overview:
         runner.run(overview.changed, overview.poll, lambda: stop.received is not None)
@@ -136,11 +135,11 @@ def _check(planned: PlannedRun, out: pathlib.Path) -> list[str]:
 
 def _check_out(out: pathlib.Path, runs: Sequence[PlannedRun]) -> dict[str, Any]:
     """Refuses a folder that cannot take the sweep; returns the runs that its index names."""
-    output_paths.check_folder("--out", out)
+    files.check_folder("--out", out)
     index = out / INDEX
     if not index.exists():
         own = [name for each in runs for name in (each.name, f"{each.name}.log")]
-        output_paths.check_has_no_others("--out", out, own, "sweep")
+        files.check_has_no_others("--out", out, own, "sweep")
         return {}
     try:
         return dict(json.loads(index.read_text(encoding="utf-8"))["runs"])
@@ -175,4 +174,4 @@ def _write_index(
     }
     out.mkdir(parents=True, exist_ok=True)
     content = {"file": str(file), "runs": {**known, **described}}
-    run_folder.write_json(out / INDEX, content)
+    files.write_json(out / INDEX, content)

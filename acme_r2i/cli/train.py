@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli import parsing, presets
 from acme_r2i.cli.parsing import Parser
-from acme_r2i.runs import config_changes, env_options, overrides, train_config
+from acme_r2i.runs import config_json, overrides, train_config
 from acme_r2i.runs.train_config import TrainConfig
 
 _DESCRIPTION = """\
@@ -91,7 +91,7 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
     """Trains, or shows the fields; returns the exit code."""
     if typed.help_fields:
         task = train_config.task_name(typed.env) if typed.env else ""
-        fields, _ = env_options.split(fields)
+        fields, _ = overrides.split_suite_options(fields)
         config, _ = train_config.make_settings(
             typed.preset or train_config.default_of("preset"),
             task,
@@ -120,5 +120,5 @@ def read(arguments: Sequence[str]) -> TrainConfig:
 
 
 def _changeable() -> str:
-    names = [pattern.removeprefix("config.") for pattern in config_changes.changeable()]
+    names = [pattern.removeprefix("config.") for pattern in config_json.changeable()]
     return textwrap.fill(", ".join(names), 96, break_on_hyphens=False).replace("\n", "\n    ")

@@ -9,7 +9,7 @@ from acme_r2i.distributed.plan import Plan
 from acme_r2i.distributed.polling import Poll
 from acme_r2i.distributed.reports import ActorReport
 from acme_r2i.distributed.step_shares import StepShares
-from acme_r2i.runs.errors import RunFailedError
+from acme_r2i.runs import RunFailedError
 from acme_r2i.runs.loop import SPENT_ON
 from acme_r2i.runs.metrics import Counts, Episode
 from acme_r2i.runs.reporting import Reporter

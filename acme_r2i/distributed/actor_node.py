@@ -16,8 +16,8 @@ from acme_r2i.distributed.plan import Plan
 from acme_r2i.distributed.reports import ActorReport, Place
 from acme_r2i.distributed.working import work_until_stopped
 from acme_r2i.environments import EnvironmentFailedError, Restart
+from acme_r2i.runs import RunFailedError
 from acme_r2i.runs.environment_pool import make_pool
-from acme_r2i.runs.errors import RunFailedError
 from acme_r2i.runs.loop import SPENT_ON, RunLoop, UpdateSchedule
 from acme_r2i.runs.metrics import Counts, Episode, TimeShares
 from acme_r2i.runs.process import use_compilation_cache

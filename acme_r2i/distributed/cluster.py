@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from acme_r2i.launchpad_ray.launching import ray_folder
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
 from acme_r2i.runs.train_config import TrainConfig
 
 # How long a cluster's first machine may take to accept a connection.

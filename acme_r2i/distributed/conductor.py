@@ -15,16 +15,13 @@ from acme_r2i.distributed.program import Nodes
 from acme_r2i.distributed.remote_agent import RemoteAgent
 from acme_r2i.distributed.remote_learner import RemoteLearner
 from acme_r2i.distributed.stalls import StallWatch
-from acme_r2i.runs import periodic_evaluation
-from acme_r2i.runs.agent import check_sizes
-from acme_r2i.runs.blueprint import Blueprint
-from acme_r2i.runs.errors import RunFailedError, UsageError
-from acme_r2i.runs.evaluation import append_evaluation
-from acme_r2i.runs.record import RunRecord
-from acme_r2i.runs.resuming import Start
-from acme_r2i.runs.run_folder import write_json
-from acme_r2i.runs.running import train_ratio
-from acme_r2i.runs.trouble import Trouble
+from acme_r2i.runs import RunFailedError, UsageError
+from acme_r2i.runs.agent import Blueprint, check_sizes
+from acme_r2i.runs.checkpoints import Start
+from acme_r2i.runs.evaluation import append_evaluation, drop_lost_future
+from acme_r2i.runs.files import write_json
+from acme_r2i.runs.loop import train_ratio
+from acme_r2i.runs.record import RunRecord, Trouble
 
 NODES = "nodes.json"
 # How often nodes are asked.
@@ -119,9 +116,7 @@ class Conductor:
             self._options.workdir, self._options.max_skipped_updates, reporter.note
         )
         self._stalls = StallWatch(reporter.note)
-        self._evaluated = periodic_evaluation.drop_lost_future(
-            self._options.workdir, record.counts.env_steps
-        )
+        self._evaluated = drop_lost_future(self._options.workdir, record.counts.env_steps)
         try:
             while True:
                 if self._watch.ended:

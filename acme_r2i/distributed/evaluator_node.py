@@ -22,12 +22,12 @@ class EvaluatorNode:
           plan: of the run.
           learner: has the parameters.
         """
-        from acme_r2i.runs import periodic_evaluation
+        from acme_r2i.runs import evaluation
 
         options = plan.options
         use_compilation_cache(options.workdir)
         self._learner = learner
-        self._evaluator = periodic_evaluation.evaluator_of(options, plan.blueprint())
+        self._evaluator = evaluation.evaluator_of(options, plan.blueprint())
 
     def evaluate(self, env_steps: int) -> Evaluation:
         """Evaluates the newest parameters, of about so many environment steps."""

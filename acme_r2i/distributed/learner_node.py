@@ -83,7 +83,7 @@ class LearnerNode:
           replay: where batches come from.
         """
         keep_freed_memory()
-        from acme_r2i.runs.blueprint import describe_device  # imports JAX
+        from acme_r2i.runs.agent import describe_device  # imports JAX
 
         use_compilation_cache(plan.options.workdir)
         blueprint = plan.blueprint()

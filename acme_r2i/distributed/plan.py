@@ -12,7 +12,7 @@ from acme_r2i.runs.environment_pool import environment_seeds
 from acme_r2i.runs.train_config import TrainConfig
 
 if TYPE_CHECKING:
-    from acme_r2i.runs.blueprint import Blueprint
+    from acme_r2i.runs.agent import Blueprint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Plan:
 
     def blueprint(self) -> Blueprint:
         """The agent that is built. Imports JAX."""
-        from acme_r2i.runs.blueprint import make_blueprint
+        from acme_r2i.runs.agent import make_blueprint
 
         options = self.options
         kind = get_agent(options.agent)

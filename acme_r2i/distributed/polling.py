@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from acme_r2i import launchpad_ray
-from acme_r2i.runs.errors import RunFailedError
+from acme_r2i.runs import RunFailedError
 
 
 class NodeAwayError(RuntimeError):

@@ -13,8 +13,9 @@ from acme_r2i.distributed.remote_learner import RemoteLearner
 from acme_r2i.replay import reverb_server, reverb_tables
 from acme_r2i.runs import checkpoints
 from acme_r2i.runs.agent import REPLAY
+from acme_r2i.runs.files import write_whole
 from acme_r2i.runs.metrics import Counts
-from acme_r2i.runs.run_folder import PARAMETERS, write_whole
+from acme_r2i.runs.run_folder import PARAMETERS
 
 if TYPE_CHECKING:
     import reverb
@@ -117,6 +118,6 @@ class RemoteAgent:
             content = self._parameters[1]
             write_whole(folder / PARAMETERS, lambda file: file.write(content))
             return
-        newest, _ = checkpoints.newest(self._folder)
+        newest, _ = checkpoints.find_newest(self._folder)
         if newest is not None:
             shutil.copyfile(newest.path / PARAMETERS, folder / PARAMETERS)

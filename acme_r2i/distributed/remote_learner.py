@@ -105,7 +105,7 @@ class RemoteLearner:
             self._known_steps = report.learner_steps
 
     def _begin(self, report: LearnerReport, note: Callable[[str], None], *, again: bool) -> None:
-        newest, _ = checkpoints.newest(self._folder)
+        newest, _ = checkpoints.find_newest(self._folder)
         files = None
         if newest is not None:
             files = {name: (newest.path / name).read_bytes() for name in (PARAMETERS, LEARNER)}

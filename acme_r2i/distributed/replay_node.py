@@ -23,5 +23,5 @@ def make_checkpointer(scratch: pathlib.Path, run_folder: pathlib.Path) -> Any:
     """Writes in ``scratch``; the server begins with the newest checkpoint of the run, if any."""
     shutil.rmtree(scratch, ignore_errors=True)  # half of a checkpoint, perhaps
     scratch.mkdir(parents=True)
-    newest, _ = checkpoints.newest(run_folder)
+    newest, _ = checkpoints.find_newest(run_folder)
     return reverb_server.make_checkpointer(scratch, newest and newest.path / REPLAY)

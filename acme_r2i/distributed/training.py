@@ -15,12 +15,11 @@ from acme_r2i.agents.registry import get_agent
 from acme_r2i.distributed import cluster
 from acme_r2i.distributed.plan import Plan
 from acme_r2i.replay import reverb_tables
-from acme_r2i.runs import metrics_logs, resuming
-from acme_r2i.runs.checkpoints import open_checkpoints
+from acme_r2i.runs import UsageError, external_logs
+from acme_r2i.runs.checkpoints import Start, add_life, open_checkpoints
 from acme_r2i.runs.config_json import describe_machine
 from acme_r2i.runs.console import introduce
 from acme_r2i.runs.environment_pool import environment_seeds, make_pool
-from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.metrics import metric_names
 from acme_r2i.runs.process import StopSignals
 from acme_r2i.runs.run_folder import RunFolder
@@ -32,7 +31,7 @@ _TURN_SECONDS = 0.1
 def train_on_cluster(
     options: TrainConfig,
     wanted: Mapping[str, Any],
-    start: resuming.Start,
+    start: Start,
     began: float,
     stack: contextlib.ExitStack,
 ) -> tuple[dict[str, Any], int]:
@@ -59,8 +58,8 @@ def train_on_cluster(
         inline = dataclasses.replace(options, env_workers="inline")
         with make_pool(inline, environment_seeds(options.seed, 1), remade=True) as envs:
             spec = envs.spec
-    get_agent(options.agent).check_installed(*metrics_logs.packages(options))
-    from acme_r2i.runs.blueprint import make_blueprint
+    get_agent(options.agent).check_installed(*external_logs.packages(options))
+    from acme_r2i.runs.agent import make_blueprint
 
     blueprint = make_blueprint(get_agent(options.agent), options.config, spec, options.env_steps)
     ray = stack.enter_context(cluster.joined(options))
@@ -90,7 +89,7 @@ def train_on_cluster(
         )
         _wait_for(learner, watch, should_stop)
         device = learner.report.device if learner.report else "not known"
-        config = resuming.add_life(start, wanted, describe_machine(device))
+        config = add_life(start, wanted, describe_machine(device))
         names = metric_names(options.agent, options.num_actors)
         folder = RunFolder(options.workdir, config, start.counts, columns=names)
         stack.callback(folder.close)
@@ -104,7 +103,7 @@ def train_on_cluster(
             replay_failures=lambda: watch.failures("replay/0"),
         )
         conductor = Conductor(plan, blueprint, nodes, watch, learner, agent, start)
-        logs = metrics_logs.open_logs(options, config, time.monotonic() - began)
+        logs = external_logs.open_logs(options, config, time.monotonic() - began)
         record = RunRecord(
             options,
             folder,

@@ -13,8 +13,8 @@ import numpy as np
 from acme_r2i import environments
 from acme_r2i.reports import foreign
 from acme_r2i.reports.runs import Run, is_run, read_run, sweep_variants
-from acme_r2i.runs.config_changes import flatten
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
+from acme_r2i.runs.config_json import flatten
 
 # Options of a task that say where it writes, and not what it is.
 _NOT_SETTINGS = {"results_dir", "resume_results"}

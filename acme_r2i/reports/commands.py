@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from acme_r2i.agents.registry import AGENT_NAMES, get_agent
-from acme_r2i.runs import env_options, overrides, train_config
+from acme_r2i.runs import UsageError, overrides, train_config
 from acme_r2i.runs.config_json import described_fields
-from acme_r2i.runs.errors import UsageError
 
 # Fields that consist of what follows the options: settings, and options of the task.
 _COMPOSED = {"config", "overrides", "env_options"}
@@ -53,11 +52,12 @@ def train_arguments(config: Mapping[str, Any]) -> list[str]:
         if not is_default and not does_nothing:
             arguments += _assignment(name.replace("_", "-"), config[name])
     task = config["env"]
-    recorded = env_options.without_recording(task, config["env_options"])
+    recorded = overrides.without_recording(task, config["env_options"])
     for name, value in recorded.items():
-        text = env_options.write(task, name, value)
-        env_options.read(task, {name: text})  # refuses an option that the suite does not have
-        arguments += _assignment(f"{env_options.PREFIX}{name}", text)
+        text = overrides.suite_option_text(task, name, value)
+        # Refuses an option that the suite does not have.
+        overrides.read_suite_options(task, {name: text})
+        arguments += _assignment(f"{overrides.SUITE_PREFIX}{name}", text)
     for name, value in _fields(config).items():
         arguments += _assignment(name, value)
     return arguments

@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from acme_r2i.runs import run_folder
+from acme_r2i.runs import files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,12 +104,12 @@ def write_csv(table: Table, folder: pathlib.Path) -> pathlib.Path:
 def write_png(picture: Picture, folder: pathlib.Path) -> pathlib.Path:
     """Writes a figure as NAME.png."""
     path = folder / f"{picture.name}.png"
-    run_folder.write_whole(path, lambda file: picture.figure.savefig(file, format="png", dpi=200))
+    files.write_whole(path, lambda file: picture.figure.savefig(file, format="png", dpi=200))
     return path
 
 
 def save_text(path: pathlib.Path, text: str) -> pathlib.Path:
     """Writes a file in UTF-8; of names that are not in UTF-8, the wrong bytes come as escapes."""
     content = text.encode(errors="backslashreplace")
-    run_folder.write_whole(path.resolve(), lambda file: file.write(content))
+    files.write_whole(path.resolve(), lambda file: file.write(content))
     return path

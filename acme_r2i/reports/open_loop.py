@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acme_r2i.runs import run_folder
+from acme_r2i.runs import files
 from acme_r2i.runs.imagine import Prediction
 
 if TYPE_CHECKING:
@@ -117,12 +117,12 @@ def _animate(prediction: Prediction, path: pathlib.Path) -> pathlib.Path:
         frame[border:-border, border:-border] = picture
         frames.append(Image.fromarray(np.rint(255 * frame).astype(np.uint8)))
     how = {"format": "GIF", "save_all": True, "append_images": frames[1:], "duration": 250}
-    run_folder.write_whole(path, lambda file: frames[0].save(file, loop=0, **how))
+    files.write_whole(path, lambda file: frames[0].save(file, loop=0, **how))
     return path
 
 
 def _save(figure: Figure, path: pathlib.Path) -> pathlib.Path:
-    run_folder.write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    files.write_whole(path, lambda file: figure.savefig(file, format="png", dpi=110))
     _pyplot().close(figure)
     return path
 

@@ -1,1 +1,9 @@
-"""One run in one process: settings, folder, loop, checkpoints, logs. Nothing is imported here."""
+"""One run in one process: settings, folder, loop, checkpoints, logs, evaluation."""
+
+
+class UsageError(ValueError):
+    """Invalid arguments. Raised before the run starts."""
+
+
+class RunFailedError(RuntimeError):
+    """A run failed after it had started."""

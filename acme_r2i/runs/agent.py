@@ -1,24 +1,100 @@
-"""Builds the agent for the run loop: replay server, learner, batched actor.
+"""The agent of a run: checked first (``Blueprint``), then started (``Agent``, ``RandomAgent``).
 
-This module imports Acme and TensorFlow (through the builder), which takes many seconds: whatever
-can be refused is refused before it is imported.
+This module imports JAX. Acme, Reverb and TensorFlow, which take several seconds, are imported when
+an agent that learns is started: whatever can be refused is refused before that.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import pathlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
+import dm_env
 import jax
 import numpy as np
 
+from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind, tree_bytes
+from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
+from acme_r2i.agents.common.policy import Policy
+from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.replay import reverb_server, reverb_tables
-from acme_r2i.runs.arrays import load_arrays, load_parameters, save_arrays, save_parameters
-from acme_r2i.runs.blueprint import Blueprint
-from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.random_agent import RandomAgent
+from acme_r2i.runs import UsageError
+from acme_r2i.runs.files import load_arrays, save_arrays
+from acme_r2i.runs.loop import UpdateSchedule
+from acme_r2i.runs.policies import load_parameters, make_policy, save_parameters
+from acme_r2i.runs.train_config import check_env_steps
+
+
+class Blueprint(NamedTuple):
+    """An agent that can be built: all that can be refused has been checked.
+
+    Attributes:
+      kind: which agent.
+      config: its settings.
+      spec: of the environment.
+      networks: pure functions.
+      schedule: when updates are due.
+    """
+
+    kind: AgentKind
+    config: AgentConfig
+    spec: EnvironmentSpec
+    networks: Any
+    schedule: UpdateSchedule
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Numbers of parameters by what they belong to. Nothing is computed for it."""
+        params = jax.eval_shape(self.networks.init, jax.random.key(0))
+        return {
+            name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(group))
+            for name, group in self.kind.parameter_groups(params).items()
+        }
+
+    def policy_bytes(self) -> int:
+        """Of the parameters that an actor fetches. Nothing is computed for it."""
+        params = jax.eval_shape(self.networks.init, jax.random.key(0))
+        return tree_bytes(self.kind.policy_parameters(params))
+
+    def replay_bytes(self, env_steps: int) -> int:
+        """What replay may come to hold in a run of so many steps, before Reverb compresses it."""
+        rows = min(self.config.replay.capacity_env_steps, env_steps)
+        return rows * self.kind.replay_row_bytes(self.spec, self.networks)
+
+
+def make_blueprint(
+    kind: AgentKind, config: AgentConfig, spec: EnvironmentSpec, env_steps: int
+) -> Blueprint:
+    """Checks whether the agent suits the environment, the devices and the length of the run.
+
+    Raises:
+      UsageError: if it does not.
+    """
+    try:
+        kind.check_devices(config)
+        networks = kind.make_networks(config, spec)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    check_env_steps(kind, config, env_steps)
+    schedule = UpdateSchedule.make(
+        first_env_steps=kind.first_env_steps(config),
+        train_ratio=config.train_ratio,
+        batch_size=config.batch_size,
+        sequence_length=config.sequence_length,
+        num_environments=config.num_environments,
+    )
+    return Blueprint(kind, config, spec, networks, schedule)
+
+
+def describe_device() -> str:
+    """What learning runs on, e.g. "cpu", "gpu (NVIDIA A100)" or "2 x gpu (NVIDIA A100)"."""
+    device, number = jax.local_devices()[0], jax.local_device_count()
+    kind = device.device_kind
+    name = device.platform if kind == device.platform else f"{device.platform} ({kind})"
+    return name if number == 1 else f"{number} x {name}"
+
 
 LEARNER = "learner.npz"
 REPLAY = "replay"
@@ -178,3 +254,116 @@ def check_sizes(
                 f"replay table {table!r} came back from {folder} with {found.get(table, 0)} "
                 f"sequences, and had {size} when it was saved"
             )
+
+
+# Tells the seed of the actions from those of the environments.
+_SEED_STREAM = 2
+
+
+class Learned(NamedTuple):
+    """What the agent has learned: nothing."""
+
+    params: Any
+
+
+class NoLearner:
+    """A learner without updates."""
+
+    def step(self) -> NoReturn:
+        """Never called: no update is ever due."""
+        raise AssertionError("the random agent has no updates")
+
+    def take_metrics(self) -> dict[str, float]:
+        """None of updates."""
+        return {}
+
+    def take_skipped(self, wait: bool = False) -> Sequence[Any]:
+        """None."""
+        del wait
+        return ()
+
+    def save(self) -> Learned:
+        """Empty parameters."""
+        return Learned({})
+
+
+class PolicyActor:
+    """A ``loop.BatchedActor`` that acts by a policy, and writes nothing anywhere."""
+
+    def __init__(self, policy: Policy):
+        """Stores the policy, for as many environments as it was made for."""
+        number = policy.num_environments
+        self._policy = policy
+        self._timesteps: list[dm_env.TimeStep | None] = [None] * number
+
+    def observe_first(self, index: int, timestep: dm_env.TimeStep) -> None:
+        """See BatchedActor."""
+        self._timesteps[index] = timestep
+
+    def select_actions(self) -> np.ndarray:
+        """See BatchedActor."""
+        return self._policy.step(
+            jax.tree.map(lambda *x: np.stack(x), *(each.observation for each in self._timesteps)),
+            np.array([timestep.first() for timestep in self._timesteps]),
+            np.array([timestep.reward or 0.0 for timestep in self._timesteps], np.float32),
+        )
+
+    def observe(self, index: int, action: Any, next_timestep: dm_env.TimeStep) -> None:
+        """See BatchedActor."""
+        del action
+        self._timesteps[index] = next_timestep
+
+    def drop_episode(self, index: int) -> None:
+        """See BatchedActor."""
+
+    def update(self, wait: bool = False) -> None:
+        """See BatchedActor."""
+
+
+class RandomAgent:
+    """The agent; see ``runs.agent.Agent``."""
+
+    def __init__(self, blueprint: Blueprint, seed: int, *, lives: int = 0):
+        """Makes it.
+
+        Args:
+          blueprint: what to build.
+          seed: of the actions.
+          lives: processes that have had the run before; each draws other actions.
+        """
+        sequence = np.random.SeedSequence([seed, lives], spawn_key=(_SEED_STREAM,))
+        policy = make_policy(
+            blueprint.kind,
+            blueprint.config,
+            PlainEnvironmentSpec.of(blueprint.spec),
+            lambda shapes: {},
+            greedy=False,
+            seed=int(sequence.generate_state(1, np.uint32)[0]),
+            num_environments=blueprint.config.num_environments,
+        )
+        self.learner = NoLearner()
+        self.actor = PolicyActor(policy)
+
+    @property
+    def replay_sequences(self) -> int:
+        """There is no replay."""
+        return 0
+
+    def __enter__(self) -> RandomAgent:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def take_metrics(self) -> dict[str, float]:
+        """None of updates."""
+        return {}
+
+    def save_parameters(self, folder: pathlib.Path) -> None:
+        """Writes that there are no parameters."""
+        save_parameters(folder, {})
+
+    def save(self, folder: pathlib.Path) -> dict[str, int]:
+        """Writes that there are no parameters; there are no replay tables."""
+        save_parameters(folder, {})
+        return {}

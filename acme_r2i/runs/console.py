@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from acme_r2i import environments
-from acme_r2i.runs import resuming
+from acme_r2i.runs import checkpoints
 from acme_r2i.runs.metrics import EPISODES_IN_MEAN, Counts
 from acme_r2i.runs.train_config import TrainConfig
 
 if TYPE_CHECKING:
-    from acme_r2i.runs.blueprint import Blueprint
+    from acme_r2i.runs.agent import Blueprint
 
 
 def size_text(number: float) -> str:
@@ -34,7 +34,7 @@ def introduce(
     options: TrainConfig,
     blueprint: Blueprint,
     device: str,
-    start: resuming.Start,
+    start: checkpoints.Start,
     nodes: str = "",
 ) -> str:
     """What a run is, before it begins.

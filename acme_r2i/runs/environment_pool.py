@@ -11,7 +11,7 @@ import dm_env
 import numpy as np
 
 from acme_r2i import environments
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
 from acme_r2i.runs.train_config import TrainConfig
 
 

@@ -1,7 +1,11 @@
-"""How well a policy plays: whole episodes in environments of its own, and what they come to.
+"""Evaluations of a run's policy: afterwards (`r2i evaluate`), and during training.
 
 A line of evaluations.jsonl is an ``Evaluation``. Evaluations of the same task with the same seed
-meet the same episodes, whatever was trained, so that their differences are those of the policies.
+play the same episodes, whatever was trained, so their differences are those of the policies.
+
+During training (`r2i train --evaluate-every`) the environments are made again from the seed each
+time. No state passes from one evaluation to the next or into training, and each can be repeated by
+`r2i evaluate` with the same seed on a checkpoint of that step.
 
 This module imports JAX.
 """
@@ -16,101 +20,24 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import dm_env
-import jax
 import numpy as np
 
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
 from acme_r2i.agents.common.policy import Policy
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.environments.wrappers import TimeLimit
-from acme_r2i.runs import run_folder
-from acme_r2i.runs.arrays import load_parameters
-from acme_r2i.runs.policies import make_policy
-from acme_r2i.runs.train_config import MAX_EPISODE_STEPS
-from acme_r2i.runs.trained_run import KeptParameters, TrainedRun
-
-
-class PlayedEpisode(NamedTuple):
-    """An episode that has ended.
-
-    Attributes:
-      environment: number of the environment that it was played in.
-      episode_return: sum of its rewards.
-      length: its steps.
-    """
-
-    environment: int
-    episode_return: float
-    length: int
-
-
-def quotas(episodes: int, num_environments: int) -> list[int]:
-    """How many episodes each environment plays.
-
-    The numbers are fixed beforehand. To take the first episodes that end, whichever environment
-    they end in, would favour short ones, and with them whatever return these have.
-    """
-    each, more = divmod(episodes, num_environments)
-    return [each + (index < more) for index in range(num_environments)]
-
-
-def play_episodes(
-    policy: Policy,
-    environments: Sequence[dm_env.Environment],
-    episodes: int,
-    *,
-    on_episode: Callable[[PlayedEpisode], None] = lambda episode: None,
-    on_step: Callable[[int], None] = lambda steps: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> list[PlayedEpisode]:
-    """Plays exactly so many episodes.
-
-    Args:
-      policy: for as many environments as there are; it is reset, its random numbers are not.
-      environments: of one task. One that has played its episodes stands still.
-      episodes: at least one for each environment.
-      on_episode: called when an episode has ended.
-      on_step: called after each batched step, with the number of steps taken in all environments.
-      should_stop: asked between two batched steps; True ends the playing.
-
-    Returns:
-      The episodes that have ended, those of the first environment first, each environment's in
-      their order.
-    """
-    number = len(environments)
-    left = quotas(episodes, number)
-    timesteps = [environment.reset() for environment in environments]
-    running = np.zeros(number), np.zeros(number, int)  # returns and lengths
-    played: list[list[PlayedEpisode]] = [[] for _ in environments]
-    policy.reset()
-    steps = 0
-    while any(left) and not should_stop():
-        actions = policy.step(
-            jax.tree.map(lambda *x: np.stack(x), *(each.observation for each in timesteps)),
-            np.array([timestep.first() for timestep in timesteps]),
-            np.array([timestep.reward or 0.0 for timestep in timesteps], np.float32),
-        )
-        for index, environment in enumerate(environments):
-            if not left[index]:
-                continue
-            timestep = environment.step(actions[index])
-            running[0][index] += float(timestep.reward or 0.0)
-            running[1][index] += 1
-            if timestep.last():
-                episode = PlayedEpisode(index, float(running[0][index]), int(running[1][index]))
-                played[index].append(episode)
-                on_episode(episode)
-                running[0][index] = running[1][index] = 0
-                left[index] -= 1
-                timestep = environment.reset() if left[index] else timestep
-            timesteps[index] = timestep
-            steps += 1
-        on_step(steps)
-    return [episode for each in played for episode in each]
-
+from acme_r2i.runs import files
+from acme_r2i.runs.agent import Blueprint
+from acme_r2i.runs.console import EpisodesSoFar
+from acme_r2i.runs.environment_pool import make_one
+from acme_r2i.runs.metrics import Counts
+from acme_r2i.runs.overrides import without_recording
+from acme_r2i.runs.playing import PlayedEpisode, play_episodes
+from acme_r2i.runs.policies import KeptParameters, TrainedRun, load_parameters, make_policy
+from acme_r2i.runs.train_config import MAX_EPISODE_STEPS, TrainConfig
 
 EVALUATIONS = "evaluations.jsonl"
 BOOTSTRAP_RESAMPLES = 10_000
@@ -330,7 +257,7 @@ def bootstrap_interval(
 
 def append_evaluation(folder: pathlib.Path, evaluation: Evaluation) -> None:
     """Adds a line to evaluations.jsonl, which is there as a whole or not at all."""
-    content = run_folder.finite(dataclasses.asdict(evaluation))
+    content = files.finite(dataclasses.asdict(evaluation))
     line = f"{json.dumps(content, allow_nan=False)}\n".encode()
     with open(folder / EVALUATIONS, "ab", buffering=0) as file:
         file.write(line)
@@ -348,3 +275,199 @@ def read_evaluations(folder: pathlib.Path) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError):
             found.append(json.loads(line))
     return found
+
+
+SOURCE = "training"
+
+
+class Evaluator:
+    """Evaluates parameters, the same way each time."""
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        make_environment: Callable[..., Any],
+        *,
+        episodes: int,
+        max_episode_steps: int | None = MAX_EPISODE_STEPS,
+        seed: int = 0,
+        on_progress: Callable[[str], None] = lambda text: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ):
+        """Stores the parts.
+
+        Args:
+          blueprint: of the agent.
+          make_environment: called with ``seed=...``, makes an environment.
+          episodes: of an evaluation.
+          max_episode_steps: where they are cut off, None for nowhere.
+          seed: of an evaluation, the same each time.
+          on_progress: called often with the state of an evaluation, in a line.
+          should_stop: asked between two steps; True ends an evaluation without a result.
+        """
+        self._blueprint = blueprint
+        self._make_environment = make_environment
+        self._on_progress = on_progress
+        self._should_stop = should_stop
+        self._how = HowToEvaluate(
+            episodes,
+            greedy=True,
+            seed=seed,
+            num_environments=blueprint.config.num_environments,
+            max_episode_steps=max_episode_steps,
+        )
+        self._policy: Policy | None = None
+
+    def evaluate(self, params: Any, *, env_steps: int, learner_steps: int) -> Evaluation | None:
+        """Plays the episodes by these parameters, which the run had after so many steps.
+
+        Returns:
+          What came of it; None if it was stopped.
+        """
+        began = time.monotonic()
+        if self._policy is None:
+            self._policy = make_policy(
+                self._blueprint.kind,
+                self._blueprint.config,
+                PlainEnvironmentSpec.of(self._blueprint.spec),
+                lambda shapes: params,
+                greedy=self._how.greedy,
+                num_environments=self._how.environments,
+            )
+        self._policy.params = params
+        self._policy.reset(self._how.seed)
+        make = lambda seed: self._make_environment(seed=seed)  # noqa: E731
+        so_far, begin = EpisodesSoFar(self._how.episodes), f"evaluation at env step {env_steps:,}"
+
+        with open_environments(make, self._how) as envs:
+            played = play_episodes(
+                self._policy,
+                envs,
+                self._how.episodes,
+                on_episode=lambda episode: so_far.add(episode.episode_return),
+                on_step=lambda steps: self._on_progress(f"{begin}: {so_far.describe(steps)}"),
+                should_stop=self._should_stop,
+            )
+        if self._should_stop():
+            return None
+        return summarise(
+            played,
+            self._how,
+            env_steps=env_steps,
+            learner_steps=learner_steps,
+            parameters=SOURCE,
+            wall_seconds=time.monotonic() - began,
+        )
+
+
+class PeriodicEvaluator:
+    """Evaluates when another so many environment steps have been taken."""
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        evaluator: Evaluator,
+        blueprint: Blueprint,
+        get_params: Callable[[], Any],
+        *,
+        every_env_steps: int,
+        on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
+    ):
+        """Stores the parts.
+
+        Args:
+          folder: of the run.
+          evaluator: evaluates.
+          blueprint: of the run's agent.
+          get_params: returns what has been learned by now.
+          every_env_steps: an evaluation is due every so many.
+          on_evaluation: called with each of them.
+        """
+        self._folder = folder
+        self._blueprint = blueprint
+        self._evaluator = evaluator
+        self._get_params = get_params
+        self._every = every_env_steps
+        self._on_evaluation = on_evaluation
+        self._last: int | None = None
+
+    def add_step(self, counts: Counts) -> None:
+        """Takes how far the run is, and evaluates if that is due and all updates due are done."""
+        if self._last is None:
+            self._last = drop_lost_future(self._folder, counts.env_steps)
+        if counts.env_steps // self._every > self._last // self._every and self._is_even(counts):
+            self._last = counts.env_steps
+            self._evaluate(counts)
+
+    def _is_even(self, counts: Counts) -> bool:
+        updates_due = self._blueprint.schedule.due(counts.env_steps, counts.dropped_episodes)
+        return counts.learner_steps >= updates_due
+
+    def _evaluate(self, counts: Counts) -> None:
+        evaluation = self._evaluator.evaluate(
+            self._get_params(), env_steps=counts.env_steps, learner_steps=counts.learner_steps
+        )
+        if evaluation is not None:
+            append_evaluation(self._folder, evaluation)
+            self._on_evaluation(evaluation)
+
+
+def make_evaluator(
+    options: TrainConfig,
+    blueprint: Blueprint,
+    get_params: Callable[[], Any],
+    *,
+    on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
+    **listeners: Any,
+) -> Callable[[Counts], None]:
+    """Returns what is to be told each step of a run: an evaluator, or what does nothing.
+
+    Args:
+      options: of the run.
+      blueprint: of its agent.
+      get_params: returns what has been learned by now.
+      on_evaluation: called with each evaluation.
+      **listeners: ``on_progress`` and ``should_stop`` of an ``Evaluator``.
+    """
+    if options.evaluate_every is None:
+        return lambda counts: None
+    return PeriodicEvaluator(
+        options.workdir,
+        evaluator_of(options, blueprint, **listeners),
+        blueprint,
+        get_params,
+        every_env_steps=options.evaluate_every,
+        on_evaluation=on_evaluation,
+    ).add_step
+
+
+def evaluator_of(options: TrainConfig, blueprint: Blueprint, **listeners: Any) -> Evaluator:
+    """Returns the evaluator that a run's options ask for; see ``make_evaluator``."""
+    return Evaluator(
+        blueprint,
+        environment_maker(options.env, options.env_options),
+        episodes=options.evaluate_episodes,
+        max_episode_steps=options.evaluate_max_episode_steps,
+        **listeners,
+    )
+
+
+def environment_maker(task: str, env_options: dict[str, Any]) -> Callable[..., Any]:
+    """What makes environments of a run's task to look at its agent in."""
+    played = without_recording(task, env_options)
+    return functools.partial(make_one, task, played)
+
+
+def drop_lost_future(folder: pathlib.Path, env_steps: int) -> int:
+    """Takes out evaluations along the way that lie ahead, of a run that went back to a checkpoint.
+
+    Returns:
+      Environment steps of the last one that is left, or 0.
+    """
+    found = read_evaluations(folder)
+    ours = lambda each: each.get("parameters") == SOURCE  # noqa: E731
+    kept = [each for each in found if not ours(each) or each["env_steps"] <= env_steps]
+    if len(kept) < len(found):
+        lines = "".join(f"{json.dumps(each)}\n" for each in kept)
+        files.write_whole(folder / EVALUATIONS, lambda file: file.write(lines.encode()))
+    return max((each["env_steps"] for each in kept if ours(each)), default=0)

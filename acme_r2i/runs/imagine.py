@@ -25,9 +25,8 @@ from acme_r2i.agents.r2i.world_model import Decoded, WorldModelFunctions
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.networks.distributions import symexp
 from acme_r2i.networks.two_hot import SymlogTwoHot
-from acme_r2i.runs.arrays import load_parameters
-from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.trained_run import TrainedRun
+from acme_r2i.runs import UsageError
+from acme_r2i.runs.policies import TrainedRun, load_parameters
 
 # Rows that the model sees and that it imagines where nothing is asked for.
 DEFAULT_CONTEXT = 10

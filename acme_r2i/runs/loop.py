@@ -18,14 +18,19 @@ from __future__ import annotations
 import dataclasses
 import fractions
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dm_env
 import numpy as np
 
+from acme_r2i.agents.common.agent_kind import AgentConfig
 from acme_r2i.environments import EnvironmentPool, Restart
-from acme_r2i.runs.errors import RunFailedError
+from acme_r2i.runs import RunFailedError
 from acme_r2i.runs.metrics import Counts, Episode, TimeShares
+
+if TYPE_CHECKING:
+    pass
+
 
 # What the loop tells apart in where its time goes.
 SPENT_ON = ("environment", "policy", "replay", "learner")
@@ -291,3 +296,10 @@ def _check_finite(actions: Any, counts: Counts) -> None:
             f"at env step {counts.env_steps} the policy chose an action that is not finite: "
             f"{actions[~np.isfinite(actions).reshape(len(actions), -1).all(axis=1)][0]}"
         )
+
+
+def train_ratio(config: AgentConfig, schedule: UpdateSchedule, counts: Counts) -> float | None:
+    """Rows replayed per environment step since learning began; None before that."""
+    rows = counts.learner_steps * config.batch_size * config.sequence_length
+    learning_env_steps = counts.env_steps - schedule.first_env_steps
+    return rows / learning_env_steps if learning_env_steps > 0 else None

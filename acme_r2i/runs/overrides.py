@@ -7,6 +7,7 @@ import than all the checks take.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import difflib
@@ -17,11 +18,12 @@ import pathlib
 import re
 import types
 import typing
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from acme_r2i.agents.common.checks import is_kind
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,3 +297,161 @@ def _descriptions(cls: type) -> dict[str, str]:
         entries = re.findall(r"^ {2}(\w+): (.*(?:\n {4,}.*)*)", section, flags=re.MULTILINE)
         descriptions |= {name: " ".join(text.split()) for name, text in entries}
     return descriptions
+
+
+SUITE_PREFIX = "env."
+
+
+def split_suite_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Takes the options of a suite out of what was typed.
+
+    Returns:
+      The other arguments, and the text of each option by its name.
+
+    Raises:
+      UsageError: if an argument is no assignment.
+    """
+    others, options = [], {}
+    for name, text in parse_assignments(arguments).items():
+        if name.startswith(SUITE_PREFIX):
+            options[name.removeprefix(SUITE_PREFIX)] = text
+        else:
+            others.append(f"--{name}={text}")
+    return others, options
+
+
+def read_suite_options(task: str, options: Mapping[str, str]) -> dict[str, Any]:
+    """Reads the options of a task's suite, in the types that its ``make`` names.
+
+    A suite that takes any option gets those that it does not name as ``read_literal`` reads them.
+
+    Raises:
+      UsageError: if the suite has no such option, or the text is not of its type.
+    """
+    if not options:
+        return {}
+    from acme_r2i import environments  # imports NumPy
+
+    suite = task.partition(":")[0]
+    named = environments.suite_options(suite)
+    values = {}
+    for name, text in options.items():
+        if name == "seed":
+            raise UsageError(
+                f"--{SUITE_PREFIX}seed is not an option: --seed decides what is random"
+            )
+        if name in named:
+            value = convert(f"--{SUITE_PREFIX}{name}", text, named[name].annotation)
+            values[name] = str(value) if isinstance(value, pathlib.Path) else value
+        elif not name.isidentifier():
+            raise UsageError(
+                f"--{SUITE_PREFIX}{name} is not an option: its name must be that of a Python "
+                "parameter"
+            )
+        elif environments.takes_any_option(suite):
+            values[name] = read_literal(text)
+        else:
+            raise UsageError(_unknown_suite_option(suite, name, list(named)))
+    return values
+
+
+def check_suite_options(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Checks options of a task's suite that are no texts, and returns them in their types.
+
+    Raises:
+      UsageError: as ``read``.
+    """
+    if not options:
+        return {}
+    from acme_r2i import environments  # imports NumPy
+
+    named = environments.suite_options(task.partition(":")[0])
+    texts = {
+        name: value
+        if name in named and isinstance(value, str)
+        else suite_option_text(task, name, value)
+        for name, value in options.items()
+    }
+    return read_suite_options(task, texts)
+
+
+def without_recording(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a task's suite that make an environment to look at an agent in.
+
+    What is played there is not recorded where a run records its own episodes.
+    """
+    from acme_r2i import environments  # imports NumPy
+
+    recording = environments.recording_options(task.partition(":")[0])
+    return {name: value for name, value in options.items() if name not in recording}
+
+
+def suite_option_text(task: str, name: str, value: Any) -> str:
+    """The text of an option's value, from which ``read`` makes that value again.
+
+    Raises:
+      UsageError: if config.json cannot hold it.
+    """
+    from acme_r2i import environments  # imports NumPy
+
+    suite, name = task.partition(":")[0], name.replace("-", "_")
+    try:
+        value = _plain(value)
+    except ValueError as error:
+        raise UsageError(f"{SUITE_PREFIX}{name} is not allowed: {error}") from None
+    if isinstance(value, bool):
+        return str(value).lower()
+    is_text = isinstance(value, str)
+    if is_text and (name in environments.suite_options(suite) or read_literal(value) == value):
+        return value
+    return repr(value)
+
+
+def read_literal(text: str) -> Any:
+    """Reads what is written: a number, true, false, none or null in any case, a quoted text, or a
+    list or a dictionary of these, as Python or JSON has them. Everything else is text.
+
+    A tuple becomes a list. What config.json cannot hold, such as a set or infinity, stays text.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return _plain(ast.literal_eval(_Words().visit(ast.parse(text.strip(), mode="eval"))))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+class _Words(ast.NodeTransformer):
+    """Makes constants of true, false, none and null, in any case."""
+
+    _VALUES: Mapping[str, bool | None] = {"true": True, "false": False, "none": None, "null": None}
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        word = node.id.lower()
+        return ast.Constant(self._VALUES[word]) if word in self._VALUES else node
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON gives it back.
+
+    Raises:
+      ValueError: if it does not.
+    """
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _plain(each) for key, each in value.items()}
+    finite = isinstance(value, float) and math.isfinite(value)
+    if finite or value is None or isinstance(value, bool | int | str):
+        return value
+    raise ValueError(f"config.json cannot hold {value!r}")
+
+
+def _unknown_suite_option(suite: str, name: str, known: Sequence[str]) -> str:
+    close = nearest(name, known)
+    if close:
+        hint = f"did you mean --{SUITE_PREFIX}{f', --{SUITE_PREFIX}'.join(close)}?"
+    else:
+        hint = f"its options: {', '.join(f'--{SUITE_PREFIX}{each}' for each in known) or 'none'}"
+    return f"suite {suite} has no option --{SUITE_PREFIX}{name}; {hint}"

@@ -13,12 +13,11 @@ import statistics
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from acme_r2i.runs import run_folder
+from acme_r2i.runs import UsageError, run_folder
 from acme_r2i.runs.console import size_text
-from acme_r2i.runs.errors import UsageError
 
 if TYPE_CHECKING:
-    from acme_r2i.runs.blueprint import Blueprint
+    from acme_r2i.runs.agent import Blueprint
 
 _SECONDS_PER_DAY = 24 * 3600
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from acme_r2i import environments
 from acme_r2i.runs import console as progress_lib
+from acme_r2i.runs.external_logs import MetricsLog
 from acme_r2i.runs.metrics import (
     EPISODES_IN_MEAN,
     CoresBusy,
@@ -17,7 +18,6 @@ from acme_r2i.runs.metrics import (
     Speed,
     peak_memory,
 )
-from acme_r2i.runs.metrics_logs import MetricsLog
 from acme_r2i.runs.run_folder import RunFolder
 from acme_r2i.runs.train_config import TrainConfig
 

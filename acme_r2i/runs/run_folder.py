@@ -24,13 +24,18 @@ import json
 import math
 import os
 import pathlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
-from acme_r2i.runs.errors import RunFailedError
+from acme_r2i.runs import RunFailedError
+from acme_r2i.runs.files import (
+    check_has_no_others,
+    check_permissions,
+    finite,
+    write_json,
+    write_whole,
+)
 from acme_r2i.runs.metrics import RUN_METRICS, Counts, Episode
-from acme_r2i.runs.output_paths import check_has_no_others, check_permissions
 
 CONFIG, METRICS, METRICS_TABLE, EPISODES, PARAMETERS, SUMMARY = FILES = (
     "config.json",
@@ -202,38 +207,6 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (path / METRICS).read_text(encoding="utf-8").splitlines()]
 
 
-def write_json(path: pathlib.Path, content: Any) -> None:
-    """Writes a JSON file that is there as a whole or, if this fails, not at all."""
-    text = json.dumps(finite(content), indent=2, allow_nan=False)
-    write_whole(path, lambda file: file.write(f"{text}\n".encode()))
-
-
-def write_whole(path: pathlib.Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Writes a file that is there as a whole or, if this fails, not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def finite(content: Any) -> Any:
-    """Returns JSON content with None for numbers that are not finite, which JSON cannot say."""
-    if isinstance(content, Mapping):
-        return {key: finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [finite(value) for value in content]
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    return content
-
-
 def describe_run(path: pathlib.Path) -> str:
     """A few words on the run in a folder, or "" if its config.json does not tell."""
     try:
@@ -328,9 +301,3 @@ def _read_episode(line: str) -> Episode:
 
 def _absolute(path: str | os.PathLike) -> pathlib.Path:
     return pathlib.Path(path).absolute()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

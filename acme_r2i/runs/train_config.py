@@ -20,9 +20,8 @@ from typing import Any, Literal
 from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
 from acme_r2i.agents.common.checks import require
 from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
-from acme_r2i.runs import env_options, overrides, run_folder
-from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.metrics_logs import DEFAULT_WANDB_PROJECT, WANDB_MODES, check_wandb
+from acme_r2i.runs import UsageError, overrides, run_folder
+from acme_r2i.runs.external_logs import DEFAULT_WANDB_PROJECT, WANDB_MODES, check_wandb
 
 AUTO = "auto"
 ENV_WORKERS = ("inline", "threads", "processes")
@@ -203,7 +202,7 @@ class TrainConfig:
         derived = {
             "env": task,
             "overrides": values,
-            "env_options": env_options.check(task, self.env_options),
+            "env_options": overrides.check_suite_options(task, self.env_options),
             "config": config,
             "workdir": self.workdir or overrides.absolute_path(default_workdir(task, self.seed)),
             "env_step_timeout": env_step_timeout(self.env_step_timeout, self.env_workers),

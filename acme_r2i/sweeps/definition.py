@@ -32,8 +32,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acme_r2i.runs import env_options
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError, overrides
 from acme_r2i.runs.train_config import flags
 
 INDEX = "sweep.json"
@@ -205,7 +204,7 @@ def _flatten(values: Any, where: str, prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and prefix != env_options.PREFIX:
+        if isinstance(value, Mapping) and prefix != overrides.SUITE_PREFIX:
             flat |= _flatten(value, where, f"{name}.")
         else:
             _check_free(name, where)
@@ -215,9 +214,9 @@ def _flatten(values: Any, where: str, prefix: str = "") -> dict[str, Any]:
 
 def _texts(env: str, options: Mapping[str, Any]) -> dict[str, str]:
     """Options as `r2i train` reads them. Those of an environment keep their types."""
-    prefix = env_options.PREFIX
+    prefix = overrides.SUITE_PREFIX
     return {
-        name: env_options.write(env, name.removeprefix(prefix), value)
+        name: overrides.suite_option_text(env, name.removeprefix(prefix), value)
         if name.startswith(prefix)
         else _text(value)
         for name, value in options.items()

@@ -12,8 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.resuming import Start
+from acme_r2i.runs import UsageError
+from acme_r2i.runs.checkpoints import Start
 
 POLL_SECONDS = 0.5
 

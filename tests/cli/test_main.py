@@ -20,7 +20,7 @@ from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli.main import _make_parser, main
-from acme_r2i.runs import config_json, overrides, run_folder
+from acme_r2i.runs import config_json, files, overrides, run_folder
 from acme_r2i.runs.train_config import ENV_STEP_TIMEOUT_SECONDS, option_names
 from tests.helpers import typed_run, write_run
 
@@ -355,7 +355,7 @@ TRAIN = ("train", *TINY, "--workdir", "new")
 )
 def test_a_missing_package_is_a_line_that_says_what_to_install(blocked, commands, here):
     write_run(here / "run", TASK[1], preset="debug", seed=0)
-    run_folder.write_json(here / "run" / "summary.json", {"env_steps": 7})
+    files.write_json(here / "run" / "summary.json", {"env_steps": 7})
     (here / "run" / "metrics.jsonl").touch()
     before = contents(here)
     finished = subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 from acme_r2i.distributed.actor_group import ActorGroup
 from acme_r2i.distributed.plan import Plan
 from acme_r2i.distributed.reports import ActorReport, Place
-from acme_r2i.runs.errors import RunFailedError
+from acme_r2i.runs import RunFailedError
 from acme_r2i.runs.metrics import Counts, Episode
 from tests.distributed.processes import options_of
 

@@ -10,7 +10,7 @@ import pytest
 from acme_r2i.cli.main import main
 from acme_r2i.distributed import cluster
 from acme_r2i.launchpad_ray import launching
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
 from tests.distributed.processes import options_of
 
 

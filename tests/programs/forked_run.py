@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 
 _PR_SET_PDEATHSIG = 1
-_IMPORTED = ("acme_r2i.agents.r2i.builder", "acme_r2i.runs.agent", "acme_r2i.runs.running")
+_IMPORTED = ("acme_r2i.agents.r2i.builder", "acme_r2i.runs.agent", "acme_r2i.runs.train")
 
 
 def start(arguments: Sequence[str], log: pathlib.Path, compiled: pathlib.Path) -> BaseProcess:

@@ -12,7 +12,7 @@ from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli import train
 from acme_r2i.cli.main import main
 from acme_r2i.reports import commands
-from acme_r2i.runs import env_options, overrides
+from acme_r2i.runs import overrides
 from acme_r2i.runs.config_json import describe_config
 from acme_r2i.runs.train_config import option_names
 
@@ -175,6 +175,6 @@ def test_the_page_says_why_there_is_no_command(capsys):
     "value", [3, 3.5, True, None, "a", "3", "true", "None", "", "-", [3], ["a", "b"], {"a": [1]}]
 )
 def test_options_of_an_environment_are_found_by_reading_them_back(value):
-    text = env_options.write("gym:CartPole-v1", "x", value)
-    (again,) = env_options.read("gym:CartPole-v1", {"x": text}).values()
+    text = overrides.suite_option_text("gym:CartPole-v1", "x", value)
+    (again,) = overrides.read_suite_options("gym:CartPole-v1", {"x": text}).values()
     assert again == value and type(again) is type(value)

@@ -10,7 +10,7 @@ import pytest
 from acme_r2i.cli.main import main
 from acme_r2i.reports import collection, runs
 from acme_r2i.reports.report import make_report
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
 from tests.reports.folders import write_run
 from tests.reports.test_bsuite_scores import play
 

@@ -12,7 +12,7 @@ from acme.utils import loggers
 
 from acme_r2i import environments
 from acme_r2i.reports import collection, commands, foreign, runs
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
 from tests.helpers import typed_run
 from tests.reports.folders import write_run
 

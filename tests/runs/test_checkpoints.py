@@ -36,10 +36,10 @@ def names(run_folder):
 
 
 def test_the_newest_is_found_and_the_last_few_are_kept(tmp_path):
-    assert checkpoints.newest(tmp_path) == (None, [])
+    assert checkpoints.find_newest(tmp_path) == (None, [])
     write(tmp_path, 5, 900, 10_000_000, keep=2)
     assert names(tmp_path) == [".replay", "000000000900", "000010000000"]
-    found, damaged = checkpoints.newest(tmp_path)
+    found, damaged = checkpoints.find_newest(tmp_path)
     assert found == Checkpoint(tmp_path / "checkpoints" / "000010000000", 10_000_000)
     assert damaged == []
 
@@ -56,12 +56,12 @@ def test_a_damaged_one_is_passed_over_and_named(tmp_path, file, how):
         path.write_bytes(content[:-3] + b"!" + content[-2:])
     else:
         path.write_bytes(content[: len(content) // 2] if how == "truncated" else b"")
-    found, (damaged,) = checkpoints.newest(tmp_path)
+    found, (damaged,) = checkpoints.find_newest(tmp_path)
     assert found == first
     assert damaged.path == second.path and (file in damaged.reason or file == CONTENTS)
     # The next one of the same step takes its place, and is whole.
     (third,) = write(tmp_path, 6)
-    assert checkpoints.newest(tmp_path) == (third, [])
+    assert checkpoints.find_newest(tmp_path) == (third, [])
 
 
 @pytest.mark.parametrize("place", [0, 7, 2**20 - 1, 2**20, 5 * 2**20 - 1, 2 * 2**20])
@@ -75,12 +75,12 @@ def test_a_long_file_is_known_by_its_size_and_its_ends(tmp_path, place):
     with open(checkpoint.path / ARRAYS, "r+b") as file:
         file.seek(place)
         file.write(b"!")
-    found, damaged = checkpoints.newest(tmp_path)
+    found, damaged = checkpoints.find_newest(tmp_path)
     at_an_end = place < 2**20 or place >= 4 * 2**20
     assert (found is None, len(damaged)) == (at_an_end, at_an_end)
     with open(checkpoint.path / ARRAYS, "ab") as file:
         file.write(b"!")
-    _, (longer,) = checkpoints.newest(tmp_path)
+    _, (longer,) = checkpoints.find_newest(tmp_path)
     assert f"{ARRAYS} has {5 * 2**20 + 1} of {5 * 2**20} bytes" in longer.reason
 
 
@@ -92,12 +92,12 @@ def test_all_of_a_short_file_is_looked_at(tmp_path, size):
         (folder / ARRAYS).write_bytes(content)
 
     checkpoint = Checkpoints(tmp_path, 2).write(5, fill_short)
-    assert checkpoints.newest(tmp_path) == (checkpoint, [])
+    assert checkpoints.find_newest(tmp_path) == (checkpoint, [])
     for place in {0, size // 2, size - 1} if size else ():
         changed = bytearray(content)
         changed[place] = 1
         (checkpoint.path / ARRAYS).write_bytes(changed)
-        assert checkpoints.newest(tmp_path)[0] is None, place
+        assert checkpoints.find_newest(tmp_path)[0] is None, place
 
 
 def test_damaged_ones_beyond_the_newest_go_with_the_next(tmp_path):
@@ -119,7 +119,7 @@ def test_what_fails_leaves_the_one_before_and_nothing_else(tmp_path):
         each.write(6, fail)
     assert names(tmp_path) == [".replay", "000000000005"]
     assert os.listdir(each.replay_scratch) == []
-    assert checkpoints.newest(tmp_path) == (first, [])
+    assert checkpoints.find_newest(tmp_path) == (first, [])
     assert each.write(6, fill).env_steps == 6
 
 
@@ -152,7 +152,7 @@ def test_a_kill_in_the_middle_of_a_write_leaves_a_whole_one(tmp_path):
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
-        found, damaged = checkpoints.newest(tmp_path)
+        found, damaged = checkpoints.find_newest(tmp_path)
         assert found is not None and not damaged
         assert found.env_steps >= last + 2
         assert sum(path.stat().st_size for path in found.path.glob("[abcd]")) == 1_200_000

@@ -15,12 +15,11 @@ from PIL import Image
 from acme_r2i import environments
 from acme_r2i.cli.evaluation_listing import evaluation_lines
 from acme_r2i.cli.main import main
-from acme_r2i.runs import evaluation, filming, run_folder, trained_run
-from acme_r2i.runs.arrays import save_parameters
+from acme_r2i.runs import UsageError, evaluation, files, playing, policies, run_folder
 from acme_r2i.runs.checkpoints import Checkpoints
 from acme_r2i.runs.environment_pool import environment_seeds
-from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.evaluation import Evaluation, HowToEvaluate, bootstrap_interval
+from acme_r2i.runs.policies import save_parameters
 from tests.helpers import write_run
 
 pytestmark = pytest.mark.integration
@@ -33,21 +32,19 @@ HOW = HowToEvaluate(episodes=5, greedy=False, seed=3, num_environments=2)
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "catch"
     params = write_run(folder, TASK, preset="debug", seed=0)
-    run_folder.write_json(folder / run_folder.SUMMARY, {"env_steps": 700, "learner_steps": 30})
+    files.write_json(folder / run_folder.SUMMARY, {"env_steps": 700, "learner_steps": 30})
     for env_steps in (300, 1200):
         kept = folder / "checkpoints" / f"{env_steps:012}"
         kept.mkdir(parents=True)
         save_parameters(kept, params)
-        run_folder.write_json(
-            kept / "counters.json", {"counts": {"learner_steps": env_steps // 10}}
-        )
+        files.write_json(kept / "counters.json", {"counts": {"learner_steps": env_steps // 10}})
     return folder
 
 
 @pytest.fixture(scope="module")
 def result(folder):
-    run = trained_run.read_run(folder)
-    return evaluation.evaluate_run(run, trained_run.find_parameters(folder), HOW)
+    run = policies.read_run(folder)
+    return evaluation.evaluate_run(run, policies.find_parameters(folder), HOW)
 
 
 def test_what_an_evaluation_says(result):
@@ -61,7 +58,7 @@ def test_what_an_evaluation_says(result):
 
 
 def test_the_same_seed_plays_the_same_episodes(folder, result):
-    run, kept = trained_run.read_run(folder), trained_run.find_parameters(folder)
+    run, kept = policies.read_run(folder), policies.find_parameters(folder)
     again = evaluation.evaluate_run(run, kept, HOW)
     assert again.returns == result.returns
     # Environment by environment: more episodes of one do not change those before.
@@ -111,7 +108,7 @@ def test_the_command(folder, capsys):
 
 
 def test_the_table_has_the_references_beside_it(folder):
-    run = trained_run.read_run(folder)
+    run = policies.read_run(folder)
     one = Evaluation(
         env_steps=700,
         learner_steps=30,
@@ -233,7 +230,7 @@ def test_a_video_shows_every_row_of_the_first_episodes(tmp_path, capsys):
 def test_an_mp4_has_the_frames_at_their_speed(tmp_path):
     grey = np.linspace(20, 235, 30).astype(np.uint8)
     frames = [np.full([10, 12, 1], value) for value in grey]
-    filming.write_video(tmp_path / "a.mp4", frames)
+    playing.write_video(tmp_path / "a.mp4", frames)
     read = imageio.v3.imread(tmp_path / "a.mp4")
     assert read.shape == (30, 250, 300, 3)
     assert np.abs(read.mean(axis=(1, 2, 3)) - grey).max() < 4
@@ -249,7 +246,7 @@ def test_the_latest_checkpoint_of_a_run_that_replaces_its_checkpoints(folder, tm
     def write(env_steps):
         def fill(at):
             shutil.copy(folder / "parameters.npz", at)
-            run_folder.write_json(at / "counters.json", {"counts": {"learner_steps": env_steps}})
+            files.write_json(at / "counters.json", {"counts": {"learner_steps": env_steps}})
 
         keeper.write(env_steps, fill)
 
@@ -260,11 +257,11 @@ def test_the_latest_checkpoint_of_a_run_that_replaces_its_checkpoints(folder, tm
             write(env_steps)
 
     write(1)
-    first = trained_run.find_parameters(run, "latest")
+    first = policies.find_parameters(run, "latest")
     thread = threading.Thread(target=replace)
     thread.start()
     try:
-        found = [trained_run.find_parameters(run, "latest") for _ in range(300)]
+        found = [policies.find_parameters(run, "latest") for _ in range(300)]
     finally:
         stop.set()
         thread.join()
@@ -276,7 +273,7 @@ def test_the_latest_checkpoint_of_a_run_that_replaces_its_checkpoints(folder, tm
     content = (folder / "parameters.npz").read_bytes()
     assert first.file.read() == content and found[-1].file.read() == content
     how = HowToEvaluate(episodes=2, greedy=True, seed=0, num_environments=1)
-    assert evaluation.evaluate_run(trained_run.read_run(run), first, how).env_steps == 1
+    assert evaluation.evaluate_run(policies.read_run(run), first, how).env_steps == 1
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"counts": 3}'])
@@ -286,13 +283,13 @@ def test_a_damaged_checkpoint_is_named(tmp_path, content):
     (checkpoint / "parameters.npz").touch()
     (checkpoint / "counters.json").write_text(content)
     with pytest.raises(UsageError, match="000000000007 is damaged: counters.json cannot be read"):
-        trained_run.find_parameters(tmp_path, "latest")
+        policies.find_parameters(tmp_path, "latest")
 
 
 def test_checkpoints_that_go_all_the_time_are_told_of_in_a_line(folder, monkeypatch):
     def gone(*arguments):
         raise FileNotFoundError
 
-    monkeypatch.setattr(trained_run, "_open", gone)
+    monkeypatch.setattr(policies, "_open", gone)
     with pytest.raises(UsageError, match="is replacing its checkpoints"):
-        trained_run.find_parameters(folder, "latest")
+        policies.find_parameters(folder, "latest")

@@ -13,8 +13,8 @@ import pytest
 
 from acme_r2i.agents.r2i.types import ActorState, RewardSize
 from acme_r2i.cli.main import main
-from acme_r2i.runs import imagine, run_folder
-from acme_r2i.runs.trained_run import read_run
+from acme_r2i.runs import files, imagine, run_folder
+from acme_r2i.runs.policies import read_run
 from tests.helpers import write_run
 
 pytestmark = pytest.mark.integration
@@ -179,6 +179,6 @@ def test_what_cannot_be_drawn_is_refused_in_a_line(folder, tmp_path, capsys, typ
 def test_settings_of_another_version_are_refused(folder, tmp_path, capsys):
     described = json.loads((folder / run_folder.CONFIG).read_text())
     described["config"]["colour"] = "red"
-    run_folder.write_json(tmp_path / run_folder.CONFIG, described)
+    files.write_json(tmp_path / run_folder.CONFIG, described)
     assert main(["imagine", str(tmp_path)]) == 2
     assert "cannot be rebuilt: R2IConfig has no field 'colour'" in capsys.readouterr().err

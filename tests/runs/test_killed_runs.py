@@ -98,7 +98,7 @@ def wait_until(condition, process, log, poll_seconds=0.02, seconds=600):
 
 
 def newest_steps(folder):
-    found = checkpoints.paths(folder)
+    found = checkpoints.list_checkpoints(folder)
     return int(found[-1].name) if found else 0
 
 
@@ -128,11 +128,11 @@ def test_a_run_that_is_killed_twenty_times_is_a_whole_run(tmp_path, start):
         os.kill(process.pid, signal.SIGKILL)
         assert end_of(process) == -signal.SIGKILL, log.read_text()
         in_mid_write += unfinished.exists()
-        found, damaged = checkpoints.newest(folder)
+        found, damaged = checkpoints.find_newest(folder)
         assert not damaged and (found.env_steps if found else 0) >= before
     assert in_mid_write >= 4
 
-    last, _ = checkpoints.newest(folder)
+    last, _ = checkpoints.find_newest(folder)
     counters = json.loads((last.path / "counters.json").read_text())
     env_steps = last.env_steps + 205
     process = start(env_steps, "--allow-config-change")

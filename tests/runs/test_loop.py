@@ -11,7 +11,7 @@ import pytest
 from dm_env import specs
 
 from acme_r2i.environments import EnvironmentFailedError, EnvironmentPool
-from acme_r2i.runs.errors import RunFailedError
+from acme_r2i.runs import RunFailedError
 from acme_r2i.runs.loop import RunLoop, UpdateSchedule
 from acme_r2i.runs.metrics import Counts
 

@@ -10,8 +10,7 @@ import pytest
 from acme_r2i.agents.common.config import CoreConfig, S4DConfig
 from acme_r2i.agents.r2i.config import GaussianConfig, LatentConfig
 from acme_r2i.agents.r2i.presets import WHOLE, compose
-from acme_r2i.runs import overrides
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError, overrides
 
 CONFIG = compose(["cpu"])
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from acme_r2i.agents.r2i.types import Params
-from acme_r2i.runs.arrays import PARAMETERS, load_parameters, save_parameters
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
+from acme_r2i.runs.policies import load_parameters, save_parameters
+from acme_r2i.runs.run_folder import PARAMETERS
 
 
 def make_params(seed: int) -> Params:

@@ -13,12 +13,18 @@ import pytest
 from acme_r2i.agents.registry import get_agent
 from acme_r2i.cli.main import main
 from acme_r2i.environments import EnvironmentSpec, make_environment
-from acme_r2i.runs import evaluation, trained_run
-from acme_r2i.runs.blueprint import make_blueprint
+from acme_r2i.runs import evaluation, policies
+from acme_r2i.runs.agent import make_blueprint
 from acme_r2i.runs.config_json import source_commit
-from acme_r2i.runs.evaluation import EVALUATIONS, HowToEvaluate, read_evaluations
+from acme_r2i.runs.evaluation import (
+    EVALUATIONS,
+    Evaluator,
+    HowToEvaluate,
+    PeriodicEvaluator,
+    make_evaluator,
+    read_evaluations,
+)
 from acme_r2i.runs.metrics import Counts
-from acme_r2i.runs.periodic_evaluation import Evaluator, PeriodicEvaluator, make_evaluator
 from tests.helpers import typed_run, write_run
 
 pytestmark = pytest.mark.integration
@@ -78,8 +84,8 @@ def test_the_evaluation_of_the_same_parameters_says_the_same(tmp_path, blueprint
     walk(make(tmp_path, blueprint, params), [100])
     (along,) = read_evaluations(tmp_path)
     how = HowToEvaluate(3, True, 0, blueprint.config.num_environments)
-    kept = trained_run.find_parameters(folder)
-    after = evaluation.evaluate_run(trained_run.read_run(folder), kept, how)
+    kept = policies.find_parameters(folder)
+    after = evaluation.evaluate_run(policies.read_run(folder), kept, how)
     assert along["returns"] == after.returns and along["mode"] == after.mode == "greedy"
 
 

@@ -9,7 +9,7 @@ import pathlib
 import pytest
 
 from acme_r2i.cli.main import main
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
 from acme_r2i.runs.planning import Load, Rates, make_plan, plan_lines, read_rates
 from tests.helpers import write_run
 

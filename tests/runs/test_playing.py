@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acme_r2i.runs.evaluation import PlayedEpisode, play_episodes, quotas
+from acme_r2i.runs.playing import PlayedEpisode, play_episodes, quotas
 
 
 class Scripted(dm_env.Environment):

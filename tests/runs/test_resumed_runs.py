@@ -19,9 +19,8 @@ import pytest
 
 from acme_r2i.cli.main import main
 from acme_r2i.replay import reverb_server
-from acme_r2i.runs import loop, reporting
+from acme_r2i.runs import RunFailedError, loop, reporting
 from acme_r2i.runs.agent import Agent
-from acme_r2i.runs.errors import RunFailedError
 from tests.run_files import RunFiles
 
 pytestmark = pytest.mark.integration

@@ -9,10 +9,9 @@ import pytest
 
 from acme_r2i.agents.r2d2.presets import PRESETS as R2D2_PRESETS
 from acme_r2i.agents.r2i.presets import PRESETS
-from acme_r2i.runs import config_changes, resuming, trained_run
+from acme_r2i.runs import UsageError, checkpoints, config_json, policies
 from acme_r2i.runs.checkpoints import COUNTERS, Checkpoints
 from acme_r2i.runs.config_json import describe_config
-from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.overrides import list_fields
 from acme_r2i.runs.run_folder import FORMAT
@@ -38,18 +37,18 @@ def make_run(folder, described=WANTED, *env_steps, summary=None, resumes=()):
         (folder / "summary.json").write_text(json.dumps(summary))
     keeper = Checkpoints(folder, 10)
     for steps in env_steps:
-        counters = resuming.describe_counters(Counts(steps, 3, 7), 1.5, {"r2i": 11})
+        counters = checkpoints.describe_counters(Counts(steps, 3, 7), 1.5, {"r2i": 11})
         text = json.dumps(counters)
         keeper.write(steps, lambda at, text=text: (at / COUNTERS).write_text(text))
 
 
 def find(folder, wanted=WANTED, allow=False):
-    return resuming.find_start(folder, wanted, allow_changes=allow)
+    return checkpoints.find_start(folder, wanted, allow_changes=allow)
 
 
 def test_an_empty_folder_is_a_new_run(tmp_path):
     start = find(tmp_path)
-    assert start == resuming.Start() and start.describe(0) == ""
+    assert start == checkpoints.Start() and start.describe(0) == ""
 
 
 def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path):
@@ -152,7 +151,7 @@ def test_a_folder_of_another_version_is_met_with_a_line(tmp_path, change, named)
     config = {**config, **{name: value for name, value in change.items() if value is not None}}
     config = {name: value for name, value in config.items() if change.get(name, 0) is not None}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    for read in (find, trained_run.read_run):
+    for read in (find, policies.read_run):
         with pytest.raises(UsageError) as error:
             read(tmp_path)
         assert f"config.json {named}" in str(error.value) and str(tmp_path) in str(error.value)
@@ -170,7 +169,7 @@ def test_a_damaged_summary_is_met_with_a_line(tmp_path, content):
 @pytest.mark.parametrize("content", ["[]", "7", "{", ""])
 def test_what_is_no_config_is_met_with_a_line(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
-    for read in (find, trained_run.read_run):
+    for read in (find, policies.read_run):
         with pytest.raises(UsageError, match="config.json"):
             read(tmp_path)
 
@@ -182,7 +181,7 @@ def test_a_setting_that_is_missing_is_named(tmp_path, agent):
         config = {key: value for key, value in described["config"].items() if key != name}
         make_run(tmp_path, {**described, "config": config})
         with pytest.raises(UsageError, match=f"lacks a value of its field '{name}'"):
-            trained_run.read_run(tmp_path)
+            policies.read_run(tmp_path)
 
 
 def test_the_same_run_in_other_words_is_the_same(tmp_path):
@@ -234,9 +233,9 @@ def test_every_pattern_of_what_may_change_names_a_field():
     known = {field.name for field in dataclasses.fields(TrainConfig)}
     for presets in (PRESETS, R2D2_PRESETS):
         known |= {f"config.{field.name}" for field in list_fields(presets["debug"]())}
-    for pattern in config_changes.changeable():
-        assert any(config_changes.fnmatch.fnmatchcase(name, pattern) for name in known), pattern
-    assert set(config_changes.compared()) <= set(describe(num_actors="2"))
+    for pattern in config_json.changeable():
+        assert any(config_json.fnmatch.fnmatchcase(name, pattern) for name in known), pattern
+    assert set(config_json.compared()) <= set(describe(num_actors="2"))
 
 
 def test_a_run_on_many_processes_may_get_another_number_of_them(tmp_path):

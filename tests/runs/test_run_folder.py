@@ -8,8 +8,7 @@ import pathlib
 
 import pytest
 
-from acme_r2i.runs import run_folder
-from acme_r2i.runs.errors import RunFailedError, UsageError
+from acme_r2i.runs import RunFailedError, UsageError, files, run_folder
 from acme_r2i.runs.metrics import Counts, Episode
 from acme_r2i.runs.run_folder import RunFolder
 
@@ -143,12 +142,12 @@ def test_a_folder_without_permission(tmp_path):
 
 def test_json_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "summary.json"
-    run_folder.write_json(path, {"a": 1})
+    files.write_json(path, {"a": 1})
     with pytest.raises(TypeError):
-        run_folder.write_json(path, {"b": 2, "bad": object()})
+        files.write_json(path, {"b": 2, "bad": object()})
     monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        run_folder.write_json(path, {"c": 3})
+        files.write_json(path, {"c": 3})
     assert json.loads(path.read_text()) == {"a": 1}
     assert os.listdir(tmp_path) == ["summary.json"]
 

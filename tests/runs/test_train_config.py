@@ -11,9 +11,8 @@ from acme_r2i import environments
 from acme_r2i.agents.r2i.presets import WHOLE, compose
 from acme_r2i.cli import parsing, train
 from acme_r2i.cli.main import main
-from acme_r2i.runs import config_changes, train_config
+from acme_r2i.runs import UsageError, config_json, train_config
 from acme_r2i.runs.config_json import describe_config
-from acme_r2i.runs.errors import UsageError
 from acme_r2i.runs.train_config import MAX_EPISODE_STEPS, TrainConfig, make_settings
 from tests.helpers import typed_run
 
@@ -200,11 +199,11 @@ def test_one_more_field_is_an_option_everywhere(wider, tmp_path, capsys):
     run = typed_run(env="bsuite:catch/0", workdir=str(tmp_path), colour=7)
     assert isinstance(run, wider)
     before, now = (describe_config(dataclasses.replace(run, colour=c)) for c in (7, 8))
-    (change,) = config_changes.find_changes(before, now)
+    (change,) = config_json.find_changes(before, now)
     assert (change.field, change.old, change.new) == ("colour", 7, 8)
-    config_changes.check_changes([change], allow=True)
+    config_json.check_changes([change], allow=True)
     with pytest.raises(UsageError, match="colour was 7, is 8"):
-        config_changes.check_changes([change], allow=False)
+        config_json.check_changes([change], allow=False)
     assert main(["train", "--help"]) == 0
     assert "--colour N" in capsys.readouterr().out
     assert "`--colour N`" in parsing.options_table()

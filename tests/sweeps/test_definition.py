@@ -11,7 +11,7 @@ import pytest
 
 from acme_r2i.cli import train
 from acme_r2i.cli.main import main
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
 from acme_r2i.sweeps import definition
 
 TOML = """

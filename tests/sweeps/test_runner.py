@@ -12,10 +12,8 @@ import pytest
 
 from acme_r2i.cli.main import main
 from acme_r2i.reports import collection
-from acme_r2i.runs import run_folder
-from acme_r2i.runs.checkpoints import Checkpoint
-from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.resuming import Start
+from acme_r2i.runs import UsageError, files
+from acme_r2i.runs.checkpoints import Checkpoint, Start
 from acme_r2i.sweeps import overview, standing
 from acme_r2i.sweeps.runner import Runner, State
 from acme_r2i.sweeps.standing import Standing
@@ -150,7 +148,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_begins_again(tmp_path, cap
     summary = json.loads((run / "summary.json").read_text())
     (run / "summary.json").unlink()
     if left == "stopped":
-        run_folder.write_json(run / "summary.json", {**summary, "interrupted": True})
+        files.write_json(run / "summary.json", {**summary, "interrupted": True})
     capsys.readouterr()
     assert main(["sweep", str(file), "--out", str(out)]) == 0
     assert f"{run.name}: running (begins again" in capsys.readouterr().out

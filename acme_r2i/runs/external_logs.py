@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError
 from acme_r2i.runs.run_folder import read_metrics
 
 WANDB_MODES = ("online", "offline")

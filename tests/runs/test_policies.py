@@ -13,8 +13,8 @@ import pytest
 import acme_r2i
 from acme_r2i.agents.common.policy import Policy
 from acme_r2i.cli.main import main
-from acme_r2i.runs import evaluation, trained_run
-from acme_r2i.runs.evaluation import play_episodes
+from acme_r2i.runs import evaluation, policies
+from acme_r2i.runs.playing import play_episodes
 from tests.helpers import write_run
 
 pytestmark = pytest.mark.integration
@@ -71,7 +71,7 @@ def record_evaluation(folder, mode, path, monkeypatch):
 
     monkeypatch.setattr(Policy, "step", recording)
     how = evaluation.HowToEvaluate(6, greedy=mode == "greedy", seed=3, num_environments=2)
-    run, kept = trained_run.read_run(folder), trained_run.find_parameters(folder)
+    run, kept = policies.read_run(folder), policies.find_parameters(folder)
     result = evaluation.evaluate_run(run, kept, how)
     monkeypatch.undo()
     names = ("observation", "is_first", "reward", "action")
@@ -113,7 +113,7 @@ def test_it_plays_the_evaluation_again(exported, tmp_path, monkeypatch):
     folder, out = exported
     result = record_evaluation(folder, "sampled", tmp_path / "shown.npz", monkeypatch)
     policy = acme_r2i.load(out, mode="sampled", seed=3, num_environments=2)
-    run = trained_run.read_run(folder)
+    run = policies.read_run(folder)
     how = evaluation.HowToEvaluate(6, greedy=False, seed=3, num_environments=2)
     with evaluation.open_environments(run.make_environment, how) as environments:
         played = play_episodes(policy, environments, 6)

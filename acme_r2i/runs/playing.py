@@ -1,20 +1,104 @@
-"""Videos of episodes: a GIF by pillow, an MP4 by FFmpeg."""
+"""Plays whole episodes with a policy, and films them: a GIF by pillow, an MP4 by FFmpeg.
+
+This module imports JAX.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import pathlib
 import tempfile
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import dm_env
+import jax
 import numpy as np
 
+from acme_r2i.agents.common.policy import Policy
 from acme_r2i.environments import rendering
 from acme_r2i.environments.video import VideoFrames
-from acme_r2i.runs import output_paths, run_folder
-from acme_r2i.runs.errors import UsageError
-from acme_r2i.runs.evaluation import PlayedEpisode
+from acme_r2i.runs import UsageError, files
+
+
+class PlayedEpisode(NamedTuple):
+    """An episode that has ended.
+
+    Attributes:
+      environment: number of the environment that it was played in.
+      episode_return: sum of its rewards.
+      length: its steps.
+    """
+
+    environment: int
+    episode_return: float
+    length: int
+
+
+def quotas(episodes: int, num_environments: int) -> list[int]:
+    """How many episodes each environment plays.
+
+    The numbers are fixed beforehand. To take the first episodes that end, whichever environment
+    they end in, would favour short ones, and with them whatever return these have.
+    """
+    each, more = divmod(episodes, num_environments)
+    return [each + (index < more) for index in range(num_environments)]
+
+
+def play_episodes(
+    policy: Policy,
+    environments: Sequence[dm_env.Environment],
+    episodes: int,
+    *,
+    on_episode: Callable[[PlayedEpisode], None] = lambda episode: None,
+    on_step: Callable[[int], None] = lambda steps: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[PlayedEpisode]:
+    """Plays exactly so many episodes.
+
+    Args:
+      policy: for as many environments as there are; it is reset, its random numbers are not.
+      environments: of one task. One that has played its episodes stands still.
+      episodes: at least one for each environment.
+      on_episode: called when an episode has ended.
+      on_step: called after each batched step, with the number of steps taken in all environments.
+      should_stop: asked between two batched steps; True ends the playing.
+
+    Returns:
+      The episodes that have ended, those of the first environment first, each environment's in
+      their order.
+    """
+    number = len(environments)
+    left = quotas(episodes, number)
+    timesteps = [environment.reset() for environment in environments]
+    running = np.zeros(number), np.zeros(number, int)  # returns and lengths
+    played: list[list[PlayedEpisode]] = [[] for _ in environments]
+    policy.reset()
+    steps = 0
+    while any(left) and not should_stop():
+        actions = policy.step(
+            jax.tree.map(lambda *x: np.stack(x), *(each.observation for each in timesteps)),
+            np.array([timestep.first() for timestep in timesteps]),
+            np.array([timestep.reward or 0.0 for timestep in timesteps], np.float32),
+        )
+        for index, environment in enumerate(environments):
+            if not left[index]:
+                continue
+            timestep = environment.step(actions[index])
+            running[0][index] += float(timestep.reward or 0.0)
+            running[1][index] += 1
+            if timestep.last():
+                episode = PlayedEpisode(index, float(running[0][index]), int(running[1][index]))
+                played[index].append(episode)
+                on_episode(episode)
+                running[0][index] = running[1][index] = 0
+                left[index] -= 1
+                timestep = environment.reset() if left[index] else timestep
+            timesteps[index] = timestep
+            steps += 1
+        on_step(steps)
+    return [episode for each in played for episode in each]
+
 
 FRAME_SECONDS = 0.05
 # Smaller images are enlarged by a whole factor, up to this side.
@@ -31,7 +115,7 @@ def check_path(path: pathlib.Path) -> None:
     """
     if path.suffix not in _SUFFIXES:
         raise UsageError(f"--video {path} is not allowed: it must end in {' or '.join(_SUFFIXES)}")
-    output_paths.check_file("--video", path)
+    files.check_file("--video", path)
     if not path.absolute().parent.exists():
         raise UsageError(f"--video {path}: there is no folder {path.absolute().parent}")
     if path.suffix == ".mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
@@ -73,7 +157,7 @@ class Video:
 
     def write(self) -> pathlib.Path:
         """Writes the file, and returns its path; UsageError if the disk does not take it."""
-        with output_paths.writing("--video", self._path):
+        with files.writing("--video", self._path):
             write_video(self._path, self._frames)
         return self._path
 
@@ -113,7 +197,7 @@ def write_video(path: pathlib.Path, frames: list[np.ndarray]) -> None:
     first, *others = map(Image.fromarray, frames)
     how = {"format": "GIF", "save_all": True, "append_images": others, "loop": 0}
     duration = round(1000 * FRAME_SECONDS)
-    run_folder.write_whole(path.resolve(), lambda file: first.save(file, duration=duration, **how))
+    files.write_whole(path.resolve(), lambda file: first.save(file, duration=duration, **how))
 
 
 def _write_mp4(path: pathlib.Path, frames: list[np.ndarray]) -> None:
@@ -124,7 +208,7 @@ def _write_mp4(path: pathlib.Path, frames: list[np.ndarray]) -> None:
         file = pathlib.Path(scratch) / path.name
         imageio.v3.imwrite(file, frames, fps=round(1 / FRAME_SECONDS), macro_block_size=2)
         content = file.read_bytes()
-    run_folder.write_whole(path.resolve(), lambda file: file.write(content))
+    files.write_whole(path.resolve(), lambda file: file.write(content))
 
 
 def _draw(environment: dm_env.Environment, observation: Any) -> np.ndarray:

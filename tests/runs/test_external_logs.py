@@ -9,10 +9,9 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from acme_r2i.runs import metrics_logs
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError, external_logs
+from acme_r2i.runs.external_logs import TensorBoardLog, WandbLog
 from acme_r2i.runs.metrics import AGENT_METRICS, metric_names
-from acme_r2i.runs.metrics_logs import TensorBoardLog, WandbLog
 
 ROOT = pathlib.Path(__file__).parents[2]
 LINES = [
@@ -111,7 +110,7 @@ def test_wandb_has_every_line_offline_and_the_run_keeps_its_name(tmp_path):
     ]
     assert len({run.run_id for run in runs}) == 1
     assert {run.display_name for run in runs} == {tmp_path.name}
-    assert {run.project for run in runs} == {metrics_logs.DEFAULT_WANDB_PROJECT, "mine"}
+    assert {run.project for run in runs} == {external_logs.DEFAULT_WANDB_PROJECT, "mine"}
     values = {item.key: json.loads(item.value_json) for item in runs[0].config.update}
     assert values["env"] == "bsuite:catch/0" and values["config"] == {"batch_size": 4}
 
@@ -121,8 +120,8 @@ def test_wandb_is_refused_without_an_account(monkeypatch, tmp_path):
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     with pytest.raises(UsageError, match="takes an account.*WANDB_API_KEY.*offline"):
-        metrics_logs.check_wandb("online")
-    metrics_logs.check_wandb("offline")
+        external_logs.check_wandb("online")
+    external_logs.check_wandb("offline")
 
 
 def test_the_docs_name_every_metric():

@@ -11,8 +11,7 @@ import pytest
 
 from acme_r2i import environments
 from acme_r2i.environments import WORKERS
-from acme_r2i.runs import env_options
-from acme_r2i.runs.errors import UsageError
+from acme_r2i.runs import UsageError, overrides
 from acme_r2i.runs.train_config import ENV_WORKERS
 
 
@@ -39,19 +38,19 @@ def suite(monkeypatch):
 
 def test_options_and_fields_are_told_apart():
     typed = ["--batch_size", "8", "--env.frame-skip", "4", "--env.kind=a=b", "--replay.stride=4"]
-    others, found = env_options.split(typed)
+    others, found = overrides.split_suite_options(typed)
     assert others == ["--batch_size=8", "--replay.stride=4"]
     assert found == {"frame_skip": "4", "kind": "a=b"}
     with pytest.raises(UsageError, match="--env.kind needs a value"):
-        env_options.split(["--env.kind"])
+        overrides.split_suite_options(["--env.kind"])
 
 
 def test_options_are_read_in_their_types(suite):
     typed = {"colour": "true", "size": "none", "sticky": "0", "kind": "12"}
-    read = env_options.read("typed:task", typed)
+    read = overrides.read_suite_options("typed:task", typed)
     assert read == {"colour": True, "size": None, "sticky": 0.0, "kind": "12"}
     assert type(read["sticky"]) is float
-    assert env_options.read("typed:task", {"size": "1e2"}) == {"size": 100}
+    assert overrides.read_suite_options("typed:task", {"size": "1e2"}) == {"size": 100}
 
 
 @pytest.mark.parametrize(
@@ -71,16 +70,16 @@ def test_options_are_read_in_their_types(suite):
 )
 def test_wrong_options_are_refused(suite, name, text, message):
     with pytest.raises(UsageError, match=message):
-        env_options.read("typed:task", {name: text})
+        overrides.read_suite_options("typed:task", {name: text})
 
 
 def test_a_suite_that_takes_any_option_gets_literals_or_text():
     typed = {"a": "3", "b": "[1, 'x']", "c": "None", "d": "easy", "e": "{1, 2}", "f": "1 +"}
-    assert env_options.read("import:module:function", typed) == {
+    assert overrides.read_suite_options("import:module:function", typed) == {
         **{"a": 3, "b": [1, "x"], "c": None, "d": "easy"},
         **{"e": "{1, 2}", "f": "1 +"},  # what config.json could not hold, and what is no literal
     }
-    read = env_options.read("gym:CartPole-v1", {"max_episode_steps": "7"})
+    read = overrides.read_suite_options("gym:CartPole-v1", {"max_episode_steps": "7"})
     environment = environments.make_environment("gym:CartPole-v1", **read)
     timesteps = [environment.reset(), *(environment.step(step % 2) for step in range(7))]
     assert [each.last() for each in timesteps] == [False] * 7 + [True]
@@ -98,27 +97,31 @@ def test_a_suite_that_takes_any_option_gets_literals_or_text():
     ],
 )
 def test_what_is_typed_for_any_option_keeps_its_type(text, value):
-    read = env_options.read("import:module:function", {"a": text})["a"]
+    read = overrides.read_suite_options("import:module:function", {"a": text})["a"]
     assert repr(read) == repr(value)
     # Likewise what a sweep hands to its runs, and what config.json gives back.
     for task in ("import:module:function", "gym:CartPole-v1"):
-        again = env_options.read(task, {"a": env_options.write(task, "a", value)})["a"]
+        again = overrides.read_suite_options(
+            task, {"a": overrides.suite_option_text(task, "a", value)}
+        )["a"]
         assert repr(again) == repr(json.loads(json.dumps(value))) == repr(value)
 
 
 @pytest.mark.parametrize("value", [{1, 2}, float("inf"), datetime.date(2026, 1, 2), {1: 2}, b"x"])
 def test_what_config_json_cannot_hold_is_no_option(value):
     with pytest.raises(UsageError, match="env.a is not allowed"):
-        env_options.write("import:module:function", "a", value)
+        overrides.suite_option_text("import:module:function", "a", value)
 
 
 def test_paths_are_absolute_and_of_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    read = env_options.read("bsuite:catch/0", {"results_dir": "~/results"})
+    read = overrides.read_suite_options("bsuite:catch/0", {"results_dir": "~/results"})
     assert read == {"results_dir": str(tmp_path / "results")}
-    read = env_options.read("bsuite:catch/0", {"results_dir": "results"})
+    read = overrides.read_suite_options("bsuite:catch/0", {"results_dir": "results"})
     assert read == {"results_dir": str(pathlib.Path("results").absolute())}
-    assert env_options.read("bsuite:catch/0", {"results_dir": "none"}) == {"results_dir": None}
+    assert overrides.read_suite_options("bsuite:catch/0", {"results_dir": "none"}) == {
+        "results_dir": None
+    }
 
 
 TASKS = (
@@ -135,7 +138,7 @@ def test_every_suite_is_asked():
 @pytest.mark.parametrize("task", TASKS)
 def test_the_seed_is_no_option(task):
     with pytest.raises(UsageError, match="--env.seed is not an option: --seed"):
-        env_options.read(task, {"seed": "5"})
+        overrides.read_suite_options(task, {"seed": "5"})
 
 
 @pytest.mark.parametrize("name", ["task", "name", "id", "self", "make", "options", "a.b", "for"])
@@ -143,7 +146,9 @@ def test_the_seed_is_no_option(task):
 def test_names_of_ours_are_an_environments_or_refused(task, name, user_module):
     """Passed on where an environment takes it; else an error whose message is one line."""
     try:
-        made = environments.make_environment(task, **env_options.read(task, {name: "go"}))
+        made = environments.make_environment(
+            task, **overrides.read_suite_options(task, {name: "go"})
+        )
     except ValueError as error:  # UsageError is one
         assert name in str(error) and "\n" not in str(error)
     else:
@@ -172,8 +177,10 @@ def user_module(tmp_path, monkeypatch):
 def test_a_flag_takes_true_or_false_only(task, name, user_module):
     for text in ("no", "off", '"false"'):
         with pytest.raises(ValueError, match=f"{name} must be true or false, got the text"):
-            environments.make_environment(task, **env_options.read(task, {name: text}))
-    environments.make_environment(task, **env_options.read(task, {name: "FALSE"})).close()
+            environments.make_environment(task, **overrides.read_suite_options(task, {name: text}))
+    environments.make_environment(
+        task, **overrides.read_suite_options(task, {name: "FALSE"})
+    ).close()
 
 
 def test_the_kinds_of_workers_are_those_that_there_are():
