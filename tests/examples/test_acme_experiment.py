@@ -34,5 +34,6 @@ def test_the_agents_names_are_one_import_away():
     assert {"R2IBuilder", "R2IConfig", "presets"} <= set(r2i.__all__)
     for name in r2i.__all__:
         assert getattr(r2i, name) is not None
-    with pytest.raises(AttributeError, match="R2IBilder"):
-        _ = r2i.R2IBilder
+    mistyped = "R2IBilder"
+    with pytest.raises(AttributeError, match=mistyped):
+        getattr(r2i, mistyped)
