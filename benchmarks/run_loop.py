@@ -23,7 +23,7 @@ import psutil
 
 from acme_r2i import environments
 from acme_r2i.agents.registry import get_agent
-from acme_r2i.runs import overrides
+from acme_r2i.cli import parsing
 from acme_r2i.runs.agent import describe_device, make_blueprint
 from acme_r2i.runs.environment_pool import environment_seeds
 from acme_r2i.runs.loop import SPENT_ON, RunLoop
@@ -50,7 +50,7 @@ def measure(
     """
     from acme_r2i.runs.agent import Agent  # imports Acme and TensorFlow
 
-    config, _ = make_settings(preset, task, overrides.parse_assignments(fields), agent=agent_name)
+    config, _ = make_settings(preset, task, parsing.parse_assignments(fields), agent=agent_name)
     kind = get_agent(agent_name)
     with environments.EnvironmentPool(
         functools.partial(environments.make_environment, task),

@@ -6,6 +6,17 @@ import csv
 import dataclasses
 import json
 import pathlib
+import re
+
+METRICS_PAGE = pathlib.Path(__file__).parents[1] / "docs" / "metrics.md"
+
+
+def documented_metrics(heading):
+    """Names in the tables under a heading of docs/metrics.md; lines about evaluations left out."""
+    section = METRICS_PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    assert section
+    names = re.findall(r"^\| `(\S+)` \|", section, re.MULTILINE)
+    return {name for name in names if not name.startswith("evaluation/")}
 
 
 @dataclasses.dataclass(frozen=True)

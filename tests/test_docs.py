@@ -17,9 +17,10 @@ import acme_r2i
 from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli import train as train_command
 from acme_r2i.cli.main import _make_parser
+from acme_r2i.cli.parsing import option_names
 from acme_r2i.interface import Run
 from acme_r2i.runs import overrides
-from acme_r2i.runs.train_config import TrainConfig, option_names
+from acme_r2i.runs.train_config import TrainConfig
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"

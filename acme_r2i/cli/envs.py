@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import Any
 
+from acme_r2i.cli import parsing
 from acme_r2i.cli.parsing import refuse, whole_number, with_default
 from acme_r2i.runs import UsageError, overrides
 from acme_r2i.runs.train_config import task_name
@@ -49,7 +50,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Prints what was asked for; returns the exit code."""
-    others, typed_options = overrides.split_suite_options(others)
+    others, typed_options = parsing.split_suite_options(others)
     refuse(others, "envs")
     if typed.name and typed.filter:
         raise UsageError("--filter goes over all suites: leave out the name, or the filter")

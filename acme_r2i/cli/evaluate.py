@@ -9,6 +9,7 @@ import json
 import sys
 from typing import Any
 
+from acme_r2i.cli import parsing
 from acme_r2i.cli.parsing import number_or_none, path, refuse, whole_number, with_default
 from acme_r2i.runs import UsageError, overrides, policies
 from acme_r2i.runs.process import StopSignals
@@ -80,7 +81,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Plays, and prints and writes what came of it; returns the exit code."""
-    others, suite_options = overrides.split_suite_options(others)
+    others, suite_options = parsing.split_suite_options(others)
     refuse([name.partition("=")[0] for name in others], "evaluate")
     episodes = whole_number("--episodes", typed.episodes, 1)
     seed = whole_number("--seed", typed.seed, 0)

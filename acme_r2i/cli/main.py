@@ -17,7 +17,7 @@ import types
 from collections.abc import Iterator, Sequence
 
 from acme_r2i.cli import envs, evaluate, export, imagine, plan, presets, report, sweep, train
-from acme_r2i.cli.parsing import Parser
+from acme_r2i.cli.parsing import Parser, as_typed
 from acme_r2i.runs import RunFailedError, UsageError
 from acme_r2i.version import VERSION
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except UsageError as error:
-        print(f"r2i: error: {_in_a_line(error)}", file=sys.stderr)
+        print(f"r2i: error: {as_typed(_in_a_line(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -42,6 +42,43 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
+def parse_assignments(arguments: Sequence[str]) -> dict[str, str]:
+    """Reads `--name value` and `--name=value`; hyphens in names become underscores.
+
+    Of several assignments of a name, the last counts.
+
+    Raises:
+      UsageError: for any other argument.
+    """
+    assignments = {}
+    waiting = iter(arguments)
+    for argument in waiting:
+        if not argument.startswith("--"):
+            raise UsageError(f"unexpected argument {argument!r}")
+        name, equals, text = argument[2:].partition("=")
+        if not equals:
+            text = next(waiting, "--")
+            if text.startswith("--"):
+                raise UsageError(f"--{name} needs a value")
+        assignments[name.replace("-", "_")] = text
+    return assignments
+
+
+def split_suite_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Separates options of a task's suite, `--env.NAME VALUE`, from other assignments.
+
+    Returns:
+      The other arguments, and the text of each of the suite's options by its name.
+    """
+    others, options = [], {}
+    for name, text in parse_assignments(arguments).items():
+        if name.startswith(overrides.SUITE_PREFIX):
+            options[name.removeprefix(overrides.SUITE_PREFIX)] = text
+        else:
+            others.append(f"--{name}={text}")
+    return others, options
+
+
 def path(text: str) -> pathlib.Path:
     """Reads a path, as argparse's ``type``; see ``overrides.absolute_path``."""
     try:
@@ -117,20 +154,31 @@ def read_options(typed: argparse.Namespace, others: Sequence[str]) -> train_conf
         if other is not None and other not in given:
             raise UsageError(as_typed(train_config.goes_with(name, other)))
     task = train_config.task_name(given.get("env"))
-    fields, suite_options = overrides.split_suite_options(others)
+    fields, suite_options = split_suite_options(others)
     try:
         return train_config.TrainConfig(
             **{**given, "env": task},
-            overrides=overrides.parse_assignments(fields),
-            env_options=overrides.read_suite_options(task, suite_options),
+            overrides=parse_assignments(fields),
+            env_options=overrides.suite_option_values(task, suite_options),
         )
     except ValueError as error:
         raise UsageError(as_typed(str(error))) from None
 
 
 def as_typed(message: str) -> str:
-    """A message about fields of :class:`TrainConfig`, with the options that they come from."""
+    """Returns an error message with the flags in place of the fields that they set.
+
+    The library calls an option TrainConfig.NAME, a field of the agent's settings
+    TrainConfig.config.PATH, and an option of the task's suite TrainConfig.env_options.NAME.
+    """
+    message = re.sub(r"\bTrainConfig\.config\.(?=\w)", "--", message)
+    message = re.sub(r"\bTrainConfig\.env_options\.(?=\w)", f"--{overrides.SUITE_PREFIX}", message)
     return re.sub(r"\bTrainConfig\.(\w+)", lambda found: f"--{found[1].replace('_', '-')}", message)
+
+
+def option_names() -> list[str]:
+    """Returns the options of `r2i train` beside the agent's settings, without leading hyphens."""
+    return [name.replace("_", "-") for name in train_config.options()] + ["help", "help-fields"]
 
 
 def whole_number(name: str, text: str, minimum: int) -> int:
@@ -140,8 +188,7 @@ def whole_number(name: str, text: str, minimum: int) -> int:
       UsageError: if it is no whole number in [minimum, 2**32).
     """
     value = overrides.convert(name, text, int)
-    if not minimum <= value < 2**32:
-        raise UsageError(f"{name}={value} is not allowed: it must be in [{minimum}, 2**32)")
+    train_config.check_number(name, value, minimum)
     return value
 
 

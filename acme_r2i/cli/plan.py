@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from acme_r2i.agents.registry import DEFAULT_AGENT, get_agent
+from acme_r2i.cli import parsing
 from acme_r2i.cli.parsing import path, whole_number, with_default
 from acme_r2i.runs import UsageError, overrides
 from acme_r2i.runs.train_config import default_of, make_settings, task_name
@@ -110,10 +111,10 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
 def _of_options(typed: argparse.Namespace, fields: list[str]) -> dict[str, Any]:
     """Agent, settings, task and length of the run that is described by options."""
     task = task_name(typed.env)
-    fields, suite_options = overrides.split_suite_options(fields)
+    fields, suite_options = parsing.split_suite_options(fields)
     agent = typed.agent or DEFAULT_AGENT
     config, _ = make_settings(
-        typed.preset or default_of("preset"), task, overrides.parse_assignments(fields), agent=agent
+        typed.preset or default_of("preset"), task, parsing.parse_assignments(fields), agent=agent
     )
     given = overrides.read_suite_options(task, suite_options)
     return {

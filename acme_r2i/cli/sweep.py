@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acme_r2i.cli import train
+from acme_r2i.cli import parsing, train
 from acme_r2i.cli.parsing import path, whole_number, with_default
 from acme_r2i.runs import UsageError, files, overrides, train_config
 from acme_r2i.runs.checkpoints import Start, find_start
@@ -80,7 +80,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     parallel = whole_number("--parallel", typed.parallel, 1)
     file = typed.file
     out = typed.out or overrides.absolute_path(f"runs/{file.stem}")
-    planned = read_sweep(file, _hyphens(overrides.parse_assignments(_with_values(others))))
+    planned = read_sweep(file, _hyphens(parsing.parse_assignments(_with_values(others))))
     runs = planned
     if typed.only:
         runs = [each for each in runs if fnmatch.fnmatchcase(each.name, typed.only)]
@@ -118,7 +118,7 @@ def _with_values(others: Sequence[str]) -> list[str]:
 
 def _hyphens(assignments: Mapping[str, str]) -> dict[str, str]:
     """Options of the command have hyphens again, which the reading of fields has turned."""
-    names = {name.replace("-", "_"): name for name in train_config.option_names()}
+    names = {name.replace("-", "_"): name for name in parsing.option_names()}
     return {names.get(name, name): text for name, text in assignments.items()}
 
 

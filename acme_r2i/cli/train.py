@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli import parsing, presets
 from acme_r2i.cli.parsing import Parser
-from acme_r2i.runs import config_json, overrides, train_config
+from acme_r2i.runs import config_json, train_config
 from acme_r2i.runs.train_config import TrainConfig
 
 _DESCRIPTION = """\
 Trains an agent on a task: R2I, unless --agent names another. Writes into the run's folder:
-config.json (every setting), metrics.jsonl and metrics.csv (a line every --log-every env steps),
-episodes.csv (a line an episode), checkpoints/ and, at the end, parameters.npz and summary.json.
+config.json (every setting), metrics.jsonl (a line every --log-every env steps), episodes.csv (a
+line an episode), checkpoints/ and, at the end, parameters.npz and summary.json.
 
 The same command with the same folder resumes the run. Ctrl-C and SIGTERM stop it with a
 checkpoint. A finished run continues if --env-steps is larger.
@@ -91,11 +91,11 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
     """Trains, or shows the fields; returns the exit code."""
     if typed.help_fields:
         task = train_config.task_name(typed.env) if typed.env else ""
-        fields, _ = overrides.split_suite_options(fields)
+        fields, _ = parsing.split_suite_options(fields)
         config, _ = train_config.make_settings(
             typed.preset or train_config.default_of("preset"),
             task,
-            overrides.parse_assignments(fields),
+            parsing.parse_assignments(fields),
             agent=typed.agent or train_config.default_of("agent"),
             core=typed.core,
         )

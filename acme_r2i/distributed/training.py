@@ -20,7 +20,6 @@ from acme_r2i.runs.checkpoints import Start, add_life, open_checkpoints
 from acme_r2i.runs.config_json import describe_machine
 from acme_r2i.runs.console import introduce
 from acme_r2i.runs.environment_pool import environment_seeds, make_pool
-from acme_r2i.runs.metrics import metric_names
 from acme_r2i.runs.process import StopSignals
 from acme_r2i.runs.run_folder import RunFolder
 from acme_r2i.runs.train_config import TrainConfig
@@ -90,8 +89,7 @@ def train_on_cluster(
         _wait_for(learner, watch, should_stop)
         device = learner.report.device if learner.report else "not known"
         config = add_life(start, wanted, describe_machine(device))
-        names = metric_names(options.agent, options.num_actors)
-        folder = RunFolder(options.workdir, config, start.counts, columns=names)
+        folder = RunFolder(options.workdir, config, start.counts)
         stack.callback(folder.close)
         began -= start.wall_seconds
         agent = RemoteAgent(

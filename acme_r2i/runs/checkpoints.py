@@ -1,18 +1,17 @@
-"""Checkpoints in a run's folder: each there as a whole, or not at all.
+"""Checkpoints in a run's folder, and where a run starts: new, or resumed from its newest one.
 
     checkpoints/000000050000/   named after the environment steps
       counters.json             how far the run was
-      parameters.npz            what was learned (see ``arrays``)
+      parameters.npz            what was learned
       learner.npz               the rest of the learner's state
-      replay/                   Reverb's own checkpoint of what it holds
+      replay/                   Reverb's own checkpoint of its tables
       contents.json             size and digest of every other file
 
-One is written beside the others under a name that begins with a dot, has all of it on the disk, and
-is then renamed. So whatever ends the process, and in whatever moment, the one before is there until
-the new one is. A disk may still lose what it has been given; this is what contents.json is for. It
-tells missing and shortened files, and other content in a file of up to 2 MiB or in the first and
-last MiB of a longer one. Replay is long: reading all of it took minutes at each look. Between its
-ends, the checksums of Reverb's records and of npz archives tell damage when they are read.
+A checkpoint appears complete or not at all: it is written under a name that begins with a dot, put
+on the disk, and renamed; the one before is removed after that. contents.json detects damage by the
+disk: files that are missing or shortened, and other content in a file of up to 2 MiB or in the
+first and last MiB of a longer one. (Reading all of replay takes minutes.) The checksums of Reverb's
+records and of npz archives detect damage in between when they are read.
 """
 
 from __future__ import annotations
@@ -25,34 +24,29 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from acme_r2i.runs import UsageError, config_json
-from acme_r2i.runs.config_json import Change, read_config
-from acme_r2i.runs.files import write_json
+from acme_r2i.runs.config_json import Change
+from acme_r2i.runs.files import read_json, write_json
 from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.run_folder import CHECKPOINTS, CONFIG, FILES, SUMMARY, describe_run
-
-if TYPE_CHECKING:
-    from acme_r2i.runs.train_config import TrainConfig
-
+from acme_r2i.runs.train_config import TrainConfig
 
 CONTENTS = "contents.json"
 COUNTERS = "counters.json"
-
-# What is read at each end of a file for its digest.
-_END_BYTES = 2**20
-
 _UNFINISHED = ".unfinished"
 _REPLAY_SCRATCH = ".replay"
+# Read at each end of a file for its digest.
+_END_BYTES = 2**20
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that is there as a whole.
+    """A complete checkpoint.
 
     Attributes:
       path: its folder.
-      env_steps: environment steps when it was made.
+      env_steps: environment steps when it was written.
     """
 
     path: pathlib.Path
@@ -60,28 +54,28 @@ class Checkpoint(NamedTuple):
 
 
 class Damaged(NamedTuple):
-    """A checkpoint that cannot be used, and why."""
+    """A checkpoint that cannot be used, and the reason."""
 
     path: pathlib.Path
     reason: str
 
 
 class Checkpoints:
-    """The checkpoints of a run, of which the last few are kept.
+    """Writes the checkpoints of a run, and keeps the last few.
 
     Attributes:
-      replay_scratch: a folder on the same disk, for a replay server to write in (see
+      replay_scratch: folder on the same disk in which a replay server writes (see
         ``replay.reverb_server.save_tables``). It is empty between two checkpoints.
     """
 
     def __init__(self, run_folder: pathlib.Path, keep: int, env_steps: int = 0):
-        """Makes the folder, and removes what a process that was killed has left unfinished.
+        """Makes the folder, and removes what a killed process left unfinished.
 
         Args:
-          run_folder: of the run.
-          keep: how many checkpoints are kept.
-          env_steps: where the run begins. Checkpoints that are newer are damaged, and go when there
-            is another one.
+          run_folder: folder of the run.
+          keep: number of checkpoints kept.
+          env_steps: where the run starts. Newer checkpoints are damaged, and are removed when
+            another one has been written.
         """
         self._run_folder = run_folder
         self._whole = [path for path in list_checkpoints(run_folder) if int(path.name) <= env_steps]
@@ -97,17 +91,18 @@ class Checkpoints:
 
         Args:
           env_steps: environment steps so far.
-          fill: writes the files into the folder it is given.
+          fill: writes the files into the folder that it is given.
 
         Raises:
-          OSError: if it cannot be written; those before are as they were.
+          OSError: if it cannot be written; earlier checkpoints stay as they are.
         """
         path = self._folder / f"{env_steps:012d}"
         try:
             self._unfinished.mkdir()
             fill(self._unfinished)
             write_json(self._unfinished / CONTENTS, _describe_files(self._unfinished))
-            _to_disk(self._unfinished)
+            for each in [*self._unfinished.rglob("*"), self._unfinished]:
+                _sync(each)
             if path.exists():  # a damaged one
                 shutil.rmtree(path)
             self._unfinished.rename(path)
@@ -128,14 +123,14 @@ class Checkpoints:
 
 
 def open_checkpoints(options: TrainConfig, env_steps: int) -> Checkpoints | None:
-    """The checkpoints of a run that begins at these environment steps; None if it has none."""
+    """Returns the checkpoints of a run that starts at these environment steps, None if disabled."""
     if options.checkpoint_every is None:
         return None
     return Checkpoints(options.workdir, options.keep_checkpoints, env_steps)
 
 
 def list_checkpoints(run_folder: pathlib.Path) -> list[pathlib.Path]:
-    """A run's checkpoints, the oldest first, damaged ones included."""
+    """Returns the folders of a run's checkpoints, the oldest first, damaged ones included."""
     folder = run_folder / CHECKPOINTS
     if not folder.is_dir():
         return []
@@ -143,11 +138,7 @@ def list_checkpoints(run_folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def find_newest(run_folder: pathlib.Path) -> tuple[Checkpoint | None, list[Damaged]]:
-    """Finds the newest checkpoint that is whole, as far as contents.json tells.
-
-    Returns:
-      The checkpoint, None if there is none, and those newer that are damaged.
-    """
+    """Returns the newest checkpoint that is intact, or None, and the newer ones, all damaged."""
     damaged = []
     for path in reversed(list_checkpoints(run_folder)):
         fault = _fault(path)
@@ -158,7 +149,7 @@ def find_newest(run_folder: pathlib.Path) -> tuple[Checkpoint | None, list[Damag
 
 
 def _fault(path: pathlib.Path) -> str | None:
-    """What is wrong with a checkpoint; None if all is as it was written."""
+    """Returns what is wrong with a checkpoint; None if all files are as they were written."""
     try:
         expected = json.loads((path / CONTENTS).read_text(encoding="utf-8"))
         for name, description in expected.items():
@@ -186,17 +177,12 @@ def _describe_files(folder: pathlib.Path) -> dict[str, dict[str, int | str]]:
 
 
 def _digest(path: pathlib.Path, size: int) -> str:
-    """SHA-256 of a file's beginning and end, which are all of a short file."""
+    """Returns the SHA-256 of a file's beginning and end, which are all of a short file."""
     with path.open("rb") as file:
         digest = hashlib.sha256(file.read(_END_BYTES))
         file.seek(max(_END_BYTES, size - _END_BYTES))
         digest.update(file.read(_END_BYTES))
     return digest.hexdigest()
-
-
-def _to_disk(folder: pathlib.Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        _sync(path)
 
 
 def _sync(path: pathlib.Path) -> None:
@@ -209,21 +195,20 @@ def _sync(path: pathlib.Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Where a run begins.
+    """Where a run starts.
 
     Attributes:
-      lives: processes that have had the run before.
-      checkpoint: what to begin with; None begins with nothing.
+      lives: restart count: number of processes that had the run before.
+      checkpoint: checkpoint to restore; None for none.
       counts: how far the run is.
-      wall_seconds: what it has taken so far, without the time between processes.
-      replay_sizes: items that each replay table had at least.
-      saved_at: when the checkpoint was made, in seconds since 1970.
-      recorded_bytes: sizes, where the run begins, of the files that the environments write (see
-        ``environment_pool``).
-      recorded: config.json, {} for a new run.
-      changes: what is different from it.
-      notes: lines for whoever resumes it.
-      finished: whether there is nothing left to do.
+      wall_seconds: time so far, without the time between processes.
+      replay_sizes: least number of items in each replay table.
+      saved_at: when the checkpoint was written, in seconds since 1970.
+      recorded_bytes: sizes of the files that environments record, at the start.
+      recorded: content of config.json; {} for a new run.
+      changes: differences from it.
+      notes: lines for the user who resumes the run.
+      finished: whether nothing is left to do.
     """
 
     lives: int = 0
@@ -239,7 +224,7 @@ class Start:
     finished: bool = False
 
     def describe(self, now: float) -> str:
-        """What was restored, in a line; "" if it was nothing.
+        """Describes the restored checkpoint in a line; "" if there is none.
 
         Args:
           now: seconds since 1970.
@@ -255,51 +240,52 @@ class Start:
 
 
 def find_start(folder: pathlib.Path, wanted: Mapping[str, Any], *, allow_changes: bool) -> Start:
-    """Looks in a run's folder for what there is to go on with. Nothing is written.
+    """Finds where a run starts. Nothing is written.
 
     Args:
-      folder: of the run; it may be empty.
-      wanted: what the run is to be, as in config.json.
-      allow_changes: whether it may have other settings than the run that is there.
+      folder: folder of the run; it may be empty.
+      wanted: settings of the run, as in config.json.
+      allow_changes: whether they may differ from those of the run in the folder.
 
     Raises:
-      UsageError: if there is a run that cannot go on like this.
+      UsageError: if the folder holds a run that cannot be resumed with these settings.
     """
     if not (folder / CONFIG).exists():
-        for name in FILES:
-            if (folder / name).exists():
-                raise _holds_a_run(folder, f"it has {name}")
-        if list_checkpoints(folder):
-            raise _holds_a_run(folder, f"it has {CHECKPOINTS} and no {CONFIG}")
+        found = [name for name in FILES if (folder / name).exists()]
+        if found or list_checkpoints(folder):
+            raise _cannot_resume(folder, f"it has {[*found, CHECKPOINTS][0]} and no {CONFIG}")
         return Start()
-    recorded = read_config(folder)
-    finished = _steps_of_finished(folder) >= wanted["env_steps"]
-    if not (finished or _can_go_on(folder, recorded)):
-        raise _holds_a_run(folder, describe_run(folder) or "nobody can tell which")
+    recorded = config_json.read_config(folder)
+    ended_at = _ended_at(folder)
+    finished = ended_at is not None and ended_at >= wanted["env_steps"]
+    stopped_early = recorded["checkpoint_every"] is not None and ended_at is None
+    if not (finished or stopped_early or list_checkpoints(folder)):
+        described = describe_run(folder)
+        raise _cannot_resume(folder, f"{described}{', ' if described else ''}no checkpoint")
     changes = config_json.find_changes(recorded, wanted)
     config_json.check_changes(
-        [each for each in changes if each.field != "env_steps"], allow=allow_changes
+        [each for each in changes if not (finished and each.field == "env_steps")],
+        allow=allow_changes,
     )
     common = {"lives": len(recorded.get("resumes", ())) + 1, "recorded": recorded}
     if finished:
         return Start(**common, finished=True)
-    config_json.check_changes(changes, allow=allow_changes)
 
     newest, damaged = find_newest(folder)
     notes = [f"checkpoint {each.path} is damaged ({each.reason})" for each in damaged]
     if newest is None:
         if damaged:
             raise UsageError(f"no checkpoint of the run can be used: {'; '.join(notes)}")
-        notes.append("the run has no checkpoint yet, and begins again")
+        notes.append("the run has no checkpoint yet, and starts again")
         recorded_bytes = recorded.get("recorded_bytes_before", ())  # not of distributed runs
         return Start(**common, recorded_bytes=recorded_bytes, changes=changes, notes=notes)
     if damaged:
         notes.append(f"the one before is used: {newest.path}")
-    counters = _read_json(newest.path / COUNTERS)
+    counters = read_json(newest.path / COUNTERS)
     if newest.env_steps > wanted["env_steps"]:
         raise UsageError(
-            f"--env-steps={wanted['env_steps']} is not allowed: the run in {folder} has taken "
-            f"{newest.env_steps} already"
+            f"TrainConfig.env_steps={wanted['env_steps']} is not allowed: the run in {folder} has "
+            f"taken {newest.env_steps} already"
         )
     return Start(
         **common,
@@ -320,7 +306,7 @@ def describe_counters(
     replay_sizes: Mapping[str, int],
     recorded_bytes: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """What a checkpoint's counters.json says."""
+    """Returns the content of a checkpoint's counters.json."""
     return {
         "counts": dataclasses.asdict(counts),
         "wall_seconds": wall_seconds,
@@ -331,7 +317,7 @@ def describe_counters(
 
 
 def add_life(start: Start, wanted: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Any]:
-    """Makes config.json: of a run that is resumed, with when and where that was."""
+    """Returns the content of config.json; of a resumed run, with when and where it was resumed."""
     if not start.lives:
         return {**wanted, **machine}
     resume = {
@@ -346,49 +332,19 @@ def add_life(start: Start, wanted: Mapping[str, Any], machine: Mapping[str, Any]
     }
 
 
-def _can_go_on(folder: pathlib.Path, recorded: Mapping[str, Any]) -> bool:
-    """Whether a run has a checkpoint, or was ended before it could have its first one."""
-    if list_checkpoints(folder):
-        return True
-    return recorded["checkpoint_every"] is not None and not _is_whole(folder)
-
-
-def _holds_a_run(folder: pathlib.Path, description: str) -> UsageError:
+def _cannot_resume(folder: pathlib.Path, description: str) -> UsageError:
     return UsageError(
-        f"--workdir {folder} holds a run already ({description}) without a checkpoint to go on "
-        "from, and a run is never overwritten: give another folder, or move or delete that one"
+        f"TrainConfig.workdir {folder} holds a run that cannot be resumed ({description}), and a "
+        "run is never overwritten: give another folder, or move or delete that one"
     )
 
 
-def _steps_of_finished(folder: pathlib.Path) -> int:
-    """Environment steps of a run that has come to its end; 0 for others."""
-    return _read_summary(folder)["env_steps"] if _is_whole(folder) else 0
-
-
-def _is_whole(folder: pathlib.Path) -> bool:
-    """Whether a run has come to its end, and has not failed or been stopped."""
+def _ended_at(folder: pathlib.Path) -> int | None:
+    """Returns the environment steps of a finished run; None if it was stopped or has failed."""
     if not (folder / SUMMARY).exists():
-        return False
-    summary = _read_summary(folder)
-    return not summary["interrupted"] and not summary["failure"]
-
-
-def _read_summary(folder: pathlib.Path) -> dict[str, Any]:
-    summary = _read_json(folder / SUMMARY)
-    for name in ("env_steps", "interrupted", "failure"):
-        if name not in summary:
-            raise UsageError(f"{folder / SUMMARY} cannot be read: it has no field {name!r}")
-    return summary
-
-
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no settings")
-    return content
+        return None
+    summary = read_json(folder / SUMMARY, "env_steps", "interrupted", "failure")
+    return None if summary["interrupted"] or summary["failure"] else summary["env_steps"]
 
 
 def _duration(seconds: float) -> str:

@@ -28,29 +28,17 @@ _PROBE_BYTES = 1 << 16
 _SHOWN = 3
 
 
+# Checks. ``option`` is the name of the argument for the message, e.g. "--out"; each raises a
+# UsageError that names it, the path and the reason.
+
+
 def check_folder(option: str, path: pathlib.Path) -> None:
-    """Checks that a folder is there or can be made, and takes files. Nothing stays of the check.
-
-    Args:
-      option: of the command, e.g. "--out".
-      path: the folder.
-
-    Raises:
-      UsageError: naming the option, the folder and the reason.
-    """
+    """Checks that a folder exists or can be made, and takes files. The check leaves no file."""
     _probe(option, path, _nearest(option, path, path), "")
 
 
 def check_file(option: str, path: pathlib.Path) -> None:
-    """Checks that a file can be written or replaced. Nothing stays of the check.
-
-    Args:
-      option: of the command, e.g. "--out".
-      path: the file; folders above it may be missing.
-
-    Raises:
-      UsageError: naming the option, the file and the reason.
-    """
+    """Checks that a file can be written or replaced; folders above it may be missing."""
     with writing(option, path):
         if path.is_dir():
             raise UsageError(f"{option} {path} is a folder; it takes the name of a file")
@@ -60,29 +48,20 @@ def check_file(option: str, path: pathlib.Path) -> None:
 
 
 def check_permissions(option: str, path: pathlib.Path) -> None:
-    """Checks that a folder is there or may be made, without writing: a full disk is not noticed.
-
-    Raises:
-      UsageError: naming the option, the folder and the reason.
-    """
+    """Checks that a folder exists or may be made, without writing: a full disk is not noticed."""
     _nearest(option, path, path)
 
 
 def check_has_no_others(
     option: str, folder: pathlib.Path, own: Collection[str] = (), content: str = ""
 ) -> None:
-    """Checks that a folder, if it is there, holds nothing but what is the command's own.
-
-    Hidden files do not count.
+    """Checks that a folder, if it exists, holds only files of its owner. Hidden files do not count.
 
     Args:
-      option: of the command, e.g. "--out".
+      option: name of the argument.
       folder: the folder.
       own: names that may be in it.
-      content: of a folder that would be allowed, for the message, e.g. "run".
-
-    Raises:
-      UsageError: naming the option, the folder and some of the files.
+      content: what an allowed folder holds, for the message, e.g. "run".
     """
     with writing(option, folder):
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
@@ -98,7 +77,7 @@ def check_has_no_others(
 
 @contextlib.contextmanager
 def writing(option: str, path: pathlib.Path) -> Iterator[None]:
-    """Turns a failure to write into a UsageError that names the option, the path and the reason."""
+    """Turns an OSError of the context into a UsageError."""
     try:
         yield
     except OSError as error:
@@ -106,10 +85,10 @@ def writing(option: str, path: pathlib.Path) -> Iterator[None]:
 
 
 def _nearest(option: str, path: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    """The folder itself or the one above it that is there, if it may be written to."""
+    """Returns the folder, or the nearest existing one above it, if it may be written to."""
     with writing(option, path):
         above = (folder, *folder.absolute().parents)
-        nearest = next(each for each in above if _is_there(each))
+        nearest = next(each for each in above if _exists(each))
         if not nearest.is_dir():
             raise UsageError(f"{option} {path} cannot be made: {nearest} is not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
@@ -117,8 +96,8 @@ def _nearest(option: str, path: pathlib.Path, folder: pathlib.Path) -> pathlib.P
     return nearest
 
 
-def _is_there(path: pathlib.Path) -> bool:
-    """Whether there is something of this name, a broken link included."""
+def _exists(path: pathlib.Path) -> bool:
+    """Like ``Path.exists``, but true for a broken link, and an error without permission to look."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -127,7 +106,7 @@ def _is_there(path: pathlib.Path) -> bool:
 
 
 def _probe(option: str, path: pathlib.Path, folder: pathlib.Path, name: str) -> None:
-    """Writes a temporary file, named like one that is going to be written, and removes it."""
+    """Writes a temporary file, named like the one that will be written, and removes it."""
     with (
         writing(option, path),
         tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}.") as file,
@@ -136,14 +115,35 @@ def _probe(option: str, path: pathlib.Path, folder: pathlib.Path, name: str) -> 
         file.flush()
 
 
+# Whole files.
+
+
+def read_json(path: pathlib.Path, *required: str) -> dict[str, Any]:
+    """Reads a JSON object that has some fields.
+
+    Raises:
+      UsageError: naming the file and what is wrong with it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} cannot be read: it holds no JSON object")
+    for name in required:
+        if name not in content:
+            raise UsageError(f"{path} cannot be read: it has no field {name!r}")
+    return content
+
+
 def write_json(path: pathlib.Path, content: Any) -> None:
-    """Writes a JSON file that is there as a whole or, if this fails, not at all."""
+    """Writes a JSON file, complete or not at all."""
     text = json.dumps(finite(content), indent=2, allow_nan=False)
     write_whole(path, lambda file: file.write(f"{text}\n".encode()))
 
 
 def write_whole(path: pathlib.Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Writes a file that is there as a whole or, if this fails, not at all."""
+    """Writes a file, complete or not at all; OSError if it cannot be written."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -158,7 +158,7 @@ def write_whole(path: pathlib.Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 def finite(content: Any) -> Any:
-    """Returns JSON content with None for numbers that are not finite, which JSON cannot say."""
+    """Returns JSON content with None for numbers that are not finite, which JSON cannot express."""
     if isinstance(content, Mapping):
         return {key: finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
@@ -174,28 +174,29 @@ def _umask() -> int:
     return mask
 
 
-def save_arrays(path: pathlib.Path, tree: Any) -> None:
-    """Writes a file, which appears complete or not at all.
+# Trees of arrays.
 
-    Raises:
-      OSError: if it cannot be written.
-    """
+
+def save_arrays(path: pathlib.Path, tree: Any) -> None:
+    """Writes a tree of arrays, complete or not at all; OSError if it cannot be written."""
     arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(tree)}
     write_whole(path, lambda file: _write_arrays(file, arrays))
 
 
 def load_arrays(path: pathlib.Path, like: Any, file: BinaryIO | None = None) -> Any:
-    """Reads a file.
+    """Reads a tree of arrays.
 
     Args:
       path: the file.
-      like: a tree of arrays, or of their shapes, with the structure to return.
-      file: the same, where it is open; it stays so.
+      like: tree of arrays, or of their shapes, with the structure to return.
+      file: the same file, if it is open; it stays open.
 
     Raises:
-      FileNotFoundError: if it is not there.
+      FileNotFoundError: if there is no such file.
       UsageError: if it does not hold these arrays.
     """
+    import jax
+
     try:
         if file is not None:
             file.seek(0)
@@ -203,31 +204,29 @@ def load_arrays(path: pathlib.Path, like: Any, file: BinaryIO | None = None) -> 
             arrays = dict(archive)
     except FileNotFoundError:
         raise
-    # EOFError for an empty file, TypeError for one that holds an array by itself.
+    # EOFError for an empty file, TypeError for a file that holds one array.
     except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
-    import jax
-
     named = _named_leaves(like)
     for name, leaf in named:
         found = arrays[name] if name in arrays else None
-        for wanted, there in (
+        for wanted, given in (
             (leaf.shape, "missing" if found is None else found.shape),
             (leaf.dtype, "missing" if found is None else found.dtype),
         ):
-            if there != wanted:
+            if given != wanted:
                 raise UsageError(
-                    f"{path} does not fit the run's settings: {name} is {there}, not {wanted}"
+                    f"{path} does not fit the run's settings: {name} is {given}, not {wanted}"
                 )
     if others := sorted(arrays.keys() - {name for name, _ in named}):
-        raise UsageError(f"{path} does not fit the run's settings: it has {others[0]} beside them")
+        raise UsageError(f"{path} does not fit the run's settings: it also has {others[0]}")
     leaves = [arrays[name] for name, _ in named]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def _write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
-    """As ``np.savez``, which would pickle what is no plain array, and leaves its archive open when
-    the disk is full."""
+    """Writes an npz. ``np.savez`` would pickle objects, and leave its archive open if the disk is
+    full."""
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:

@@ -1,4 +1,7 @@
-"""What a run reports of itself: the names of its metrics, and where the numbers come from."""
+"""Sources of a run's metrics: counts, recent episodes, speed, and use of time and memory.
+
+docs/metrics.md has their names, units and meanings, and a test compares them with a run's.
+"""
 
 from __future__ import annotations
 
@@ -13,105 +16,18 @@ from collections.abc import Callable, Iterable, Iterator
 
 EPISODES_IN_MEAN = 100
 
-# The keys of a line of metrics.jsonl, and docs/metrics.md. These stay; others may join them.
-
-# In every line, with null where there is nothing yet (no episode has ended, no time has passed).
-RUN_METRICS = {
-    "env_steps": "actions taken, over all environments together",
-    "episodes": "episodes that have ended",
-    "learner_steps": "updates done",
-    "wall_seconds": "seconds since the run was started, loading and compiling included",
-    "episode/mean_return_last_100": "mean return of the last 100 episodes, or of all if fewer",
-    "episode/mean_length_last_100": "mean number of actions in them",
-    "speed/env_steps_per_second": "of about the last half minute",
-    "speed/learner_steps_per_second": "of about the last half minute",
-    "environment/restarts": "environments that failed and were made anew",
-    "learner/skipped_updates": "updates that were not finite, and were not made",
-    "replay/sequences": "that replay holds",
-    "replay/train_ratio": "rows replayed per environment step, since learning began",
-    "timing/environment": "share of the time since the line before that environments took",
-    "timing/policy": "that choosing actions took, and waiting for what they are chosen by",
-    "timing/replay": "that writing to replay took",
-    "timing/learner": "that updates took, and waiting for their batches",
-    "timing/cores": "cores that the process kept busy in that time",
-    "memory/peak_mib": "most of the machine's memory that the process has held so far, in MiB",
-}
-
-# With `r2i train --evaluate-every`, in the line after an evaluation.
-EVALUATION_METRICS = {
-    "evaluation/mean_return": "of the episodes that were played greedily",
-    "evaluation/stderr": "its standard error",
-}
-
-# Means over the updates since the line before, absent from a line before which there was no update.
-AGENT_METRICS = {
-    "r2i": {
-        "model/observation_loss": "squared error of the symlog of observations, summed over them",
-        "model/reward_loss": "nats",
-        "model/continue_prob_loss": "nats",
-        "model/dynamics_loss": "nats, not below the free nats",
-        "model/representation_loss": "nats, not below the free nats",
-        "model/posterior_entropy": "of z given observation, in nats",
-        "model/prior_entropy": "of z given h, in nats",
-        "model/gradient_norm": "before clipping",
-        "actor/loss": "policy gradient and entropy bonus",
-        "actor/entropy": "of the policy in imagination, in nats",
-        "actor/gradient_norm": "before clipping",
-        "critic/loss": "nats",
-        "critic/gradient_norm": "before clipping",
-        "imagination/return": "mean lambda-return, in scaled rewards",
-        "imagination/return_scale": "what advantages are divided by",
-        "imagination/reward": "mean predicted reward, scaled",
-        "imagination/value": "mean value of the imagined states, in scaled rewards",
-    },
-    "r2d2": {
-        "q/loss": "half the squared (rescaled) n-step error, summed over a trace, weighted",
-    },
-    "random": {},
-}
-
-
-# With `r2i train --num-actors`.
-DISTRIBUTED_METRICS = {
-    "actors/dropped_episodes": "episodes without an end: those open in actors that failed",
-    "actors/staleness": "learner steps that the parameters of the actor furthest behind are old",
-    "learner/utilisation": "share of the time since the line before in which it had a batch",
-    "learner/lost_updates": "updates that were lost with learners that failed",
-    "nodes/restarts": "nodes that failed and were started again",
-    "replay/updates_allowed": "updates the limiter lets the learner make before it waits for rows",
-    "replay/inserts_allowed": "sequences the limiter lets actors add before they wait for updates",
-}
-# Of each actor; I is its number.
-ACTOR_METRICS = {
-    "actors/I/env_steps_per_second": "since the line before",
-    "actors/I/staleness": "learner steps that its parameters are old",
-}
-
-
-def metric_names(agent: str, num_actors: int | None = None) -> list[str]:
-    """Names of all the metrics that a run of an agent may report, in order.
-
-    Args:
-      agent: its name.
-      num_actors: of a run on many processes; None is a run in one.
-    """
-    distributed = [] if num_actors is None else [*DISTRIBUTED_METRICS]
-    for number in range(num_actors or 0):
-        distributed += [name.replace("/I/", f"/{number}/") for name in ACTOR_METRICS]
-    return [*RUN_METRICS, *EVALUATION_METRICS, *distributed, *AGENT_METRICS[agent]]
-
 
 @dataclasses.dataclass
 class Counts:
-    """How far a run has come.
+    """How far a run is.
 
     Attributes:
       env_steps: actions taken, over all environments together.
       episodes: episodes that have ended.
       learner_steps: updates done.
-      restarts: environments that failed and were made anew.
-      dropped_episodes: episodes that have no end, because their environments failed.
-      skipped_updates: those of the updates that were not made, as they were not finite.
+      restarts: environments that failed and were restarted.
+      dropped_episodes: episodes dropped because their environments failed.
+      skipped_updates: updates skipped because they were not finite; learner_steps has them, too.
     """
 
     env_steps: int = 0
@@ -128,7 +44,7 @@ class Episode:
 
     Attributes:
       env_steps: the run's environment steps when it ended.
-      number: which of the run's episodes it is, from 1.
+      number: number of the episode in the run, from 1.
       episode_return: sum of the environment's own rewards.
       length: number of actions.
     """
@@ -146,12 +62,12 @@ class RecentEpisodes:
         self._episodes: collections.deque[Episode] = collections.deque(maxlen=EPISODES_IN_MEAN)
 
     def add(self, episode: Episode) -> None:
-        """Takes an episode that has ended."""
+        """Adds an episode that has ended."""
         self._episodes.append(episode)
 
     @property
     def number(self) -> int:
-        """How many there are, up to 100."""
+        """Number of episodes, up to 100."""
         return len(self._episodes)
 
     @property
@@ -171,20 +87,20 @@ class Speed:
     def __init__(
         self, window_seconds: float = 30.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Starts measuring at the first ``mark``."""
+        """Measures from the first ``mark`` on."""
         self._window_seconds = window_seconds
         self._clock = clock
         self._marks: collections.deque[tuple[float, int, int]] = collections.deque()
 
     def mark(self, counts: Counts) -> None:
-        """Notes where the run is now. At most a few times a second, so that marks stay few."""
+        """Notes where the run is now; to be called a few times a second at most."""
         now = self._clock()
         self._marks.append((now, counts.env_steps, counts.learner_steps))
         while len(self._marks) > 2 and now - self._marks[1][0] >= self._window_seconds:
             self._marks.popleft()
 
     def restart(self) -> None:
-        """Forgets the past, after something that will not happen again, like compiling."""
+        """Forgets earlier marks, after an event that does not recur, like compiling."""
         self._marks.clear()
 
     @property
@@ -205,14 +121,14 @@ class Speed:
 
 
 class TimeShares:
-    """What the time goes to, as shares of all of it."""
+    """Shares of time by activity."""
 
     def __init__(self, names: Iterable[str], clock: Callable[[], float] = time.perf_counter):
         """Starts now.
 
         Args:
-          names: what it may go to.
-          clock: in seconds.
+          names: the activities.
+          clock: returns seconds.
         """
         self._clock = clock
         self._seconds = dict.fromkeys(names, 0.0)
@@ -221,12 +137,12 @@ class TimeShares:
 
     @property
     def current(self) -> str | None:
-        """What it goes to now; None for something else."""
+        """Current activity; None for any other."""
         return self._current and self._current[0]
 
     @contextlib.contextmanager
     def spend(self, name: str) -> Iterator[None]:
-        """The time within this context goes to this."""
+        """Counts the time of the context for an activity."""
         began = self._clock()
         self._current = name, began
         try:
@@ -237,7 +153,7 @@ class TimeShares:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """What it went to since ``take`` was last called, what it goes to now included."""
+        """Seconds by activity since the last ``take``, the current activity included."""
         seconds, current = dict(self._seconds), self._current
         if current is not None:
             name, began = current
@@ -245,7 +161,7 @@ class TimeShares:
         return seconds
 
     def take(self) -> dict[str, float]:
-        """Returns the shares of the time since this was last called, and starts anew."""
+        """Returns the shares since the last call, and starts again."""
         now = self._clock()
         passed, self._began = now - self._began, now
         shares = {name: spent / passed for name, spent in self._seconds.items()} if passed else {}
@@ -254,10 +170,9 @@ class TimeShares:
 
 
 class CoresBusy:
-    """How many cores this process keeps busy: its processor time per time that passes.
+    """Mean number of cores that this process keeps busy: processor time per elapsed time.
 
-    Of a run that has one core to itself, the integral over time is what the run would have taken on
-    an idle machine, however busy the machine is.
+    Of a run on one core, the integral over time is the run's time on an otherwise idle machine.
     """
 
     def __init__(
@@ -268,23 +183,23 @@ class CoresBusy:
         """Starts now.
 
         Args:
-          clock: in seconds.
-          processor: processor time of all the process's threads, in seconds.
+          clock: returns seconds.
+          processor: returns processor seconds of all threads of the process.
         """
         self._clock = clock
         self._processor = processor
         self._began = clock(), processor()
 
     def take(self) -> float | None:
-        """Returns the mean since this was last called, and starts anew; None if no time passed."""
+        """Returns the mean since the last call, and starts again; None if no time has passed."""
         (clock, processor), self._began = self._began, (self._clock(), self._processor())
         passed = self._began[0] - clock
         return (self._began[1] - processor) / passed if passed else None
 
 
 def peak_memory() -> float:
-    """The most memory of the machine that this process has held so far, in MiB."""
-    # What getrusage says begins with what the process had that started this one.
+    """Returns the largest memory of this process so far, in MiB."""
+    # The figure of getrusage includes the process that started this one.
     status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
     return int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)[1]) / 1024
 

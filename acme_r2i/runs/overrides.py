@@ -1,8 +1,11 @@
-"""Fields of the configuration by dotted path, as `--behaviour.horizon 10` on a command line.
+"""Settings by name: fields of an agent's settings by dotted path, and options of a task's suite.
 
-Written here rather than taken from a library: libraries that make a command line of dataclasses
-answer a wrong one with a page, where the nearest names in one line say more, and take longer to
-import than all the checks take.
+Values come as text, as on a command line, or in Python's types. Errors name a field of an agent's
+settings ``TrainConfig.config.PATH`` and an option of a suite ``TrainConfig.env_options.NAME``; the
+command line replaces both by the flags that were typed.
+
+Libraries that make a command line from dataclasses answer an unknown field with a page of help,
+where the nearest names in one line say more. They also take longer to import than all checks take.
 """
 
 from __future__ import annotations
@@ -25,16 +28,21 @@ from typing import Any, Literal
 from acme_r2i.agents.common.checks import is_kind
 from acme_r2i.runs import UsageError
 
+SETTINGS = "TrainConfig.config."
+SUITE_OPTIONS = "TrainConfig.env_options."
+# Written before a suite's option on the command line and in sweep files.
+SUITE_PREFIX = "env."
+
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One field of a configuration.
+    """One field of an agent's settings.
 
     Attributes:
-      name: its dotted path, e.g. "behaviour.horizon".
-      type: its annotation.
-      value: its value.
-      description: what the docstring of its class says of it, or else of the group it is in.
+      name: dotted path, e.g. "behaviour.horizon".
+      type: annotation.
+      value: current value.
+      description: from the docstring of its class, or of the group that it belongs to.
     """
 
     name: str
@@ -44,7 +52,7 @@ class Field:
 
 
 def list_fields(config: Any, prefix: str = "", group_description: str = "") -> list[Field]:
-    """Returns the fields of a dataclass and of those within it, in their order."""
+    """Returns the fields of a dataclass and of the dataclasses within it, in order."""
     fields = []
     hints = typing.get_type_hints(type(config))
     descriptions = _descriptions(type(config))
@@ -60,130 +68,63 @@ def list_fields(config: Any, prefix: str = "", group_description: str = "") -> l
     return fields
 
 
-def parse_assignments(arguments: Sequence[str]) -> dict[str, str]:
-    """Reads `--name value` and `--name=value`; hyphens in a name are underscores, the last counts.
-
-    Raises:
-      UsageError: for anything else.
-    """
-    assignments = {}
-    waiting = iter(arguments)
-    for argument in waiting:
-        if not argument.startswith("--"):
-            raise UsageError(f"unexpected argument {argument!r}")
-        name, equals, text = argument[2:].partition("=")
-        if not equals:
-            text = next(waiting, "--")
-            if text.startswith("--"):
-                raise UsageError(f"--{name} needs a value")
-        assignments[name.replace("-", "_")] = text
-    return assignments
+def _descriptions(cls: type) -> dict[str, str]:
+    """Returns the "Attributes:" sections of the docstrings of a class and its bases, by field."""
+    descriptions: dict[str, str] = {}
+    for each in reversed(cls.__mro__):
+        _, _, section = inspect.cleandoc(each.__doc__ or "").partition("Attributes:\n")
+        entries = re.findall(r"^ {2}(\w+): (.*(?:\n {4,}.*)*)", section, flags=re.MULTILINE)
+        descriptions |= {name: " ".join(text.split()) for name, text in entries}
+    return descriptions
 
 
 def apply_overrides(
-    config: Any, assignments: Mapping[str, str], *, options: Iterable[str] = ()
+    config: Any, assignments: Mapping[str, Any], *, options: Iterable[str] = ()
 ) -> tuple[Any, dict[str, Any]]:
-    """Sets fields of a configuration.
-
-    All fields are set together, so that those which must fit each other can change in one go.
+    """Sets fields of a configuration, all at once, so that fields which depend on each other fit.
 
     Args:
-      config: a frozen dataclass of dataclasses.
-      assignments: text by dotted path.
-      options: other names the command takes, for the hint at what an unknown name was meant to be.
+      config: frozen dataclass of dataclasses.
+      assignments: text or value by dotted path.
+      options: other names, full ones, that an unknown name may have been meant to be.
 
     Returns:
       The new configuration, and the value of each path.
 
     Raises:
-      UsageError: for an unknown path, a text that is not of the field's type, or a value that the
-        configuration does not allow.
+      UsageError: naming an unknown path, or a value that is of another type or not allowed.
     """
-    # Kinds first: what other fields there are depends on them.
-    kinds = {name: text for name, text in assignments.items() if name.endswith(".kind")}
-    others = {name: text for name, text in assignments.items() if name not in kinds}
+    # Kinds first: they decide which other fields exist.
+    kinds = {name: value for name, value in assignments.items() if name.endswith(".kind")}
+    others = {name: value for name, value in assignments.items() if name not in kinds}
     values: dict[str, Any] = {}
     for part in (kinds, others):
         fields = {field.name: field for field in list_fields(config)}
         read = {}
-        for name, text in part.items():
+        for name, value in part.items():
             if name not in fields:
-                raise UsageError(_unknown(name, fields, options))
-            read[name] = convert(f"--{name}", text, fields[name].type)
-        config = _replaced(config, read, "")
+                raise UsageError(_unknown_field(name, fields, options))
+            read[name] = convert(f"{SETTINGS}{name}", value, fields[name].type)
+        config = _replaced(config, read, SETTINGS)
         values |= read
     return config, {name: values[name] for name in assignments}
 
 
-def convert(name: str, value: Any, kind: Any) -> Any:
-    """Reads a value of a type: int, float, bool, str, a literal, a path, a tuple of these (a,b), or
-    any or None.
-
-    Args:
-      name: of what is being read.
-      value: text, as in a command, or a value of the type.
-      kind: the type.
-
-    Raises:
-      UsageError: naming what was being read, and what it takes.
-    """
-    try:
-        return _read(value, kind) if isinstance(value, str) else _accept(value, kind)
-    except ValueError:
-        raise UsageError(f"{name} takes {_describe(kind)}, got {value!r}") from None
-
-
-def absolute_path(text: str | os.PathLike[str]) -> pathlib.Path:
-    """Reads a path: `~` is the home folder, and what is relative is of the current folder of now.
-
-    Paths are read before code of an environment runs, which may change the current folder.
-
-    Raises:
-      ValueError: if it is empty, or of a user or a folder that is not there.
-    """
-    text = os.fspath(text)
-    if not text:
-        raise ValueError("a path is needed, got ''")
-    expanded = os.path.expanduser(text)
-    if expanded.startswith("~"):
-        raise ValueError(f"{text!r} has no home folder here; ./~ is a name that begins with ~")
-    try:
-        return pathlib.Path(expanded).absolute()
-    except FileNotFoundError:
-        raise ValueError(f"{text!r} is relative, and the current folder is gone") from None
-
-
-def nearest(name: str, candidates: Iterable[str]) -> list[str]:
-    """Returns up to three candidates that a dotted name may have been meant to be, best first.
-
-    A last part counts like the whole: `horizon` is near `behaviour.horizon`.
-    """
-    scores = {}
-    for candidate in candidates:
-        whole = _similarity(name, candidate)
-        last = _similarity(name.rpartition(".")[2], candidate.rpartition(".")[2])
-        scores[candidate] = max(whole, last - 0.1 * ("." in name))
-    close = [candidate for candidate, score in scores.items() if score >= 0.7]
-    return sorted(close, key=scores.get, reverse=True)[:3]
-
-
-def _similarity(a: str, b: str) -> float:
-    return difflib.SequenceMatcher(None, a.lower(), b.lower()).ratio()
-
-
-def _unknown(name: str, fields: Mapping[str, Field], options: Iterable[str]) -> str:
+def _unknown_field(name: str, fields: Mapping[str, Field], options: Iterable[str]) -> str:
+    full = f"{SETTINGS}{name}"
     within = [field.removeprefix(f"{name}.") for field in fields if field.startswith(f"{name}.")]
     if within:
         parts = dict.fromkeys(field.partition(".")[0] for field in within)
-        return f"--{name} is a group of fields, --{name}.X with X one of {', '.join(parts)}"
-    close = nearest(name, [*fields, *options])
-    if close:
-        return f"unknown field --{name}; did you mean --{', --'.join(close)}?"
-    return f"unknown field --{name}; `r2i train --help-fields` lists them"
+        return f"{full} is a group of fields: {', '.join(f'{full}.{part}' for part in parts)}"
+    known = {field: f"{SETTINGS}{field}" for field in fields}
+    known |= {option.rpartition(".")[2]: option for option in options}
+    if close := nearest(name, known):
+        return f"unknown field {full}; did you mean {', '.join(known[each] for each in close)}?"
+    return f"unknown field {full}; `r2i presets NAME` lists the fields of a preset"
 
 
 def _replaced(config: Any, values: Mapping[str, Any], prefix: str) -> Any:
-    """The configuration with the values set; errors name fields as the command line does."""
+    """Returns the configuration with the values set; errors name fields by their full path."""
     changes: dict[str, Any] = {}
     groups: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
@@ -201,16 +142,78 @@ def _replaced(config: Any, values: Mapping[str, Any], prefix: str) -> Any:
     except UsageError:
         raise
     except ValueError as error:
-        own_name = f"{type(config).__name__}."
+        name = f"{type(config).__name__}."
         message = str(error)
-        if message.startswith(own_name):
-            message = f"--{prefix}{message.removeprefix(own_name)}"
+        if message.startswith(name):
+            message = prefix + message.removeprefix(name)
         raise UsageError(message) from None
 
 
+def nearest(name: str, candidates: Iterable[str]) -> list[str]:
+    """Returns up to three candidates that resemble a dotted name, the most similar first.
+
+    The last part counts like the whole: `horizon` is near `behaviour.horizon`.
+    """
+    scores = {}
+    for candidate in candidates:
+        whole = _similarity(name, candidate)
+        last = _similarity(name.rpartition(".")[2], candidate.rpartition(".")[2])
+        scores[candidate] = max(whole, last - 0.1 * ("." in name))
+    close = [candidate for candidate, score in scores.items() if score >= 0.7]
+    return sorted(close, key=scores.get, reverse=True)[:3]
+
+
+def _similarity(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a.lower(), b.lower()).ratio()
+
+
+# Values of a type.
+
+
+def convert(name: str, value: Any, kind: Any) -> Any:
+    """Returns a value as one of a type.
+
+    Args:
+      name: of the option, for the error.
+      value: text, as on a command line, or a value of the type.
+      kind: int, float, bool, str, a literal, a path, a tuple of these (text: a,b), or a union.
+
+    Raises:
+      UsageError: naming the option and its type.
+    """
+    try:
+        return _read(value, kind) if isinstance(value, str) else _accept(value, kind)
+    except ValueError:
+        raise UsageError(f"{name} takes {_describe(kind)}, got {value!r}") from None
+
+
+def absolute_path(text: str | os.PathLike[str]) -> pathlib.Path:
+    """Reads a path: `~` is the home folder; a relative path starts at the current folder.
+
+    Paths are read before code of an environment runs, which may change the current folder.
+
+    Raises:
+      ValueError: if it is empty, or the home or current folder does not exist.
+    """
+    text = os.fspath(text)
+    if not text:
+        raise ValueError("a path is needed, got ''")
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~"):
+        raise ValueError(f"{text!r} has no home folder here; ./~ is a name that begins with ~")
+    try:
+        return pathlib.Path(expanded).absolute()
+    except FileNotFoundError:
+        raise ValueError(f"{text!r} is relative, and the current folder is gone") from None
+
+
+def _is_union(kind: Any) -> bool:
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+
+
 def _accept(value: Any, kind: Any) -> Any:
-    """A value that is no text, as one of the type; ValueError if it is none."""
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+    """Returns a value, which is no text, as one of the type; ValueError if it is none."""
+    if _is_union(kind):
         for each in typing.get_args(kind):
             with contextlib.suppress(ValueError):
                 return _accept(value, each)
@@ -230,7 +233,8 @@ def _accept(value: Any, kind: Any) -> Any:
 
 
 def _read(text: str, kind: Any) -> Any:
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+    """Returns a text as a value of the type; ValueError if it is none."""
+    if _is_union(kind):
         kinds = typing.get_args(kind)
         if type(None) in kinds and text.lower() == "none":
             return None
@@ -257,11 +261,11 @@ def _read(text: str, kind: Any) -> Any:
         return text
     if kind is pathlib.Path:
         return absolute_path(text)
-    raise TypeError(f"fields of type {kind} cannot be set on the command line yet")
+    raise TypeError(f"values of type {kind} cannot be read from text")
 
 
 def _read_int(text: str) -> int:
-    """Takes 100000, 100_000 and 1e5."""
+    """Reads 100000, 100_000 and 1e5."""
     try:
         return int(text)
     except ValueError:
@@ -272,7 +276,7 @@ def _read_int(text: str) -> int:
 
 
 def _describe(kind: Any) -> str:
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+    if _is_union(kind):
         *others, last = (_describe(each) for each in typing.get_args(kind))
         return f"{', '.join(others)} or {last}"
     if typing.get_origin(kind) is Literal:
@@ -289,97 +293,65 @@ def _describe(kind: Any) -> str:
     }[kind]
 
 
-def _descriptions(cls: type) -> dict[str, str]:
-    """What the "Attributes:" sections of a class's docstring and its bases' say, by field."""
-    descriptions: dict[str, str] = {}
-    for each in reversed(cls.__mro__):
-        _, _, section = inspect.cleandoc(each.__doc__ or "").partition("Attributes:\n")
-        entries = re.findall(r"^ {2}(\w+): (.*(?:\n {4,}.*)*)", section, flags=re.MULTILINE)
-        descriptions |= {name: " ".join(text.split()) for name, text in entries}
-    return descriptions
+# Options of a task's suite.
 
 
-SUITE_PREFIX = "env."
+def read_suite_options(task: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Reads options of a task's suite that were typed; errors as ``check_suite_options``."""
+    return check_suite_options(task, suite_option_values(task, texts))
 
 
-def split_suite_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Takes the options of a suite out of what was typed.
-
-    Returns:
-      The other arguments, and the text of each option by its name.
-
-    Raises:
-      UsageError: if an argument is no assignment.
-    """
-    others, options = [], {}
-    for name, text in parse_assignments(arguments).items():
-        if name.startswith(SUITE_PREFIX):
-            options[name.removeprefix(SUITE_PREFIX)] = text
-        else:
-            others.append(f"--{name}={text}")
-    return others, options
-
-
-def read_suite_options(task: str, options: Mapping[str, str]) -> dict[str, Any]:
-    """Reads the options of a task's suite, in the types that its ``make`` names.
-
-    A suite that takes any option gets those that it does not name as ``read_literal`` reads them.
-
-    Raises:
-      UsageError: if the suite has no such option, or the text is not of its type.
-    """
-    if not options:
+def suite_option_values(task: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Reads texts of options that the suite does not declare as literals; leaves the others."""
+    if not texts:
         return {}
-    from acme_r2i import environments  # imports NumPy
-
-    suite = task.partition(":")[0]
-    named = environments.suite_options(suite)
-    values = {}
-    for name, text in options.items():
-        if name == "seed":
-            raise UsageError(
-                f"--{SUITE_PREFIX}seed is not an option: --seed decides what is random"
-            )
-        if name in named:
-            value = convert(f"--{SUITE_PREFIX}{name}", text, named[name].annotation)
-            values[name] = str(value) if isinstance(value, pathlib.Path) else value
-        elif not name.isidentifier():
-            raise UsageError(
-                f"--{SUITE_PREFIX}{name} is not an option: its name must be that of a Python "
-                "parameter"
-            )
-        elif environments.takes_any_option(suite):
-            values[name] = read_literal(text)
-        else:
-            raise UsageError(_unknown_suite_option(suite, name, list(named)))
-    return values
+    declared = _declared(task)
+    return {name: text if name in declared else read_literal(text) for name, text in texts.items()}
 
 
 def check_suite_options(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks options of a task's suite that are no texts, and returns them in their types.
+    """Returns options of a task's suite in the types that its ``make`` declares.
 
     Raises:
-      UsageError: as ``read``.
+      UsageError: if the suite has no such option, or the value is of another type.
     """
     if not options:
         return {}
     from acme_r2i import environments  # imports NumPy
 
-    named = environments.suite_options(task.partition(":")[0])
-    texts = {
-        name: value
-        if name in named and isinstance(value, str)
-        else suite_option_text(task, name, value)
-        for name, value in options.items()
-    }
-    return read_suite_options(task, texts)
+    suite, declared = task.partition(":")[0], _declared(task)
+    checked = {}
+    for name, value in options.items():
+        full = f"{SUITE_OPTIONS}{name}"
+        if name == "seed":
+            raise UsageError(f"{full} is not an option: TrainConfig.seed seeds the environments")
+        if name in declared:
+            value = convert(full, value, declared[name].annotation)
+            checked[name] = str(value) if isinstance(value, pathlib.Path) else value
+        elif not name.isidentifier():
+            raise UsageError(f"{full} is not an option: it must be the name of a Python parameter")
+        elif environments.takes_any_option(suite):
+            checked[name] = _plain(name, value)
+        else:
+            raise UsageError(_unknown_suite_option(suite, name, list(declared)))
+    return checked
+
+
+def _declared(task: str) -> Mapping[str, inspect.Parameter]:
+    from acme_r2i import environments  # imports NumPy
+
+    return environments.suite_options(task.partition(":")[0])
+
+
+def _unknown_suite_option(suite: str, name: str, known: Sequence[str]) -> str:
+    names = nearest(name, known)
+    hint = "did you mean {}?" if names else "its options: {}"
+    listed = ", ".join(f"{SUITE_OPTIONS}{each}" for each in names or known) or "none"
+    return f"suite {suite} has no option {SUITE_OPTIONS}{name}; {hint.format(listed)}"
 
 
 def without_recording(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a task's suite that make an environment to look at an agent in.
-
-    What is played there is not recorded where a run records its own episodes.
-    """
+    """Returns the options without those that make an environment record its episodes."""
     from acme_r2i import environments  # imports NumPy
 
     recording = environments.recording_options(task.partition(":")[0])
@@ -387,37 +359,32 @@ def without_recording(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def suite_option_text(task: str, name: str, value: Any) -> str:
-    """The text of an option's value, from which ``read`` makes that value again.
+    """Returns the text from which ``read_suite_options`` makes a value again.
 
     Raises:
-      UsageError: if config.json cannot hold it.
+      UsageError: if config.json cannot hold the value.
     """
-    from acme_r2i import environments  # imports NumPy
-
-    suite, name = task.partition(":")[0], name.replace("-", "_")
-    try:
-        value = _plain(value)
-    except ValueError as error:
-        raise UsageError(f"{SUITE_PREFIX}{name} is not allowed: {error}") from None
+    name = name.replace("-", "_")
+    value = _plain(name, value)
     if isinstance(value, bool):
         return str(value).lower()
-    is_text = isinstance(value, str)
-    if is_text and (name in environments.suite_options(suite) or read_literal(value) == value):
+    if isinstance(value, str) and (name in _declared(task) or read_literal(value) == value):
         return value
     return repr(value)
 
 
 def read_literal(text: str) -> Any:
-    """Reads what is written: a number, true, false, none or null in any case, a quoted text, or a
-    list or a dictionary of these, as Python or JSON has them. Everything else is text.
+    """Reads a literal: a number, true, false, none or null in any case, a quoted text, or a list or
+    dictionary of these, in Python's or JSON's form. Returns any other text as it is.
 
-    A tuple becomes a list. What config.json cannot hold, such as a set or infinity, stays text.
+    A tuple becomes a list. Values that config.json cannot hold, such as a set, stay text.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
-            return _plain(ast.literal_eval(_Words().visit(ast.parse(text.strip(), mode="eval"))))
+            tree = _Words().visit(ast.parse(text.strip(), mode="eval"))
+            return _plain("", ast.literal_eval(tree))
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return text
 
@@ -432,26 +399,13 @@ class _Words(ast.NodeTransformer):
         return ast.Constant(self._VALUES[word]) if word in self._VALUES else node
 
 
-def _plain(value: Any) -> Any:
-    """The value as JSON gives it back.
-
-    Raises:
-      ValueError: if it does not.
-    """
+def _plain(name: str, value: Any) -> Any:
+    """Returns the value as JSON gives it back; UsageError if it does not."""
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(name, each) for each in value]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(name, each) for key, each in value.items()}
     finite = isinstance(value, float) and math.isfinite(value)
     if finite or value is None or isinstance(value, bool | int | str):
         return value
-    raise ValueError(f"config.json cannot hold {value!r}")
-
-
-def _unknown_suite_option(suite: str, name: str, known: Sequence[str]) -> str:
-    close = nearest(name, known)
-    if close:
-        hint = f"did you mean --{SUITE_PREFIX}{f', --{SUITE_PREFIX}'.join(close)}?"
-    else:
-        hint = f"its options: {', '.join(f'--{SUITE_PREFIX}{each}' for each in known) or 'none'}"
-    return f"suite {suite} has no option --{SUITE_PREFIX}{name}; {hint}"
+    raise UsageError(f"{SUITE_OPTIONS}{name} is not allowed: config.json cannot hold {value!r}")

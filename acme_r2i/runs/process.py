@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import hashlib
 import os
 import pathlib
@@ -17,12 +16,15 @@ from typing import Any
 from acme_r2i.runs import UsageError
 
 LOCK = ".lock"
+# Time after which a locked folder is in use. Its last holder may be removing the lock just now.
+_LOCK_SECONDS = 0.2
 
 
 class RunLock:
-    """Holds a run's folder while this context is entered.
+    """Holds a run's folder, as a context, so that one process at a time writes there.
 
-    Nothing of it stays: neither the file nor folders that were made for it and got nothing else.
+    The operating system holds the lock (flock), so it ends with the process, however that ends. The
+    file names its holder. Leaving removes it, and empty folders that entering has made.
     """
 
     def __init__(self, folder: pathlib.Path):
@@ -31,51 +33,43 @@ class RunLock:
         self._path = folder / LOCK
 
     def __enter__(self) -> RunLock:
-        """Makes the folder, if need be, and takes it.
+        """Makes the folder, if need be, and locks it.
 
         Raises:
-          UsageError: if another process has it, or if it cannot be made.
+          UsageError: if another process holds the folder, or it cannot be made.
         """
+        import filelock
+
         above = [self._folder, *self._folder.parents]
         self._made = [folder for folder in above if not folder.exists()]
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._take()
-            while not self._is_current():
-                os.close(self._handle)
-                self._take()
-        except BlockingIOError:
-            holder = os.pread(self._handle, 100, 0).decode(errors="replace").strip()
-            os.close(self._handle)
+            # A soft lock, for file systems without flock, would outlive a process that is killed.
+            self._lock = filelock.FileLock(self._path, fallback_to_soft=False)
+            self._lock.acquire(timeout=_LOCK_SECONDS)
+        except filelock.Timeout:
+            holder = ""
+            with contextlib.suppress(OSError):
+                holder = self._path.read_text(errors="replace")[:100].strip()
             raise UsageError(
-                f"--workdir {self._folder} is in use by another run ({holder or 'just begun'}): "
-                "wait for it, stop it, or give another folder"
+                f"TrainConfig.workdir {self._folder} is in use by another run "
+                f"({holder or 'just started'}): wait for it, stop it, or give another folder"
             ) from None
         except OSError as error:
-            raise UsageError(f"--workdir {self._folder} cannot be written: {error}") from None
+            raise UsageError(
+                f"TrainConfig.workdir {self._folder} cannot be written: {error}"
+            ) from None
         with contextlib.suppress(OSError):  # a full disk
-            os.truncate(self._handle, 0)
-            os.pwrite(self._handle, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
+            self._path.write_text(f"process {os.getpid()} on {os.uname().nodename}\n")
         return self
 
     def __exit__(self, *exception: object) -> None:
+        # Removed before it is released: who locks the removed file after that tries again.
         self._path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # there is something in one of them
+        with contextlib.suppress(OSError):  # a folder is not empty
             for folder in self._made:
                 folder.rmdir()
-        os.close(self._handle)
-
-    def _take(self) -> None:
-        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _is_current(self) -> bool:
-        """Whether the file that was locked is still the one in the folder: its last holder may have
-        removed it in between."""
-        try:
-            return os.path.samestat(os.fstat(self._handle), os.stat(self._path))
-        except FileNotFoundError:
-            return False
+        self._lock.release()
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -83,20 +77,20 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 
 class StopSignals:
-    """While this context is entered, the first SIGINT or SIGTERM is noted and the second kills.
+    """A context in which the first SIGINT or SIGTERM is noted, and the second kills the process.
 
-    A thread listens, because the main thread may be compiling for half a minute, where Python calls
-    no signal handlers: so Ctrl-C is answered at once, and the second one works.
+    A thread listens: while the main thread compiles, for up to half a minute, Python calls no
+    signal handlers.
 
-    A signal that is ignored already (SIGINT is in a shell's background jobs) stays ignored. Signals
-    reach Python in the main thread only; entered in another, this does nothing.
+    A signal that is ignored already (SIGINT in a shell's background jobs) stays ignored. Signals
+    reach Python in the main thread only; entered in another thread, this does nothing.
 
     Attributes:
-      received: the signal that came, or None.
+      received: signal that came, or None.
     """
 
     def __init__(self, what: str = "the run"):
-        """Says what is ended, for the user."""
+        """Names what is stopped, for the message."""
         self._what = what
         self.received: signal.Signals | None = None
         self._former: dict[signal.Signals, Any] = {}
@@ -126,7 +120,7 @@ class StopSignals:
 
     @property
     def exit_code(self) -> int:
-        """0, or what a shell makes of the signal: 130 for SIGINT, 143 for SIGTERM."""
+        """0, or a shell's code of the signal: 130 for SIGINT, 143 for SIGTERM."""
         return 0 if self.received is None else 128 + self.received
 
     def _listen(self) -> None:
@@ -141,25 +135,25 @@ class StopSignals:
             os._exit(128 + number)
         self.received = number
         # Not print: another thread may be in the middle of one.
-        os.write(2, f"\nr2i: {number.name}: ending {self._what}; once more kills it\n".encode())
+        os.write(2, f"\nr2i: {number.name}: stopping {self._what}; once more kills it\n".encode())
 
 
 def _do_nothing(number: int, frame: Any) -> None:
-    """The handler: that there is one makes the interpreter tell the listener."""
+    """Handles a signal. With a handler, the interpreter writes its number to the listener."""
 
 
 CACHE = ".jax_cache"
 
 
 def use_compilation_cache(workdir: pathlib.Path) -> pathlib.Path | None:
-    """Has JAX read and write its cache in the parent of a run's folder.
+    """Puts JAX's compilation cache beside a run's folder. To be called before anything is compiled.
 
-    Must be called before anything is compiled. JAX's own variables win: with
-    ``JAX_COMPILATION_CACHE_DIR`` it is elsewhere, with ``JAX_ENABLE_COMPILATION_CACHE=false`` there
-    is none. A folder that cannot be written makes JAX warn, and compile.
+    JAX's own variables win: ``JAX_COMPILATION_CACHE_DIR`` sets another folder, and
+    ``JAX_ENABLE_COMPILATION_CACHE=false`` turns the cache off. If the folder cannot be written, JAX
+    warns and compiles.
 
     Returns:
-      Its folder; None where a variable of JAX's decides.
+      The cache's folder; None if a variable sets it.
     """
     import jax
 
@@ -167,14 +161,14 @@ def use_compilation_cache(workdir: pathlib.Path) -> pathlib.Path | None:
         return None
     folder = workdir.absolute().parent / CACHE / _processor()
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # Everything: starting is a few large programs and some hundred that take little each.
+    # All programs: a start compiles a few large and some hundred small ones.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return folder
 
 
 def _processor() -> str:
-    """A name for what machine code was compiled for: it must not run on a lesser processor."""
+    """Returns a name of the processor: its machine code must not run on one with fewer features."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -186,20 +180,19 @@ def _processor() -> str:
 
 # Of glibc's <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
-_KEPT_BYTES = 2**31 - 1  # the most that an int says
+_KEPT_BYTES = 2**31 - 1  # largest int
 
 
 def keep_freed_memory() -> bool:
-    """Has the C library keep what is freed, up to 2 GiB, for the next that asks.
+    """Makes glibc keep up to 2 GiB of freed memory. To be called before threads are started.
 
-    XLA allocates the temporary arrays of a program at each call and frees them after it. Left to
-    itself, glibc takes so large a block from the system and gives it back every time, and the
-    system clears it page by page: a tenth of an update at popgym sizes, on a CPU. What is kept lies
-    in one heap; threads that have another already go on with theirs, so this is called before
-    there are any.
+    XLA allocates a program's temporary arrays at each call and frees them after it. By default
+    glibc returns such large blocks to the system, which clears them page by page the next time: a
+    tenth of an update at popgym sizes, on a CPU. The memory is kept in one heap; threads that have
+    a heap of their own keep using that.
 
     Returns:
-      Whether it can be had: not without glibc.
+      False without glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,19 +1,17 @@
-"""A run's folder: its files, and how they stay whole.
+"""A run's folder: names of its files, and how they stay complete.
 
-    config.json     what is run: task, preset, seed, every setting, versions, device, and the
-                    format of the folder (see ``run_config``)
-    metrics.jsonl   a line of metrics every so many environment steps (see ``metrics``)
-    metrics.csv     the same as a table
-    episodes.csv    a line per episode: env_steps, episode, return, length
-    parameters.npz  at the end, also of a run that was stopped: what was learned
-    summary.json    likewise: what came of it
-    checkpoints/    what it goes on from when it is resumed (see ``checkpoints``)
-    trouble/        batches of updates that were not finite, if any (see ``trouble``)
-    former/1/ ...   the files of ends before the first checkpoint, from which the run began again
+    config.json     task, preset, seed, all settings, versions, device, and format of the folder
+    metrics.jsonl   a line of metrics at intervals of environment steps (see ``metrics``)
+    episodes.csv    a line an episode: env_steps, episode, return, length
+    parameters.npz  what was learned; written when the run ends or stops
+    summary.json    result; written when the run ends or stops
+    checkpoints/    state from which the run is resumed (see ``checkpoints``)
+    trouble/        batches of updates that were not finite, if any (see ``record``)
+    former/1/ ...   files of a process that stopped before the first checkpoint
 
 JSON files appear complete or not at all. The logs grow by whole lines, each handed to the operating
-system in one piece. A run that is resumed cuts off what they say of later than its checkpoint, so
-that no step is told twice.
+system at once. A resumed run cuts off lines that are later than its checkpoint, so that no step is
+recorded twice.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from acme_r2i.runs import RunFailedError
@@ -35,50 +33,47 @@ from acme_r2i.runs.files import (
     write_json,
     write_whole,
 )
-from acme_r2i.runs.metrics import RUN_METRICS, Counts, Episode
+from acme_r2i.runs.metrics import Counts, Episode
 
-CONFIG, METRICS, METRICS_TABLE, EPISODES, PARAMETERS, SUMMARY = FILES = (
+CONFIG, METRICS, EPISODES, PARAMETERS, SUMMARY = FILES = (
     "config.json",
     "metrics.jsonl",
-    "metrics.csv",
     "episodes.csv",
     "parameters.npz",
     "summary.json",
 )
 CHECKPOINTS = "checkpoints"
-# Of all files of a run's folder. It rises when an older version would misread a newer folder, or a
-# newer version an older one.
-FORMAT = 3
 FORMER = "former"
-EPISODE_COLUMNS = ("env_steps", "episode", "return", "length")
+EPISODE_COLUMNS = "env_steps,episode,return,length"
+# Format of all files of the folder. It rises when an older version would misread a newer folder, or
+# a newer version an older one.
+FORMAT = 3
 
 
 def check_can_be_made(path: pathlib.Path, others: Iterable[str | os.PathLike] = ()) -> None:
-    """Checks that a run could write here, and mixes with no other files. Nothing is written.
+    """Checks that a run can write here, among no other files. Nothing is written.
 
     Args:
-      path: the folder.
-      others: paths that the run's environments may have been told to write to. An earlier process
-        may have made them before it had come to config.json.
+      path: folder of the run.
+      others: paths that environments may write to. An earlier process may have made them before it
+        wrote config.json.
 
     Raises:
-      UsageError: if it could not.
+      UsageError: naming the folder and the reason.
     """
-    check_permissions("--workdir", path)
+    option = "TrainConfig.workdir"
+    check_permissions(option, path)
     folder = path.absolute()
-    inside = [each for each in map(_absolute, others) if each.is_relative_to(folder)]
+    paths = [pathlib.Path(each).absolute() for each in others]
+    inside = [each for each in paths if each.is_relative_to(folder)]
     if (path / CONFIG).exists() or folder in inside:
         return
     own = [*FILES, CHECKPOINTS, *(each.relative_to(folder).parts[0] for each in inside)]
-    check_has_no_others("--workdir", path, own, "run")
+    check_has_no_others(option, path, own, "run")
 
 
 def check_format(content: Any, known: int = FORMAT) -> None:
-    """Checks the format of a JSON file of this project.
-
-    Raises:
-      ValueError: naming it, and the one that is known here.
-    """
+    """Checks the format number of a JSON file; ValueError naming it and the known one."""
     if not isinstance(content, Mapping):
         raise ValueError("holds no settings")
     found = content.get("format")
@@ -88,26 +83,19 @@ def check_format(content: Any, known: int = FORMAT) -> None:
 
 
 class RunFolder:
-    """Writes a run's files. The folder is there, and no other process writes to it."""
+    """Writes a run's files. The folder exists, and no other process writes to it.
 
-    def __init__(
-        self,
-        path: pathlib.Path,
-        config: Mapping[str, Any],
-        counts: Counts | None = None,
-        *,
-        columns: Sequence[str] = tuple(RUN_METRICS),
-    ):
-        """Writes config.json, and has the logs end where the run begins.
+    Raises:
+      RunFailedError: from the constructor and from every method that writes, if it cannot.
+    """
+
+    def __init__(self, path: pathlib.Path, config: Mapping[str, Any], counts: Counts | None = None):
+        """Writes config.json, and cuts the logs where the run starts.
 
         Args:
           path: the folder.
-          config: what config.json is to say beside its format.
-          counts: how far the run is; None is at its beginning.
-          columns: of metrics.csv, those of the metrics that it has.
-
-        Raises:
-          RunFailedError: if it cannot be written.
+          config: content of config.json without the format.
+          counts: where the run starts; None for its beginning.
         """
         self.path = path
         counts = counts or Counts()
@@ -118,40 +106,23 @@ class RunFolder:
             # Stale: the run is being resumed.
             (path / SUMMARY).unlink(missing_ok=True)
             (path / PARAMETERS).unlink(missing_ok=True)
-        self._columns = columns
         with self._writing(METRICS):
-            # Of a run that begins again nothing is, not even the line of its step 0.
+            # A run that starts again keeps none, not even the line of step 0.
             begun = counts.env_steps > 0
-            told = _kept_lines(path / METRICS, lambda line: begun and _is_told(line, counts))
-            self._metrics = _LineFile(path / METRICS, told)
-        with self._writing(METRICS_TABLE):
-            rows = (self._table_row(json.loads(line)) for line in told)
-            self._table = _LineFile(path / METRICS_TABLE, [_csv_line(columns), *rows])
+            kept = _kept_lines(path / METRICS, lambda line: begun and _is_until(line, counts))
+            self._metrics = _LineFile(path / METRICS, kept)
         with self._writing(EPISODES):
-            ended = _kept_lines(
+            kept = _kept_lines(
                 path / EPISODES, lambda line: _read_episode(line).env_steps <= counts.env_steps
             )
-            self._episodes = _LineFile(path / EPISODES, [_csv_line(EPISODE_COLUMNS), *ended])
+            self._episodes = _LineFile(path / EPISODES, [EPISODE_COLUMNS, *kept])
 
     def add_metrics(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds a line to metrics.jsonl and metrics.csv.
-
-        Returns:
-          The line as it was added: with None for numbers that are not finite.
-
-        Raises:
-          RunFailedError: if it cannot be written; this holds for every method here.
-        """
+        """Adds a line to metrics.jsonl; returns it, with None for numbers that are not finite."""
         metrics = finite(metrics)
         with self._writing(METRICS):
             self._metrics.write([json.dumps(metrics, allow_nan=False)])
-        with self._writing(METRICS_TABLE):
-            self._table.write([self._table_row(metrics)])
         return metrics
-
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics so far."""
-        return read_metrics(self.path)
 
     def add_episodes(self, episodes: Iterable[Episode]) -> None:
         """Adds lines to episodes.csv."""
@@ -162,7 +133,7 @@ class RunFolder:
             )
 
     def read_episodes(self) -> list[Episode]:
-        """The episodes so far."""
+        """Returns the episodes so far."""
         lines = (self.path / EPISODES).read_text(encoding="utf-8").splitlines()[1:]
         return [_read_episode(line) for line in lines]
 
@@ -172,22 +143,15 @@ class RunFolder:
             write_json(self.path / SUMMARY, summary)
 
     def sync(self) -> None:
-        """Has the logs on the disk."""
+        """Writes the logs through to the disk."""
         with self._writing("a log"):
-            for log in self._logs:
+            for log in (self._metrics, self._episodes):
                 log.sync()
 
     def close(self) -> None:
-        """Closes the logs, having them on the disk if it takes them."""
-        for log in self._logs:
+        """Closes the logs, after ``sync`` if the disk takes it."""
+        for log in (self._metrics, self._episodes):
             log.close()
-
-    @property
-    def _logs(self) -> tuple[_LineFile, ...]:
-        return self._metrics, self._table, self._episodes
-
-    def _table_row(self, metrics: Mapping[str, Any]) -> str:
-        return _csv_line([metrics.get(name) for name in self._columns])
 
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[None]:
@@ -198,17 +162,12 @@ class RunFolder:
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The lines of metrics in a run's folder.
-
-    Raises:
-      OSError: if they cannot be read.
-      ValueError: if one is no JSON.
-    """
+    """Returns the lines of metrics in a run's folder; OSError or ValueError if it cannot."""
     return [json.loads(line) for line in (path / METRICS).read_text(encoding="utf-8").splitlines()]
 
 
 def describe_run(path: pathlib.Path) -> str:
-    """A few words on the run in a folder, or "" if its config.json does not tell."""
+    """Describes the run in a folder in a few words; "" if its config.json cannot be read."""
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         over = "ended" if (path / SUMMARY).exists() else "no summary"
@@ -221,7 +180,7 @@ class _LineFile:
     """A file that grows by whole lines; OSError if it cannot be written."""
 
     def __init__(self, path: pathlib.Path, lines: Iterable[str]):
-        """Opens the file, after it has been given these lines in place of what it had."""
+        """Opens the file, with these lines in place of its content."""
         content = _join(lines)
         if not path.exists() or content != path.read_bytes():
             write_whole(path, lambda file: file.write(content))
@@ -229,7 +188,7 @@ class _LineFile:
 
     def write(self, lines: Iterable[str]) -> None:
         content = _join(lines)
-        while content:  # A disk that is filling up may take a part.
+        while content:  # a disk that is filling up may take a part
             content = content[self._file.write(content) :]
 
     def sync(self) -> None:
@@ -243,7 +202,7 @@ class _LineFile:
 
 
 def _set_aside(path: pathlib.Path) -> None:
-    """Moves the files of a run that has ended after its first steps, and begins again."""
+    """Moves the files of a run that stopped after its first steps and starts again."""
     try:
         ended_at = json.loads((path / SUMMARY).read_text(encoding="utf-8"))["env_steps"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -253,7 +212,7 @@ def _set_aside(path: pathlib.Path) -> None:
     folders = (path / FORMER / str(number) for number in itertools.count(1))
     folder = next(each for each in folders if not each.exists())
     folder.mkdir(parents=True)
-    # The summary goes last: as long as it is there, this can be done again.
+    # The summary is moved last: until then, this can be done again.
     for name in FILES[1:]:
         if (path / name).exists():
             (path / name).rename(folder / name)
@@ -263,14 +222,10 @@ def _join(lines: Iterable[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _csv_line(values: Iterable[Any]) -> str:
-    return ",".join("" if value is None else str(value) for value in values)
-
-
 def _kept_lines(path: pathlib.Path, keep: Callable[[str], bool]) -> list[str]:
-    """Lines of a file, if it is there, that are whole and for which ``keep`` is true.
+    """Returns the complete lines of a file for which ``keep`` is true; [] if there is no file.
 
-    It is called without the line's end; a ValueError is a no.
+    ``keep`` gets the line without its end; a ValueError counts as false.
     """
 
     def holds(line: str) -> bool:
@@ -284,20 +239,16 @@ def _kept_lines(path: pathlib.Path, keep: Callable[[str], bool]) -> list[str]:
     return [line for line in whole if holds(line)]
 
 
-def _is_told(line: str, counts: Counts) -> bool:
-    """Whether a line of metrics.jsonl is of a time up to these counts."""
+def _is_until(line: str, counts: Counts) -> bool:
+    """Returns whether a line of metrics.jsonl is not later than these counts."""
     metrics = json.loads(line)
     if not isinstance(metrics, dict):
         return False
-    times = metrics.get("env_steps", math.inf), metrics.get("learner_steps", 0)
-    return times[0] <= counts.env_steps and times[1] <= counts.learner_steps
+    steps = metrics.get("env_steps", math.inf), metrics.get("learner_steps", 0)
+    return steps[0] <= counts.env_steps and steps[1] <= counts.learner_steps
 
 
 def _read_episode(line: str) -> Episode:
-    """A line of episodes.csv; ValueError if it is none."""
+    """Reads a line of episodes.csv; ValueError if it is none."""
     env_steps, number, episode_return, length = line.split(",")
     return Episode(int(env_steps), int(number), float(episode_return), int(length))
-
-
-def _absolute(path: str | os.PathLike) -> pathlib.Path:
-    return pathlib.Path(path).absolute()

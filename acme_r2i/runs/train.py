@@ -26,7 +26,7 @@ from acme_r2i.runs.environment_pool import (
 )
 from acme_r2i.runs.external_logs import MetricsLog
 from acme_r2i.runs.loop import SPENT_ON, RunLoop, train_ratio
-from acme_r2i.runs.metrics import Counts, TimeShares, metric_names
+from acme_r2i.runs.metrics import Counts, TimeShares
 from acme_r2i.runs.process import RunLock, StopSignals, keep_freed_memory, use_compilation_cache
 from acme_r2i.runs.record import RunRecord, Trouble
 from acme_r2i.runs.run_folder import RunFolder
@@ -110,9 +110,7 @@ def _train_here(
             "recorded_bytes_before": recorded_before,
             **add_life(start, wanted, describe_machine(device)),
         }
-        folder = RunFolder(
-            options.workdir, config, start.counts, columns=metric_names(options.agent)
-        )
+        folder = RunFolder(options.workdir, config, start.counts)
         stack.callback(folder.close)
         began -= start.wall_seconds
         logs = external_logs.open_logs(options, config, time.monotonic() - began)

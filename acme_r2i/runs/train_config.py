@@ -25,19 +25,17 @@ from acme_r2i.runs.external_logs import DEFAULT_WANDB_PROJECT, WANDB_MODES, chec
 
 AUTO = "auto"
 ENV_WORKERS = ("inline", "threads", "processes")
-# Limit of a step where environments have workers. Inline, a limit costs time at every step.
+# Time limit of a step where environments have workers. Inline, a limit slows every step.
 ENV_STEP_TIMEOUT_SECONDS = 60.0
-# Longer than any episode of the suites, of which Memory Maze's have up to 40,000 steps.
+# Longer than any episode of the suites; Memory Maze has up to 40,000 steps.
 MAX_EPISODE_STEPS = 100_000
-# By default a run has at most so many checkpoints, and none closer together than this.
+# By default a run makes at most so many checkpoints, at least so many steps apart.
 MOST_CHECKPOINTS = 50
 CLOSEST_CHECKPOINTS_ENV_STEPS = 10_000
-# Threads or processes of environments that a run may have, where the open files are enough.
+# Limit of threads or processes of environments, if the limit of open files allows so many.
 _MOST_WORKERS = 1024
 _FILES_OF_A_PROCESS = 3
 _OTHER_FILES = 128
-# Numbers from here on are no seeds, and nothing else needs them.
-_TOO_LARGE = 2**32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +44,13 @@ class Option:
 
     Attributes:
       help: one line, with the unit.
-      metavar: stands for the value in the help; "" for a flag.
-      resume: what a resumed run may do with it: "fixed", it is the run's; "permitted", change it
-        with ``allow_config_change``; "free", change it.
+      metavar: placeholder of the value in the help; "" for a flag.
+      resume: "fixed" if a resumed run must keep the value, "permitted" if it may change with
+        ``allow_config_change``, "free" if it may change.
       choices: allowed values; () for any.
       at_least: smallest allowed number.
-      goes_with: field without which this one does nothing.
-      recorded: whether config.json has it: "always", "distributed" (of distributed runs), "never".
+      goes_with: field without which this one has no effect.
+      recorded: runs whose config.json has the field: "always", "distributed" or "never".
     """
 
     help: str
@@ -78,12 +76,12 @@ def _distributed(default: Any, help: str, metavar: str = "N", **more: Any) -> An
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """A run, checked on construction.
+    """Settings of a run, checked on construction.
 
-    Every field is an option of ``r2i train``, but for the last three: ``overrides`` are the fields
-    of the agent's settings that were set on top of the preset, by dotted path; ``env_options`` are
-    those of the task's suite (``--env.NAME``); ``config``, which is computed, is the agent's whole
-    settings. ``workdir`` becomes an absolute path, and "auto" the value that it stands for.
+    Every field is an option of ``r2i train``, except the last three: ``overrides`` sets fields of
+    the agent's settings on top of the preset, by dotted path; ``env_options`` sets options of the
+    task's suite; ``config``, which is computed, is the agent's whole settings. ``workdir`` becomes
+    an absolute path, and "auto" the value that it stands for.
 
     Raises:
       ValueError: naming the field, its value and what is allowed. Nothing is written.
@@ -96,29 +94,26 @@ class TrainConfig:
         resume="fixed",
     )
     env_workers: str = _option(
-        "inline", "where environments run", resume="permitted", choices=ENV_WORKERS
+        "inline", "where environments are stepped", resume="permitted", choices=ENV_WORKERS
     )
     env_step_timeout: float | Literal["auto"] | None = _option(
         AUTO,
-        f"longest time of a step or a reset; auto: {ENV_STEP_TIMEOUT_SECONDS:g}, inline none",
+        f"time limit of a step or reset; auto: {ENV_STEP_TIMEOUT_SECONDS:g}, or none if inline",
         "SECONDS|none",
         resume="permitted",
     )
     env_max_restarts: int = _option(
-        10, "restarts of failing environments, all together", resume="permitted", at_least=0
+        10, "restarts of failed environments in total", resume="permitted", at_least=0
     )
     agent: str = _option(
         DEFAULT_AGENT, "agent to train", "NAME", resume="fixed", choices=AGENT_NAMES
     )
     core: str | None = _option(
-        None, "sequence core of --agent r2d2 (default: the preset's)", "NAME", recorded="never"
+        None, "sequence core of the agent r2d2 (default: the preset's)", "NAME", recorded="never"
     )
     preset: str = _option("cpu", "named settings", "NAME[,NAME...]")
     env_steps: int = _option(
-        100_000,
-        "actions to take, over all environments together",
-        resume="permitted",
-        at_least=1,
+        100_000, "environment steps, over all environments", resume="permitted", at_least=1
     )
     seed: int = _option(
         0, "seed of parameters, actions and environments", resume="fixed", at_least=0
@@ -134,25 +129,24 @@ class TrainConfig:
     )
     evaluate_every: int | None = _option(
         None,
-        "environment steps between two evaluations, whose lines go to evaluations.jsonl "
-        "(default: none)",
+        "environment steps between two evaluations, recorded in evaluations.jsonl (default: none)",
         at_least=1,
     )
     evaluate_episodes: int = _evaluation(20, "episodes of an evaluation")
     evaluate_max_episode_steps: int | None = _evaluation(
-        MAX_EPISODE_STEPS, "steps after which an episode of an evaluation is cut off", "N|none"
+        MAX_EPISODE_STEPS, "steps after which an episode of an evaluation is truncated", "N|none"
     )
     checkpoint_every: int | Literal["auto"] | None = _option(
         AUTO,
-        "environment steps between two checkpoints; auto: a fiftieth of env_steps, "
-        f"{CLOSEST_CHECKPOINTS_ENV_STEPS:,} or more",
+        "environment steps between two checkpoints; auto: a fiftieth of env_steps, at least "
+        f"{CLOSEST_CHECKPOINTS_ENV_STEPS:,}",
         "N|none",
         at_least=1,
     )
     keep_checkpoints: int = _option(2, "number of checkpoints kept", at_least=1)
     max_skipped_updates: int = _option(
         10,
-        "skipped updates in a row, for numbers that are not finite, that stop the run",
+        "consecutive updates skipped as not finite after which the run stops",
         resume="permitted",
         at_least=1,
     )
@@ -167,25 +161,30 @@ class TrainConfig:
     cluster: str = _distributed(
         "local",
         "where a distributed run runs: this machine, the Ray cluster of RAY_ADDRESS or of this "
-        "machine, or another one",
+        "machine, or another Ray cluster",
         "local|auto|HOST:PORT",
     )
     max_staleness: int = _distributed(
         32,
-        "learner steps by which the parameters of an actor may be behind before it waits",
+        "learner steps by which an actor's parameters may lag before the actor waits",
         at_least=0,
     )
     max_restarts: int = _distributed(
         5, "restarts of each failing process before the run stops", at_least=0
     )
     allow_config_change: bool = _option(
-        False, "resume a run with other settings, where they fit", "", recorded="never"
+        False,
+        "resume with other settings, where parameters and replay fit them",
+        "",
+        recorded="never",
     )
-    tensorboard: bool = _option(False, "write TensorBoard event files, too", "")
+    tensorboard: bool = _option(False, "also write TensorBoard event files", "")
     wandb: str | None = _option(
-        None, "log to Weights & Biases, too (default: not)", choices=WANDB_MODES
+        None, "also log to Weights & Biases (default: off)", choices=WANDB_MODES
     )
-    wandb_project: str = _option(DEFAULT_WANDB_PROJECT, "project there", "NAME", goes_with="wandb")
+    wandb_project: str = _option(
+        DEFAULT_WANDB_PROJECT, "project on Weights & Biases", "NAME", goes_with="wandb"
+    )
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     env_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     config: AgentConfig = dataclasses.field(init=False)
@@ -219,31 +218,42 @@ class TrainConfig:
             allowed = f"it must be one of {', '.join(option.choices)}"
             require(self, name, allowed, value is None or value in option.choices)
         if option.at_least is not None and isinstance(value, int):
-            allowed = f"it must be in [{option.at_least}, 2**32)"
-            require(self, name, allowed, option.at_least <= value < _TOO_LARGE)
+            check_number(f"TrainConfig.{name}", value, option.at_least)
         if option.goes_with and getattr(self, option.goes_with) is None:
             if value != default_of(name):
-                raise ValueError(goes_with(name, option.goes_with))
+                raise UsageError(goes_with(name, option.goes_with))
 
     def _check_together(self) -> None:
-        """Checks options that have to suit each other, and this machine."""
+        """Checks options that depend on each other, and on this machine."""
         timeout = self.env_step_timeout
         require(self, "env_step_timeout", "it must be above 0", timeout is None or timeout > 0)
         if self.num_actors is not None:
-            _check_can_be_distributed(self)
+            _check_distributed(self)
         if self.wandb is not None:
             check_wandb(self.wandb)
         check_env_steps(get_agent(self.agent), self.config, self.env_steps)
         _check_number_of_workers(self)
-        _check_one_environment_records(self)
-        _check_is_utf8(self.workdir)
+        _check_recorded_files(self)
+        try:
+            str(self.workdir).encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"TrainConfig.workdir={repr(os.fsencode(self.workdir))[1:]} is not allowed: its "
+                "name must be UTF-8, for Reverb and TensorBoard"
+            ) from None
         texts = [value for value in self.env_options.values() if isinstance(value, str)]
         run_folder.check_can_be_made(self.workdir, texts)
 
 
+def check_number(name: str, value: int, at_least: int) -> None:
+    """Raises UsageError if a whole number is too small, or too large for a seed."""
+    if not at_least <= value < 2**32:
+        raise UsageError(f"{name}={value} is not allowed: it must be in [{at_least}, 2**32)")
+
+
 @functools.cache
 def options() -> Mapping[str, Option]:
-    """The options by field, in the order that the help shows them."""
+    """Returns the options by field, in the order of the help."""
     return {
         field.name: field.metadata["option"]
         for field in dataclasses.fields(TrainConfig)
@@ -258,87 +268,73 @@ def _types() -> Mapping[str, Any]:
 
 
 def paths() -> list[str]:
-    """The options that are paths."""
+    """Returns the options that are paths."""
     return [name for name, kind in _types().items() if kind == pathlib.Path | None]
 
 
-def option_names() -> list[str]:
-    """The options of the command beside the fields of the agent's settings, without dashes."""
-    return [name.replace("_", "-") for name in options()] + ["help", "help-fields"]
-
-
-def goes_with(name: str, other: str) -> str:
-    """A message about an option that would do nothing."""
-    return f"TrainConfig.{name} goes with TrainConfig.{other}, which is not given"
-
-
 def flags() -> list[str]:
-    """The options that are there or not, and take no value."""
+    """Returns the options that are true or false."""
     return [name for name, kind in _types().items() if kind is bool]
 
 
 def default_of(name: str) -> Any:
-    """The default of an option; "auto" where it depends on others."""
+    """Returns the default of an option; "auto" where it depends on others."""
     return TrainConfig.__dataclass_fields__[name].default
 
 
+def goes_with(name: str, other: str) -> str:
+    """Returns the error message for an option that would have no effect."""
+    return f"TrainConfig.{name} goes with TrainConfig.{other}, which is not given"
+
+
 def env_step_timeout(value: float | str | None, env_workers: str) -> float | None:
-    """Seconds that a step may take. Inline, a limit that nobody asked for would be slow."""
+    """Returns the time limit of a step in seconds, None for no limit."""
     if value == AUTO:
         return None if env_workers == "inline" else ENV_STEP_TIMEOUT_SECONDS
     return value
 
 
 def checkpoint_every(value: int | str | None, env_steps: int) -> int | None:
-    """Environment steps between two checkpoints; by default they cost a long run little."""
+    """Returns the environment steps between two checkpoints, None for no checkpoints."""
     if value == AUTO:
         return max(CLOSEST_CHECKPOINTS_ENV_STEPS, env_steps // MOST_CHECKPOINTS)
     return value
 
 
-def _check_is_utf8(workdir: pathlib.Path) -> None:
-    try:
-        str(workdir).encode()
-    except UnicodeEncodeError:
-        name = repr(os.fsencode(workdir))[1:]
-        raise UsageError(
-            f"--workdir={name} is not allowed: its name must be UTF-8, for Reverb and TensorBoard"
-        ) from None
-
-
 def check_env_steps(kind: AgentKind, config: AgentConfig, env_steps: int) -> None:
-    """Checks whether a run is long enough to learn anything.
-
-    Raises:
-      UsageError: if it is not.
-    """
+    """Raises UsageError if a run is too short for a first update."""
     needed, minimum = kind.first_env_steps(config), config.replay.min_env_steps
+    if env_steps >= needed:
+        return
     reason = f"replay.min_env_steps={minimum}, before which nothing is learned"
     if needed > minimum:
         reason = (
             f"{needed}, which is when each of {config.num_environments} environments has a "
             f"sequence of {config.sequence_length} rows to learn from; or give a smaller "
-            "--num_environments"
+            f"{overrides.SETTINGS}num_environments"
         )
-    _require("--env-steps", env_steps, f"it must be at least {reason}", env_steps >= needed)
+    raise UsageError(
+        f"TrainConfig.env_steps={env_steps} is not allowed: it must be at least {reason}"
+    )
 
 
-def _check_can_be_distributed(config: TrainConfig) -> None:
-    """Checks what `--num-actors` goes together with. Nothing is started."""
+def _check_distributed(config: TrainConfig) -> None:
+    """Checks the options of a distributed run. Nothing is started."""
     if not get_agent(config.agent).can_be_distributed:
         able = [name for name in AGENT_NAMES if get_agent(name).can_be_distributed]
         raise UsageError(
-            f"--num-actors goes with --agent {' or '.join(able)} only; {config.agent} acts and "
-            "learns in one process"
+            f"TrainConfig.num_actors goes with TrainConfig.agent {' or '.join(able)} only; "
+            f"{config.agent} acts and learns in one process"
         )
-    environments = config.config.num_environments
-    if environments % config.num_actors:
-        allowed = [n for n in range(1, environments + 1) if environments % n == 0]
-        raise ValueError(
-            f"TrainConfig.num_actors={config.num_actors} is not allowed: the actors share "
-            f"{environments} environments evenly, so it must be one of "
-            f"{', '.join(map(str, allowed))}; --num_environments changes how many there are"
-        )
+    number = config.config.num_environments
+    allowed = ", ".join(str(n) for n in range(1, number + 1) if number % n == 0)
+    require(
+        config,
+        "num_actors",
+        f"the actors share {number} environments evenly, so it must be one of {allowed}; "
+        f"{overrides.SETTINGS}num_environments sets their number",
+        number % config.num_actors == 0,
+    )
     is_known = config.cluster in ("local", "auto")
     require(
         config,
@@ -346,44 +342,43 @@ def _check_can_be_distributed(config: TrainConfig) -> None:
         "it must be local, auto, or HOST:PORT of a Ray cluster",
         is_known or re.fullmatch(r"[^\s:/]+:\d+", config.cluster),
     )
-    from acme_r2i import environments as environments_lib  # imports NumPy
+    from acme_r2i import environments  # imports NumPy
 
-    recording = environments_lib.recording_options(config.env.partition(":")[0])
-    for name in recording:
+    for name in environments.recording_options(config.env.partition(":")[0]):
         if config.env_options.get(name):
             raise UsageError(
-                f"--env.{name} does not go with --num-actors: it records into one file, from one "
-                "process"
+                f"{overrides.SUITE_OPTIONS}{name} does not go with TrainConfig.num_actors: it "
+                "records into one file, from one process"
             )
 
 
 def _check_number_of_workers(config: TrainConfig) -> None:
-    """Checks whether this machine can have a thread or a process for each environment."""
+    """Checks that this machine can have a thread or a process for each environment."""
     if config.env_workers == "inline":
         return
-    number, allowed = config.config.num_environments, _MOST_WORKERS
+    allowed = _MOST_WORKERS
     if config.env_workers == "processes":
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files != resource.RLIM_INFINITY:
             allowed = min(allowed, max(1, (files - _OTHER_FILES) // _FILES_OF_A_PROCESS))
-    _require(
-        "--num_environments",
-        number,
-        f"with --env-workers {config.env_workers} it must be at most {allowed} here; with inline "
-        "there may be more",
-        number <= allowed,
-    )
+    if config.config.num_environments > allowed:
+        raise UsageError(
+            f"{overrides.SETTINGS}num_environments={config.config.num_environments} is not "
+            f"allowed: with TrainConfig.env_workers {config.env_workers} it must be at most "
+            f"{allowed} here; with inline there may be more"
+        )
 
 
-def _check_one_environment_records(config: TrainConfig) -> None:
-    """Checks whether one environment alone would write each file of results."""
+def _check_recorded_files(config: TrainConfig) -> None:
+    """Checks that one environment alone writes each file of results."""
     from acme_r2i import environments  # imports NumPy
 
     files = environments.recorded_files(config.env, config.env_options)
-    if files:
-        number = config.config.num_environments
-        allowed = f"one environment writes {files[0].name}, so it must be 1"
-        _require("--num_environments", number, allowed, number == 1)
+    if files and config.config.num_environments != 1:
+        raise UsageError(
+            f"{overrides.SETTINGS}num_environments={config.config.num_environments} is not "
+            f"allowed: one environment writes {files[0].name}, so it must be 1"
+        )
 
 
 def make_settings(
@@ -396,10 +391,13 @@ def make_settings(
 ) -> tuple[AgentConfig, dict[str, Any]]:
     """Returns a preset's settings for a task with some fields set, and the values of these.
 
-    The task decides one thing, the reward scale: with R2I, a reward far from size 1 falls inside
-    one bin of the two-hot code (255 bins on the symlog range [-20, 20] are 0.16 apart), and what
-    there is to learn from it fades; with R2D2, its loss drowns in what the network gets wrong
-    anyway. Without a task ("") it stays at the preset's; so does None, the running size.
+    The task decides the reward scale, unless there is no task ("") or the preset measures the
+    scale while it trains (None). Rewards far from size 1 are hard to learn from: with R2I they fall
+    inside one bin of the two-hot code (255 bins on the symlog range [-20, 20] are 0.16 apart); with
+    R2D2 they are smaller than the errors of an untrained network.
+
+    Raises:
+      UsageError: naming an unknown agent, preset, core or field, or a value that is not allowed.
     """
     _check_name("agent", agent, AGENT_NAMES)
     kind = get_agent(agent)
@@ -411,22 +409,26 @@ def make_settings(
         config = kind.compose(names)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    magnitude = _reward_magnitude(task) if task else None
-    if magnitude and config.reward_scale is not None:
-        config = dataclasses.replace(config, reward_scale=1.0 / magnitude)
+    if task and config.reward_scale is not None:
+        from acme_r2i import environments  # imports NumPy
+
+        if magnitude := environments.reward_magnitude(task):
+            config = dataclasses.replace(config, reward_scale=1.0 / magnitude)
     assignments = {**_core_assignment(kind, core), **(values or {})}
-    return overrides.apply_overrides(config, assignments, options=option_names())
+    names = [f"TrainConfig.{name}" for name in options()]
+    return overrides.apply_overrides(config, assignments, options=names)
 
 
 def _core_assignment(kind: AgentKind, core: str | None) -> dict[str, str]:
-    """What `--core NAME` says, as the field it stands for."""
+    """Returns the field that ``core`` stands for, and its value."""
     if core is None:
         return {}
     if not kind.has_core_option:
-        owners = [f"--agent {name}" for name in AGENT_NAMES if get_agent(name).has_core_option]
+        owners = [name for name in AGENT_NAMES if get_agent(name).has_core_option]
+        field = f"{overrides.SETTINGS}{kind.core_field}.kind" if kind.core_field else "none"
         raise UsageError(
-            f"--core goes with {' or '.join(owners)} only; the core of --agent {kind.name} is "
-            + (f"the field --{kind.core_field}.kind" if kind.core_field else "none")
+            f"TrainConfig.core goes with TrainConfig.agent {' or '.join(owners)} only; the core of "
+            f"{kind.name} is {'the field ' if kind.core_field else ''}{field}"
         )
     _check_name("core", core, kind.core_names)
     return {f"{kind.core_field}.kind": core}
@@ -443,10 +445,10 @@ def task_name(env: str | None) -> str:
     """Returns a task's full name, without importing its simulator.
 
     Raises:
-      UsageError: if there is no such task, naming those near.
+      UsageError: if there is no such task, naming those that are similar.
     """
     if not env:
-        raise UsageError("--env is needed, e.g. --env popgym:RepeatPreviousEasy")
+        raise UsageError("TrainConfig.env is needed, e.g. popgym:RepeatPreviousEasy")
     from acme_r2i import environments  # imports NumPy
 
     try:
@@ -455,17 +457,6 @@ def task_name(env: str | None) -> str:
         raise UsageError(str(error)) from None
 
 
-def _reward_magnitude(task: str) -> float | None:
-    from acme_r2i import environments  # imports NumPy
-
-    return environments.reward_magnitude(task)
-
-
 def default_workdir(task: str, seed: int) -> str:
-    """A folder under runs/ of a task, a seed and a moment."""
+    """Returns a folder under runs/, named after the task, the seed and the time."""
     return f"runs/{re.sub('[^A-Za-z0-9_]', '_', task)}/seed{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _require(name: str, value: Any, allowed: str, holds: bool) -> None:
-    if not holds:
-        raise UsageError(f"{name}={value} is not allowed: {allowed}")

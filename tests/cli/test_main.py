@@ -20,8 +20,9 @@ from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli.main import _make_parser, main
+from acme_r2i.cli.parsing import option_names
 from acme_r2i.runs import config_json, files, overrides, run_folder
-from acme_r2i.runs.train_config import ENV_STEP_TIMEOUT_SECONDS, option_names
+from acme_r2i.runs.train_config import ENV_STEP_TIMEOUT_SECONDS
 from tests.helpers import typed_run, write_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -38,7 +39,7 @@ WRONG = {
         "'export', 'plan')"
     ),
     ("--seed=3",): "unexpected argument '--seed=3'; see r2i --help",
-    ("train",): "--env is needed, e.g. --env popgym:RepeatPreviousEasy",
+    ("train",): "--env is needed, e.g. popgym:RepeatPreviousEasy",
     ("train", "--env"): "argument --env: expected one argument",
     ("train", "--env", "popgim:RepeatPreviousEasy"): (
         "unknown suite 'popgim'; did you mean popgym?"
@@ -58,7 +59,7 @@ WRONG = {
     ),
     ("train", *TASK, "--num-actors", "3"): (
         "--num-actors=3 is not allowed: the actors share 8 environments evenly, so it must be one "
-        "of 1, 2, 4, 8; --num_environments changes how many there are"
+        "of 1, 2, 4, 8; --num_environments sets their number"
     ),
     ("train", *TASK, "--num-actors", "0"): (
         "--num-actors=0 is not allowed: it must be in [1, 2**32)"
@@ -114,8 +115,7 @@ WRONG = {
     ("train", *TASK, "--agent", "r2d3"): "unknown agent 'r2d3'; did you mean r2d2?",
     ("train", *TASK, "--agent", "ppo"): "unknown agent 'ppo'; agents: r2i, r2d2, random",
     ("train", *TASK, "--core", "s5"): (
-        "--core goes with --agent r2d2 only; the core of --agent r2i is the field "
-        "--world_model.core.kind"
+        "--core goes with --agent r2d2 only; the core of r2i is the field --world_model.core.kind"
     ),
     ("train", *TASK, *R2D2, "--core", "lstn"): "unknown core 'lstn'; did you mean lstm?",
     ("train", *TASK, *R2D2, "--core", "x"): (
@@ -127,7 +127,7 @@ WRONG = {
         "unknown field --trace_lenght; did you mean --trace_length?"
     ),
     ("train", *TASK, *R2D2, "--behaviour.horizon", "3"): (
-        "unknown field --behaviour.horizon; `r2i train --help-fields` lists them"
+        "unknown field --behaviour.horizon; `r2i presets NAME` lists the fields of a preset"
     ),
     ("train", *TASK, *R2D2, "--trace_length", "8"): (
         "--trace_length=8 is not allowed: it must be at least replay.stride=16, or rows would "
@@ -145,11 +145,11 @@ WRONG = {
     ),
     ("train", *TASK, "--envsteps", "3"): "unknown field --envsteps; did you mean --env-steps, ...",
     ("train", *TASK, "--xyzzy", "3"): (
-        "unknown field --xyzzy; `r2i train --help-fields` lists them"
+        "unknown field --xyzzy; `r2i presets NAME` lists the fields of a preset"
     ),
     ("train", *TASK, "--replay", "3"): (
-        "--replay is a group of fields, --replay.X with X one of capacity_env_steps, "
-        "min_env_steps, stride"
+        "--replay is a group of fields: --replay.capacity_env_steps, --replay.min_env_steps, "
+        "--replay.stride"
     ),
     ("train", *TASK, "--batch_size", "eight"): "--batch_size takes a whole number, got 'eight'",
     ("train", *TASK, "--batch_size", "0"): ("--batch_size=0 is not allowed: it must be above 0"),
@@ -198,9 +198,9 @@ WRONG = {
     ): "--workdir {here}/a file/below cannot be made: ...",
     ("train", *TASK, "--workdir", "."): "--workdir ...",
     ("train", *TASK, "--workdir", "a run"): (
-        "--workdir {here}/a run holds a run already (bsuite:catch/0, preset cpu, seed 7, ended) "
-        "without a checkpoint to go on from, and a run is never overwritten: give another folder, "
-        "or move or delete that one"
+        "--workdir {here}/a run holds a run that cannot be resumed (bsuite:catch/0, preset cpu, "
+        "seed 7, ended, no checkpoint), and a run is never overwritten: give another folder, or "
+        "move or delete that one"
     ),
 }
 

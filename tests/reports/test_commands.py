@@ -11,10 +11,10 @@ import pytest
 from acme_r2i.agents.registry import AGENT_NAMES, get_agent
 from acme_r2i.cli import train
 from acme_r2i.cli.main import main
+from acme_r2i.cli.parsing import option_names
 from acme_r2i.reports import commands
 from acme_r2i.runs import overrides
 from acme_r2i.runs.config_json import describe_config
-from acme_r2i.runs.train_config import option_names
 
 TASK = ("--env", "popgym:RepeatPreviousEasy")
 VISION = ("--env", "bsuite_vision:catch/0")

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from acme_r2i.runs import UsageError, external_logs
 from acme_r2i.runs.external_logs import TensorBoardLog, WandbLog
-from acme_r2i.runs.metrics import AGENT_METRICS, metric_names
+from tests.run_files import documented_metrics
 
 ROOT = pathlib.Path(__file__).parents[2]
 LINES = [
@@ -124,10 +124,11 @@ def test_wandb_is_refused_without_an_account(monkeypatch, tmp_path):
     external_logs.check_wandb("offline")
 
 
-def test_the_docs_name_every_metric():
-    text = (ROOT / "docs" / "metrics.md").read_text()
-    for agent in AGENT_METRICS:
-        for name in metric_names(agent):
-            assert f"| `{name}` |" in text
-    for name in metric_names("r2i", num_actors=1):
-        assert f"| `{name.replace('/0/', '/I/')}` |" in text
+def test_the_documented_metrics_of_distributed_runs_are_reported():
+    """By their names in the code; runs of one process are compared in test_train."""
+    folder = ROOT / "acme_r2i" / "distributed"
+    code = "".join(path.read_text() for path in folder.glob("*.py"))
+    names = documented_metrics("Distributed runs")
+    assert len(names) == 9
+    for name in names:
+        assert f'"{name.replace("/I/", "/{number}/")}"' in code

@@ -229,7 +229,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     for like, message in (
         ({"x": np.zeros(2), "y": np.zeros(3)}, "x is float32, not float64"),
         ({"x": np.zeros(2, np.float32), "y": np.zeros(4)}, r"y is \(3,\), not \(4,\)"),
-        ({"x": np.zeros(2, np.float32)}, "it has y beside them"),
+        ({"x": np.zeros(2, np.float32)}, "it also has y"),
         ({"x": np.zeros(2, np.float32), "y": np.zeros(3), "z": np.zeros(1)}, "z is missing"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -10,6 +10,7 @@ import pytest
 from acme_r2i.agents.common.config import CoreConfig, S4DConfig
 from acme_r2i.agents.r2i.config import GaussianConfig, LatentConfig
 from acme_r2i.agents.r2i.presets import WHOLE, compose
+from acme_r2i.cli import parsing
 from acme_r2i.runs import UsageError, overrides
 
 CONFIG = compose(["cpu"])
@@ -48,7 +49,7 @@ def test_every_field_takes_its_own_value():
 def test_fields_are_set_at_every_depth_and_the_others_stay():
     config, values = overrides.apply_overrides(
         CONFIG,
-        overrides.parse_assignments(
+        parsing.parse_assignments(
             [
                 *("--batch_size", "4", "--behaviour.horizon=10"),
                 *("--world-model.core.layers", "5", "--world_model.core.glu", "False"),
@@ -71,7 +72,9 @@ def test_fields_are_set_at_every_depth_and_the_others_stay():
 
 def test_fields_that_must_fit_each_other_change_together():
     alone = {"world_model.core.n_blocks": "7"}
-    with pytest.raises(UsageError, match="--world_model.core.state_size=64 is not allowed"):
+    with pytest.raises(
+        UsageError, match=r"^TrainConfig\.config\.world_model\.core\.state_size=64 is not allowed"
+    ):
         overrides.apply_overrides(CONFIG, alone)
     config, _ = overrides.apply_overrides(CONFIG, {**alone, "world_model.core.state_size": "70"})
     assert config.world_model.core.n_blocks == 7
@@ -136,13 +139,15 @@ def test_a_field_of_the_old_kind_is_unknown_to_the_new_one(kind, field, near):
     assert name in {each.name for each in overrides.list_fields(CONFIG)}
     with pytest.raises(UsageError) as error:
         overrides.apply_overrides(CONFIG, {name: "1", "world_model.core.kind": kind})
-    assert str(error.value).startswith(f"unknown field --{name}; did you mean --{near}")
+    start = f"unknown field --{name}; did you mean --{near}"
+    assert parsing.as_typed(str(error.value)).startswith(start)
 
 
 @pytest.mark.parametrize("kind", ["s6", "", "S5"])
 def test_a_kind_that_there_is_not_is_refused(kind):
     message = (
-        f"^--world_model.core.kind='{kind}' is not allowed: it must be one of s5, s4d, s4, gru"
+        rf"^TrainConfig\.config\.world_model\.core\.kind='{kind}' is not allowed: "
+        "it must be one of s5, s4d, s4, gru"
     )
     with pytest.raises(UsageError, match=message):
         overrides.apply_overrides(CONFIG, {"world_model.core.kind": kind})
@@ -151,7 +156,8 @@ def test_a_kind_that_there_is_not_is_refused(kind):
 def test_a_kind_and_fields_that_do_not_fit_each_other_are_refused():
     typed = {"world_model.core.kind": "s4d", "world_model.core.state_size": "63"}
     overrides.apply_overrides(CONFIG, typed)
-    message = "^--world_model.core.state_size=63 is not allowed: it must be even, with conj_sym$"
+    name = r"TrainConfig\.config\.world_model\.core\.state_size"
+    message = f"^{name}=63 is not allowed: it must be even, with conj_sym$"
     with pytest.raises(UsageError, match=message):
         overrides.apply_overrides(CONFIG, {**typed, "world_model.core.conj_sym": "true"})
 

@@ -231,7 +231,7 @@ def test_ctrl_c_ends_an_evaluation(tmp_path, monkeypatch, capfd):
     write_run(folder, "import:endless_task_3:make", "r2d2")
     evaluate = ["evaluate", str(folder), "--episodes", "2", "--max-episode-steps", "none"]
     assert main(evaluate) == 130
-    assert "SIGINT: ending the evaluation" in capfd.readouterr().err
+    assert "SIGINT: stopping the evaluation" in capfd.readouterr().err
     assert not read_evaluations(folder)
 
 

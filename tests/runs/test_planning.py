@@ -169,7 +169,7 @@ def test_a_run_without_speeds_is_refused(folder):
 
 
 WRONG = {
-    (): "--env is needed, e.g. --env popgym:RepeatPreviousEasy",
+    (): "--env is needed, e.g. popgym:RepeatPreviousEasy",
     (*TASK, "--updates-per-second", "0"): (
         "--updates-per-second=0 is not allowed: it must be above 0"
     ),

@@ -77,24 +77,29 @@ def test_nothing_of_it_stays(tmp_path):
     assert os.listdir(tmp_path / "mine") == []
 
 
-def test_a_lock_that_its_holder_removed_in_between_is_not_taken_for_it(tmp_path, monkeypatch):
-    """Between opening the file and locking it, its holder ends, and another run begins."""
-    first = RunLock(tmp_path).__enter__()
-    late, take = RunLock(tmp_path), RunLock._take
-    others = []
+def test_no_two_hold_a_folder_whose_lock_comes_and_goes(tmp_path):
+    """Each holder removes the file, which others may have opened by then."""
+    inside, most, rounds = [], [], []
 
-    def open_before_and_lock_after(self):
-        if self is late and not others:
-            first.__exit__()  # its file goes; `late` has the old one
-            self._handle = os.open(tmp_path / "old", os.O_RDWR | os.O_CREAT)
-            others.append(RunLock(tmp_path).__enter__())
-        else:
-            take(self)
+    def take_often():
+        for _ in range(40):
+            try:
+                with RunLock(tmp_path):
+                    inside.append(1)
+                    most.append(len(inside))
+                    time.sleep(0.001)
+                    inside.pop()
+                    rounds.append(1)
+            except UsageError:
+                pass
 
-    monkeypatch.setattr(RunLock, "_take", open_before_and_lock_after)
-    with pytest.raises(UsageError, match="in use"):
-        late.__enter__()
-    others[0].__exit__()
+    threads = [threading.Thread(target=take_often) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert max(most) == 1 and len(rounds) > 40
+    assert os.listdir(tmp_path) == []
 
 
 def wait_for(condition, seconds=20.0):
@@ -126,7 +131,7 @@ def test_the_first_is_noted(number, code, capfd):
     assert stop.received == number and stop.exit_code == code
     error = capfd.readouterr().err
     assert error.count("\n") == (0 if number is None else 2)
-    assert number is None or f"{number.name}: ending the run" in error
+    assert number is None or f"{number.name}: stopping the run" in error
     # Everything is as before.
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == former
     assert threading.active_count() == threads
@@ -166,7 +171,7 @@ def test_the_second_kills_whatever_the_main_thread_does():
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
         assert process.stderr.readline() == "\n"
-        assert "SIGINT: ending the run; once more kills it" in process.stderr.readline()
+        assert "SIGINT: stopping the run; once more kills it" in process.stderr.readline()
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 130

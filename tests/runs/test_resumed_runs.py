@@ -247,7 +247,7 @@ def test_sigterm_makes_a_checkpoint_and_the_run_goes_on(tmp_path, capfd, monkeyp
 
     monkeypatch.setattr(reporting.Reporter, "add_step", terminate_in_time)
     assert train(folder, 100_000) == 143
-    assert "SIGTERM: ending the run" in capfd.readouterr().err
+    assert "SIGTERM: stopping the run" in capfd.readouterr().err
     run = RunFiles(folder)
     summary = run.json("summary.json")
     assert summary["interrupted"] is True and 250 <= summary["env_steps"] < 300

@@ -104,7 +104,7 @@ def test_a_run_that_was_ended_before_its_first_checkpoint_begins_again(tmp_path,
     make_run(tmp_path, summary=summary)
     (tmp_path / "checkpoints" / ".unfinished").mkdir()
     start = find(tmp_path)
-    assert start.checkpoint is None and start.lives == 1 and "begins again" in start.notes[0]
+    assert start.checkpoint is None and start.lives == 1 and "starts again" in start.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_run_that_was_ended_before_its_first_checkpoint_begins_again(tmp_path,
 def test_a_run_without_checkpoints_is_left_alone(tmp_path, run):
     make_run(tmp_path, **run)
     with pytest.raises(
-        UsageError, match="holds a run already .*memory_len/2.* without a checkpoin"
+        UsageError, match="holds a run that cannot be resumed .*memory_len/2.*, no checkpoint"
     ):
         find(tmp_path)
 
@@ -198,13 +198,13 @@ def test_other_settings_are_refused_by_name_unless_they_are_wanted(tmp_path):
     old = PRESETS["debug"]().actor_optimiser.learning_rate
     assert f"actor_optimiser.learning_rate was {old}, is 0.5" in str(error.value)
     assert "log_every was 1000, is 3" in str(error.value)
-    assert "--allow-config-change" in str(error.value)
+    assert "TrainConfig.allow_config_change" in str(error.value)
     assert len(find(tmp_path, other, allow=True).changes) == 2
     fewer = describe(env_steps="800")
-    with pytest.raises(UsageError, match="env_steps was 1000, is 800.*--allow"):
+    with pytest.raises(UsageError, match="env_steps was 1000, is 800.*allow_config_change"):
         find(tmp_path, fewer)
     assert find(tmp_path, fewer, allow=True).counts.env_steps == 500
-    with pytest.raises(UsageError, match="env-steps=400 is not allowed: .* has taken 500"):
+    with pytest.raises(UsageError, match="env_steps=400 is not allowed: .* has taken 500"):
         find(tmp_path, describe(env_steps="400"), allow=True)
 
 
@@ -224,9 +224,9 @@ def test_other_settings_are_refused_by_name_unless_they_are_wanted(tmp_path):
 def test_what_would_not_fit_is_never_changed(tmp_path, fields, typed, named):
     make_run(tmp_path, WANTED, 500)
     for allow in (True, False):
-        with pytest.raises(UsageError, match="which it cannot go on with: .*") as error:
+        with pytest.raises(UsageError, match="with which it cannot be resumed: .*") as error:
             find(tmp_path, describe(*fields, **typed), allow)
-        assert named in str(error.value) and "--allow" not in str(error.value)
+        assert named in str(error.value) and "allow_config_change" not in str(error.value)
 
 
 def test_every_pattern_of_what_may_change_names_a_field():
@@ -240,7 +240,7 @@ def test_every_pattern_of_what_may_change_names_a_field():
 
 def test_a_run_on_many_processes_may_get_another_number_of_them(tmp_path):
     make_run(tmp_path, describe(num_actors="2"), 500)
-    with pytest.raises(UsageError, match="num_actors was 2, is 1.*--allow-config-change"):
+    with pytest.raises(UsageError, match="num_actors was 2, is 1.*allow_config_change"):
         find(tmp_path, describe(num_actors="1"), False)
     assert find(tmp_path, describe(num_actors="1"), True).counts.env_steps == 500
     # Replay's limiter would hold nobody, or for ever.

@@ -166,8 +166,11 @@ def test_python_values_make_the_same_run_as_text(tmp_path):
         ({"env_workers": "fork"}, "TrainConfig.env_workers='fork' is not allowed: .* inline, "),
         ({"evaluate_episodes": 5}, "TrainConfig.evaluate_episodes goes with .*evaluate_every"),
         ({"overrides": {"behaviour.horizon": 0}}, "behaviour.horizon=0 is not allowed"),
-        ({"overrides": {"horizon": 3}}, "did you mean --behaviour.horizon"),
-        ({"env_options": {"size": 8}}, "suite bsuite has no option --env.size"),
+        ({"overrides": {"horizon": 3}}, r"did you mean TrainConfig\.config\.behaviour\.horizon"),
+        (
+            {"env_options": {"size": 8}},
+            r"suite bsuite has no option TrainConfig\.env_options\.size",
+        ),
     ],
 )
 def test_wrong_values_name_the_field(tmp_path, changes, message):

@@ -11,7 +11,7 @@ import pytest
 
 from acme_r2i.cli.main import main
 from acme_r2i.runs import run_folder
-from acme_r2i.runs.metrics import AGENT_METRICS, RUN_METRICS
+from tests.run_files import documented_metrics
 
 pytestmark = pytest.mark.integration
 
@@ -51,7 +51,7 @@ def test_a_run_that_is_interrupted(tmp_path, capfd, interrupt_after_lines):
     interrupt_after_lines(folder / run_folder.METRICS, 5)
     assert main(["train", *typed, *own]) == 130
     captured = capfd.readouterr()
-    assert captured.err == "\nr2i: SIGINT: ending the run; once more kills it\n"
+    assert captured.err == "\nr2i: SIGINT: stopping the run; once more kills it\n"
     assert "stopped: mean return of the last" in captured.out and "reverb" not in captured.out
 
     config, summary = (
@@ -71,8 +71,9 @@ def test_a_run_that_is_interrupted(tmp_path, capfd, interrupt_after_lines):
     assert {row["length"] for row in episodes} == {"4"}
     last = [float(row["return"]) for row in episodes[-100:]]
     assert summary["mean_return_last_100_episodes"] == pytest.approx(sum(last) / len(last))
+    always = documented_metrics("Every run")
     for line in lines:
-        assert set(line) in (set(RUN_METRICS), {*RUN_METRICS, *AGENT_METRICS["r2d2"]})
+        assert set(line) in (always, always | documented_metrics("R2D2"))
         # An update is 4 x 9 rows, at 8 rows a step, from step 64 on.
         due = max(0, line["env_steps"] - 64) * 8 // 36
         assert due - 1 <= line["learner_steps"] <= due
