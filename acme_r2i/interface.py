@@ -137,16 +137,15 @@ class Run:
         Returns:
           Returns, lengths, mean, and its 95% interval; a line of evaluations.jsonl has them, too.
         """
-        from acme_r2i.agents.common.policy import is_greedy
         from acme_r2i.runs import evaluation
 
-        greedy = is_greedy(mode)
-        trained = self._trained()
-        number = 1 if _is_environment(self._env) else trained.config.num_environments
-        how = evaluation.HowToEvaluate(
-            episodes, greedy, seed, num_environments or number, max_episode_steps
+        config = evaluation.EvaluateConfig(
+            episodes, mode, seed, num_environments, max_episode_steps
         )
-        result = evaluation.evaluate_run(trained, self._parameters(checkpoint), how)
+        if _is_environment(self._env):
+            config = config.of_run(1)
+        kept = self._parameters(checkpoint)
+        result = evaluation.evaluate_run(self._trained(), kept, config)
         evaluation.append_evaluation(self.folder, result)
         return result
 

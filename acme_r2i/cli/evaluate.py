@@ -10,8 +10,8 @@ import sys
 from typing import Any
 
 from acme_r2i.cli import parsing
-from acme_r2i.cli.parsing import number_or_none, path, refuse, whole_number, with_default
-from acme_r2i.runs import UsageError, overrides, policies
+from acme_r2i.cli.parsing import path, refuse, whole_number, with_default
+from acme_r2i.runs import UsageError, files, overrides, policies
 from acme_r2i.runs.process import StopSignals
 from acme_r2i.runs.train_config import MAX_EPISODE_STEPS
 
@@ -83,28 +83,29 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Plays, and prints and writes what came of it; returns the exit code."""
     others, suite_options = parsing.split_suite_options(others)
     refuse([name.partition("=")[0] for name in others], "evaluate")
-    episodes = whole_number("--episodes", typed.episodes, 1)
-    seed = whole_number("--seed", typed.seed, 0)
     video_episodes = whole_number("--video-episodes", typed.video_episodes, 1)
-    limit = number_or_none("--max-episode-steps", typed.max_episode_steps)
-    if typed.mode not in ("greedy", "sampled"):
-        raise UsageError(f"--mode={typed.mode} is not allowed: it must be greedy or sampled")
+    from acme_r2i.runs import evaluation, playing  # import NumPy
+
+    config = evaluation.EvaluateConfig(
+        episodes=typed.episodes,
+        mode=typed.mode,
+        seed=typed.seed,
+        num_environments=typed.num_environments,
+        max_episode_steps=typed.max_episode_steps,
+    )
     trained = policies.read_run(typed.folder)
     given = overrides.read_suite_options(trained.task, suite_options)
     trained = dataclasses.replace(trained, env_options={**trained.env_options, **given})
     kept = policies.find_parameters(trained.folder, typed.checkpoint)
-    number = (
-        trained.config.num_environments
-        if typed.num_environments is None
-        else whole_number("--num-environments", typed.num_environments, 1)
-    )
+    if typed.video:
+        files.check_file("--video", typed.video)
     from acme_r2i import environments
     from acme_r2i.cli import evaluation_listing  # import JAX
-    from acme_r2i.runs import console, evaluation, playing  # import JAX
+    from acme_r2i.runs import console
 
     video = playing.Video(typed.video, trained.task, video_episodes) if typed.video else None
     shown = console.make_progress(sys.stderr)
-    so_far = console.EpisodesSoFar(episodes)
+    so_far = console.EpisodesSoFar(config.episodes)
 
     def on_episode(episode: Any) -> None:
         so_far.add(episode.episode_return)
@@ -115,7 +116,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
         result = evaluation.evaluate_run(
             trained,
             kept,
-            evaluation.HowToEvaluate(episodes, typed.mode == "greedy", seed, number, limit),
+            config,
             wrap_first=video.film if video else None,
             on_episode=on_episode,
             on_step=lambda steps: shown.show(so_far.describe(steps)),
@@ -133,5 +134,6 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     except OSError as error:
         raise UsageError(f"{trained.folder / evaluation.EVALUATIONS}: {error}") from None
     if video is not None:
-        print(f"video: {video.write()}", file=sys.stderr)
+        with files.writing("--video", typed.video):
+            print(f"video: {video.write()}", file=sys.stderr)
     return 0

@@ -48,6 +48,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     kept = policies.find_parameters(trained.folder, typed.checkpoint)
     files.check_folder("--out", out)
     files.check_has_no_others("--out", out)
-    policies.export(trained, kept, out)
+    with files.writing("--out", out):
+        policies.export(trained, kept, out)
     print(out)
     return 0

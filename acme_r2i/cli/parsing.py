@@ -166,14 +166,16 @@ def read_options(typed: argparse.Namespace, others: Sequence[str]) -> train_conf
 
 
 def as_typed(message: str) -> str:
-    """Returns an error message with the flags in place of the fields that they set.
+    """Returns an error message with the flags in place of the names that the library uses.
 
-    The library calls an option TrainConfig.NAME, a field of the agent's settings
-    TrainConfig.config.PATH, and an option of the task's suite TrainConfig.env_options.NAME.
+    The library calls an option TrainConfig.NAME or EvaluateConfig.NAME, a field of the agent's
+    settings TrainConfig.config.PATH, and an option of the suite TrainConfig.env_options.NAME. A
+    message about the arguments checkpoint, context, run and video begins with NAME=.
     """
-    message = re.sub(r"\bTrainConfig\.config\.(?=\w)", "--", message)
-    message = re.sub(r"\bTrainConfig\.env_options\.(?=\w)", f"--{overrides.SUITE_PREFIX}", message)
-    return re.sub(r"\bTrainConfig\.(\w+)", lambda found: f"--{found[1].replace('_', '-')}", message)
+    for name, flag in ((r"TrainConfig\.config\.", "--"), (r"TrainConfig\.env_options\.", "--env.")):
+        message = re.sub(rf"\b{name}(?=\w)", flag, message)
+    option = r"\b(?:Train|Evaluate)Config\.(\w+)|^(checkpoint|context|run|video)(?==)"
+    return re.sub(option, lambda found: f"--{(found[1] or found[2]).replace('_', '-')}", message)
 
 
 def option_names() -> list[str]:
@@ -190,8 +192,3 @@ def whole_number(name: str, text: str, minimum: int) -> int:
     value = overrides.convert(name, text, int)
     train_config.check_number(name, value, minimum)
     return value
-
-
-def number_or_none(name: str, text: str) -> int | None:
-    """Reads an option that is a whole number above 0, or "none"; see ``whole_number``."""
-    return None if text.lower() == "none" else whole_number(name, text, 1)

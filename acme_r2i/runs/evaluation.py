@@ -7,7 +7,7 @@ During training (`r2i train --evaluate-every`) the environments are made again f
 time. No state passes from one evaluation to the next or into training, and each can be repeated by
 `r2i evaluate` with the same seed on a checkpoint of that step.
 
-This module imports JAX.
+Importing this module imports no JAX.
 """
 
 from __future__ import annotations
@@ -19,53 +19,59 @@ import json
 import os
 import pathlib
 import time
+import typing
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dm_env
 import numpy as np
 
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
-from acme_r2i.agents.common.policy import Policy
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.environments.wrappers import TimeLimit
-from acme_r2i.runs import files
-from acme_r2i.runs.agent import Blueprint
+from acme_r2i.runs import UsageError, files
 from acme_r2i.runs.console import EpisodesSoFar
 from acme_r2i.runs.environment_pool import make_one
 from acme_r2i.runs.metrics import Counts
-from acme_r2i.runs.overrides import without_recording
+from acme_r2i.runs.overrides import convert, without_recording
 from acme_r2i.runs.playing import PlayedEpisode, play_episodes
 from acme_r2i.runs.policies import KeptParameters, TrainedRun, load_parameters, make_policy
-from acme_r2i.runs.train_config import MAX_EPISODE_STEPS, TrainConfig
+from acme_r2i.runs.train_config import MAX_EPISODE_STEPS, TrainConfig, check_number
+
+if TYPE_CHECKING:
+    from acme_r2i.agents.common.policy import Policy
+    from acme_r2i.runs.agent import Blueprint
 
 EVALUATIONS = "evaluations.jsonl"
 BOOTSTRAP_RESAMPLES = 10_000
-# Tells the seeds of these environments from those of a run with the same seed.
+MODES = ("greedy", "sampled")
+# Value of ``Evaluation.parameters`` for evaluations during training.
+DURING_TRAINING = "training"
+# Makes the seeds of these environments differ from those of a run with the same seed.
 _SEED_STREAM = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What came of some episodes; a line of evaluations.jsonl.
+    """Result of an evaluation; a line of evaluations.jsonl.
 
     Attributes:
       env_steps: environment steps that led to the parameters, None if unknown.
-      learner_steps: updates that led to them, None if unknown.
-      episodes: how many were played.
-      mean_return: of the episodes.
-      stderr: standard error of the mean, None of one episode.
-      interval_95: ends of the bootstrap's 95 % interval of the mean, None of one episode.
-      returns: of each episode.
+      learner_steps: updates that led to the parameters, None if unknown.
+      episodes: number of episodes.
+      mean_return: mean return of the episodes.
+      stderr: standard error of the mean, None for one episode.
+      interval_95: ends of the bootstrap's 95 % interval of the mean, None for one episode.
+      returns: return of each episode.
       lengths: steps of each episode.
       mode: "greedy" or "sampled".
-      seed: of the environments and of what the policy draws.
-      num_environments: played side by side.
-      parameters: "final", "checkpoint", or "training" of an evaluation along the way.
-      wall_seconds: what it took.
-      env_steps_per_second: of all environments together, in that time; compiling is part of it.
-      date: when it ended.
-      max_episode_steps: where episodes are cut off, None if nowhere.
+      seed: seed of the environments and of the policy.
+      num_environments: number of environments stepped together.
+      parameters: "final", "checkpoint", or "training" for an evaluation during training.
+      wall_seconds: duration, compiling included.
+      env_steps_per_second: steps of all environments per second of that duration.
+      date: time at the end.
+      max_episode_steps: steps after which episodes were truncated, None for no limit.
     """
 
     env_steps: int | None
@@ -87,64 +93,81 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True)
-class HowToEvaluate:
-    """How a policy is evaluated.
+class EvaluateConfig:
+    """Settings of an evaluation, checked on construction. Values may be text.
 
     Attributes:
-      episodes: how many are played.
-      greedy: the likeliest actions, or drawn ones.
-      seed: of the environments and of what the policy draws.
-      num_environments: played side by side, at most as many as episodes.
-      max_episode_steps: where episodes are cut off, None for nowhere.
+      episodes: number of episodes.
+      mode: "greedy" for the likeliest actions, "sampled" to draw them as in training.
+      seed: seed of the environments and of the policy.
+      num_environments: environments acted for at once; None for as many as the run had.
+      max_episode_steps: steps after which an episode is truncated; None for no limit.
+
+    Raises:
+      UsageError: naming the field, its value and what is allowed.
     """
 
-    episodes: int
-    greedy: bool
-    seed: int
-    num_environments: int
+    episodes: int = 100
+    mode: str = "greedy"
+    seed: int = 0
+    num_environments: int | None = None
     max_episode_steps: int | None = MAX_EPISODE_STEPS
 
-    @property
-    def environments(self) -> int:
-        """As many as there are, each with an episode to play."""
-        return min(self.num_environments, self.episodes)
+    def __post_init__(self) -> None:
+        for name, kind in typing.get_type_hints(EvaluateConfig).items():
+            value = convert(f"EvaluateConfig.{name}", getattr(self, name), kind)
+            object.__setattr__(self, name, value)
+            if isinstance(value, int):
+                check_number(f"EvaluateConfig.{name}", value, 0 if name == "seed" else 1)
+        if self.mode not in MODES:
+            raise UsageError(
+                f"EvaluateConfig.mode={self.mode!r} is not allowed: it must be one of "
+                f"{', '.join(MODES)}"
+            )
+
+    def of_run(self, num_environments: int) -> EvaluateConfig:
+        """Returns the settings for a run, with at most as many environments as episodes."""
+        number = self.num_environments or num_environments
+        return dataclasses.replace(self, num_environments=min(number, self.episodes))
 
     @property
     def environment_seeds(self) -> list[int]:
-        """One for each environment; none of them is that of a run's own environment."""
+        """A seed for each environment that plays; a run's own environments have others."""
         sequence = np.random.SeedSequence(self.seed, spawn_key=(_SEED_STREAM,))
-        return [int(seed) for seed in sequence.generate_state(self.environments, np.uint32)]
+        number = min(self.num_environments, self.episodes)
+        return [int(seed) for seed in sequence.generate_state(number, np.uint32)]
 
 
 def evaluate_run(
     run: TrainedRun,
     kept: KeptParameters,
-    how: HowToEvaluate,
+    config: EvaluateConfig,
     *,
     wrap_first: Callable[[dm_env.Environment], dm_env.Environment] | None = None,
     on_episode: Callable[[PlayedEpisode], None] = lambda episode: None,
     on_step: Callable[[int], None] = lambda steps: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation | None:
-    """Evaluates what a run has learned.
+    """Evaluates the policy of a trained run.
 
     Args:
       run: the run.
       kept: its parameters.
-      how: episodes, mode, seed.
+      config: settings of the evaluation.
       wrap_first: wraps the first environment, to film it.
-      on_episode: called when an episode has ended.
-      on_step: see ``play_episodes``.
-      should_stop: likewise.
+      on_episode: called after each episode.
+      on_step: called as in ``play_episodes``.
+      should_stop: called as in ``play_episodes``.
 
     Returns:
-      What came of it; None if it was stopped.
+      The result; None if it was stopped.
 
     Raises:
       UsageError: if the environment cannot be made, or the parameters do not fit.
     """
     began = time.monotonic()
-    with open_environments(run.make_environment, how) as envs:
+    config = config.of_run(run.config.num_environments)
+    with open_environments(run.make_environment, config) as envs:
         if wrap_first is not None:
             envs[0] = wrap_first(envs[0])
         policy = make_policy(
@@ -152,14 +175,14 @@ def evaluate_run(
             run.config,
             PlainEnvironmentSpec.of(EnvironmentSpec.of(envs[0])),
             functools.partial(load_parameters, kept.folder, file=kept.file),
-            greedy=how.greedy,
-            seed=how.seed,
-            num_environments=how.environments,
+            greedy=config.mode == "greedy",
+            seed=config.seed,
+            num_environments=config.num_environments,
         )
         played = play_episodes(
             policy,
             envs,
-            how.episodes,
+            config.episodes,
             on_episode=on_episode,
             on_step=on_step,
             should_stop=should_stop,
@@ -168,7 +191,7 @@ def evaluate_run(
         return None
     return summarise(
         played,
-        how,
+        config,
         env_steps=kept.env_steps,
         learner_steps=kept.learner_steps,
         parameters=kept.source,
@@ -178,34 +201,29 @@ def evaluate_run(
 
 @contextlib.contextmanager
 def open_environments(
-    make: Callable[[int], dm_env.Environment], how: HowToEvaluate
+    make: Callable[[int], dm_env.Environment], config: EvaluateConfig
 ) -> Iterator[list[dm_env.Environment]]:
-    """Makes the environments of an evaluation, and closes them on leaving.
-
-    Args:
-      make: makes one of a seed.
-      how: how many, of which seeds, and where their episodes are cut off.
-    """
+    """Makes the environments of an evaluation from their seeds, and closes them on leaving."""
     with contextlib.ExitStack() as stack:
         envs = []
-        for seed in how.environment_seeds:
+        for seed in config.environment_seeds:
             envs.append(make(seed))
             stack.callback(envs[-1].close)
-            if how.max_episode_steps is not None:
-                envs[-1] = TimeLimit(envs[-1], how.max_episode_steps)
+            if config.max_episode_steps is not None:
+                envs[-1] = TimeLimit(envs[-1], config.max_episode_steps)
         yield envs
 
 
 def summarise(
     played: Sequence[PlayedEpisode],
-    how: HowToEvaluate,
+    config: EvaluateConfig,
     *,
     env_steps: int | None,
     learner_steps: int | None,
     parameters: str,
     wall_seconds: float,
 ) -> Evaluation:
-    """Makes an evaluation, which ends now, of its episodes; see ``Evaluation``."""
+    """Returns the evaluation of episodes that have just been played."""
     returns = np.array([episode.episode_return for episode in played])
     number = len(returns)
     stderr = float(returns.std(ddof=1) / np.sqrt(number)) if number > 1 else None
@@ -218,14 +236,14 @@ def summarise(
         interval_95=bootstrap_interval(returns),
         returns=returns.tolist(),
         lengths=[episode.length for episode in played],
-        mode="greedy" if how.greedy else "sampled",
-        seed=how.seed,
-        num_environments=how.environments,
+        mode=config.mode,
+        seed=config.seed,
+        num_environments=config.num_environments,
         parameters=parameters,
         wall_seconds=round(wall_seconds, 3),
         env_steps_per_second=round(sum(episode.length for episode in played) / wall_seconds, 1),
         date=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        max_episode_steps=how.max_episode_steps,
+        max_episode_steps=config.max_episode_steps,
     )
 
 
@@ -235,17 +253,17 @@ def bootstrap_interval(
     """Percentile bootstrap interval of the mean.
 
     Args:
-      values: [N] independent draws.
-      level: share of the resampled means between the ends.
-      seed: of the resampling.
+      values: float [N], independent draws.
+      level: fraction of the resampled means inside the interval.
+      seed: seed of the resampling.
 
     Returns:
-      Its two ends; None, twice, for fewer than two values, which say nothing of their spread.
+      Both ends; (None, None) for fewer than two values.
     """
     if len(values) < 2:
         return None, None
     random = np.random.default_rng(seed)
-    rows = max(1, 1_000_000 // len(values))  # of resamples at a time, to bound the memory
+    rows = max(1, 1_000_000 // len(values))  # resamples at a time, to bound memory
     means = []
     for start in range(0, BOOTSTRAP_RESAMPLES, rows):
         number = min(rows, BOOTSTRAP_RESAMPLES - start)
@@ -256,7 +274,7 @@ def bootstrap_interval(
 
 
 def append_evaluation(folder: pathlib.Path, evaluation: Evaluation) -> None:
-    """Adds a line to evaluations.jsonl, which is there as a whole or not at all."""
+    """Adds a line to evaluations.jsonl, complete or not at all."""
     content = files.finite(dataclasses.asdict(evaluation))
     line = f"{json.dumps(content, allow_nan=False)}\n".encode()
     with open(folder / EVALUATIONS, "ab", buffering=0) as file:
@@ -265,7 +283,7 @@ def append_evaluation(folder: pathlib.Path, evaluation: Evaluation) -> None:
 
 
 def read_evaluations(folder: pathlib.Path) -> list[dict[str, Any]]:
-    """The lines of evaluations.jsonl, [] where there is none; a broken last line is left out."""
+    """Returns the lines of evaluations.jsonl without broken ones; [] if there is no file."""
     try:
         lines = (folder / EVALUATIONS).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -277,91 +295,75 @@ def read_evaluations(folder: pathlib.Path) -> list[dict[str, Any]]:
     return found
 
 
-SOURCE = "training"
+# During training.
 
 
 class Evaluator:
-    """Evaluates parameters, the same way each time."""
+    """Evaluates parameters on the same episodes each time."""
 
     def __init__(
         self,
         blueprint: Blueprint,
-        make_environment: Callable[..., Any],
+        make_environment: Callable[..., dm_env.Environment],
         *,
-        episodes: int,
-        max_episode_steps: int | None = MAX_EPISODE_STEPS,
-        seed: int = 0,
         on_progress: Callable[[str], None] = lambda text: None,
         should_stop: Callable[[], bool] = lambda: False,
+        **settings: Any,
     ):
-        """Stores the parts.
+        """Stores the agent, and how to evaluate it.
 
         Args:
-          blueprint: of the agent.
-          make_environment: called with ``seed=...``, makes an environment.
-          episodes: of an evaluation.
-          max_episode_steps: where they are cut off, None for nowhere.
-          seed: of an evaluation, the same each time.
-          on_progress: called often with the state of an evaluation, in a line.
-          should_stop: asked between two steps; True ends an evaluation without a result.
+          blueprint: the agent.
+          make_environment: called with ``seed=``.
+          on_progress: called often with the state of an evaluation, a line of text.
+          should_stop: called between two steps; True ends an evaluation without a result.
+          **settings: fields of ``EvaluateConfig``.
         """
         self._blueprint = blueprint
         self._make_environment = make_environment
         self._on_progress = on_progress
         self._should_stop = should_stop
-        self._how = HowToEvaluate(
-            episodes,
-            greedy=True,
-            seed=seed,
-            num_environments=blueprint.config.num_environments,
-            max_episode_steps=max_episode_steps,
-        )
+        self._config = EvaluateConfig(**settings).of_run(blueprint.config.num_environments)
         self._policy: Policy | None = None
 
     def evaluate(self, params: Any, *, env_steps: int, learner_steps: int) -> Evaluation | None:
-        """Plays the episodes by these parameters, which the run had after so many steps.
-
-        Returns:
-          What came of it; None if it was stopped.
-        """
-        began = time.monotonic()
+        """Evaluates the parameters of a run after so many steps; returns None if stopped."""
+        began, config = time.monotonic(), self._config
         if self._policy is None:
             self._policy = make_policy(
                 self._blueprint.kind,
                 self._blueprint.config,
                 PlainEnvironmentSpec.of(self._blueprint.spec),
                 lambda shapes: params,
-                greedy=self._how.greedy,
-                num_environments=self._how.environments,
+                greedy=config.mode == "greedy",
+                num_environments=config.num_environments,
             )
         self._policy.params = params
-        self._policy.reset(self._how.seed)
-        make = lambda seed: self._make_environment(seed=seed)  # noqa: E731
-        so_far, begin = EpisodesSoFar(self._how.episodes), f"evaluation at env step {env_steps:,}"
-
-        with open_environments(make, self._how) as envs:
+        self._policy.reset(config.seed)
+        so_far, start = EpisodesSoFar(config.episodes), f"evaluation at env step {env_steps:,}"
+        with open_environments(lambda seed: self._make_environment(seed=seed), config) as envs:
             played = play_episodes(
                 self._policy,
                 envs,
-                self._how.episodes,
+                config.episodes,
                 on_episode=lambda episode: so_far.add(episode.episode_return),
-                on_step=lambda steps: self._on_progress(f"{begin}: {so_far.describe(steps)}"),
+                on_step=lambda steps: self._on_progress(f"{start}: {so_far.describe(steps)}"),
                 should_stop=self._should_stop,
             )
         if self._should_stop():
             return None
         return summarise(
             played,
-            self._how,
+            config,
             env_steps=env_steps,
             learner_steps=learner_steps,
-            parameters=SOURCE,
+            parameters=DURING_TRAINING,
             wall_seconds=time.monotonic() - began,
         )
 
 
 class PeriodicEvaluator:
-    """Evaluates when another so many environment steps have been taken."""
+    """Evaluates a run at intervals of environment steps."""
 
     def __init__(
         self,
@@ -373,16 +375,7 @@ class PeriodicEvaluator:
         every_env_steps: int,
         on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
     ):
-        """Stores the parts.
-
-        Args:
-          folder: of the run.
-          evaluator: evaluates.
-          blueprint: of the run's agent.
-          get_params: returns what has been learned by now.
-          every_env_steps: an evaluation is due every so many.
-          on_evaluation: called with each of them.
-        """
+        """Stores the parts; ``get_params`` returns the current parameters."""
         self._folder = folder
         self._blueprint = blueprint
         self._evaluator = evaluator
@@ -392,18 +385,14 @@ class PeriodicEvaluator:
         self._last: int | None = None
 
     def add_step(self, counts: Counts) -> None:
-        """Takes how far the run is, and evaluates if that is due and all updates due are done."""
+        """Evaluates if that is due, and all updates due have been made."""
         if self._last is None:
             self._last = drop_lost_future(self._folder, counts.env_steps)
-        if counts.env_steps // self._every > self._last // self._every and self._is_even(counts):
-            self._last = counts.env_steps
-            self._evaluate(counts)
-
-    def _is_even(self, counts: Counts) -> bool:
         updates_due = self._blueprint.schedule.due(counts.env_steps, counts.dropped_episodes)
-        return counts.learner_steps >= updates_due
-
-    def _evaluate(self, counts: Counts) -> None:
+        is_due = counts.env_steps // self._every > self._last // self._every
+        if not is_due or counts.learner_steps < updates_due:
+            return
+        self._last = counts.env_steps
         evaluation = self._evaluator.evaluate(
             self._get_params(), env_steps=counts.env_steps, learner_steps=counts.learner_steps
         )
@@ -420,12 +409,12 @@ def make_evaluator(
     on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
     **listeners: Any,
 ) -> Callable[[Counts], None]:
-    """Returns what is to be told each step of a run: an evaluator, or what does nothing.
+    """Returns a function of a run's counts that evaluates when it is due, if a run asks for it.
 
     Args:
-      options: of the run.
-      blueprint: of its agent.
-      get_params: returns what has been learned by now.
+      options: settings of the run.
+      blueprint: the agent.
+      get_params: returns the current parameters.
       on_evaluation: called with each evaluation.
       **listeners: ``on_progress`` and ``should_stop`` of an ``Evaluator``.
     """
@@ -442,30 +431,25 @@ def make_evaluator(
 
 
 def evaluator_of(options: TrainConfig, blueprint: Blueprint, **listeners: Any) -> Evaluator:
-    """Returns the evaluator that a run's options ask for; see ``make_evaluator``."""
+    """Returns the evaluator of a run's settings; ``listeners`` as in ``make_evaluator``."""
+    env_options = without_recording(options.env, options.env_options)
     return Evaluator(
         blueprint,
-        environment_maker(options.env, options.env_options),
+        functools.partial(make_one, options.env, env_options),
         episodes=options.evaluate_episodes,
         max_episode_steps=options.evaluate_max_episode_steps,
         **listeners,
     )
 
 
-def environment_maker(task: str, env_options: dict[str, Any]) -> Callable[..., Any]:
-    """What makes environments of a run's task to look at its agent in."""
-    played = without_recording(task, env_options)
-    return functools.partial(make_one, task, played)
-
-
 def drop_lost_future(folder: pathlib.Path, env_steps: int) -> int:
-    """Takes out evaluations along the way that lie ahead, of a run that went back to a checkpoint.
+    """Removes evaluations during training that are later than the checkpoint of a resumed run.
 
     Returns:
       Environment steps of the last one that is left, or 0.
     """
     found = read_evaluations(folder)
-    ours = lambda each: each.get("parameters") == SOURCE  # noqa: E731
+    ours = lambda each: each.get("parameters") == DURING_TRAINING  # noqa: E731
     kept = [each for each in found if not ours(each) or each["env_steps"] <= env_steps]
     if len(kept) < len(found):
         lines = "".join(f"{json.dumps(each)}\n" for each in kept)

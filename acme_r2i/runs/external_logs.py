@@ -147,7 +147,7 @@ class WandbLog:
                 settings=wandb.Settings(console="off", silent=True),
             )
         except wandb.errors.Error as error:
-            raise UsageError(f"--wandb {mode} does not work here: {error}") from None
+            raise UsageError(f"TrainConfig.wandb {mode} does not work here: {error}") from None
         self._sent = self._run.step if self._run.resumed else -1
         for metrics in history:
             self.write(metrics)
@@ -212,6 +212,6 @@ def check_wandb(mode: str) -> None:
 
         if not wandb.Settings().api_key and not wandb.api.api_key:
             raise UsageError(
-                "--wandb online takes an account: `wandb login`, or set WANDB_API_KEY; with "
-                "--wandb offline nothing is sent"
+                "TrainConfig.wandb online takes an account: `wandb login`, or set WANDB_API_KEY; "
+                "offline sends nothing"
             )

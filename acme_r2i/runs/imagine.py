@@ -152,8 +152,7 @@ def _fitting_context(rows: int, context: int | None, horizon: int | None) -> int
         context = min(DEFAULT_CONTEXT, max(1, rest))
     if rows <= context:
         raise UsageError(
-            f"--context {context} is not allowed: an episode of {rows} rows leaves nothing to "
-            "imagine"
+            f"context={context} is not allowed: an episode of {rows} rows leaves nothing to imagine"
         )
     return context
 

@@ -119,7 +119,9 @@ def make_load(blueprint: Blueprint, env_steps: int) -> Load:
     """
     config, kind = blueprint.config, blueprint.kind
     if not blueprint.schedule.updates_per_env_step:
-        raise UsageError(f"--agent {kind.name} learns nothing, so there is nothing to plan")
+        raise UsageError(
+            f"TrainConfig.agent {kind.name} learns nothing, so there is nothing to plan"
+        )
     return Load(
         env_steps=env_steps,
         updates=blueprint.schedule.due(env_steps),
@@ -190,7 +192,7 @@ def read_rates(folder: pathlib.Path) -> Rates:
     try:
         lines = run_folder.read_metrics(folder)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--run {folder}: {error}") from None
+        raise UsageError(f"run={folder}: {error}") from None
 
     def median(name: str) -> float | None:
         values = [line[name] for line in lines if line.get(name)]
@@ -202,7 +204,7 @@ def read_rates(folder: pathlib.Path) -> Rates:
         f"medians of {path}, whose learner and actor took turns: each alone is faster",
     )
     if rates.updates_per_second is None:
-        raise UsageError(f"--run {folder}: {path} has no line with a speed of updates yet")
+        raise UsageError(f"run={folder}: {path} has no line with a speed of updates yet")
     return rates
 
 

@@ -1,6 +1,6 @@
 """Plays whole episodes with a policy, and films them: a GIF by pillow, an MP4 by FFmpeg.
 
-This module imports JAX.
+Importing this module imports no JAX.
 """
 
 from __future__ import annotations
@@ -9,25 +9,32 @@ import importlib.util
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dm_env
-import jax
 import numpy as np
 
-from acme_r2i.agents.common.policy import Policy
 from acme_r2i.environments import rendering
 from acme_r2i.environments.video import VideoFrames
 from acme_r2i.runs import UsageError, files
+
+if TYPE_CHECKING:
+    from acme_r2i.agents.common.policy import Policy
+
+FRAME_SECONDS = 0.05
+# Smaller images are enlarged by a whole factor, up to this side.
+ENLARGED_SIDE = 256
+_PHYSICS_SIZE = {"height": 240, "width": 320}
+_SUFFIXES = (".gif", ".mp4")
 
 
 class PlayedEpisode(NamedTuple):
     """An episode that has ended.
 
     Attributes:
-      environment: number of the environment that it was played in.
-      episode_return: sum of its rewards.
-      length: its steps.
+      environment: index of the environment.
+      episode_return: sum of rewards.
+      length: number of steps.
     """
 
     environment: int
@@ -36,10 +43,10 @@ class PlayedEpisode(NamedTuple):
 
 
 def quotas(episodes: int, num_environments: int) -> list[int]:
-    """How many episodes each environment plays.
+    """Returns the number of episodes of each environment.
 
-    The numbers are fixed beforehand. To take the first episodes that end, whichever environment
-    they end in, would favour short ones, and with them whatever return these have.
+    The numbers are fixed in advance: taking the first episodes that end, in any environment, would
+    favour short ones.
     """
     each, more = divmod(episodes, num_environments)
     return [each + (index < more) for index in range(num_environments)]
@@ -54,20 +61,21 @@ def play_episodes(
     on_step: Callable[[int], None] = lambda steps: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[PlayedEpisode]:
-    """Plays exactly so many episodes.
+    """Plays a number of episodes.
 
     Args:
-      policy: for as many environments as there are; it is reset, its random numbers are not.
-      environments: of one task. One that has played its episodes stands still.
-      episodes: at least one for each environment.
-      on_episode: called when an episode has ended.
-      on_step: called after each batched step, with the number of steps taken in all environments.
-      should_stop: asked between two batched steps; True ends the playing.
+      policy: policy for as many environments; its state is reset, its random numbers are not.
+      environments: environments of one task. One that has played its episodes is not stepped.
+      episodes: number of episodes, at least one for each environment.
+      on_episode: called after each episode.
+      on_step: called after each batched step, with the number of steps in all environments.
+      should_stop: called between two batched steps; True ends the playing.
 
     Returns:
-      The episodes that have ended, those of the first environment first, each environment's in
-      their order.
+      The episodes, by environment and then in their order.
     """
+    import jax
+
     number = len(environments)
     left = quotas(episodes, number)
     timesteps = [environment.reset() for environment in environments]
@@ -100,27 +108,15 @@ def play_episodes(
     return [episode for each in played for episode in each]
 
 
-FRAME_SECONDS = 0.05
-# Smaller images are enlarged by a whole factor, up to this side.
-ENLARGED_SIDE = 256
-_PHYSICS_SIZE = {"height": 240, "width": 320}
-_SUFFIXES = (".gif", ".mp4")
-
-
 def check_path(path: pathlib.Path) -> None:
-    """Checks whether a video can be written there.
-
-    Raises:
-      UsageError: if not, saying what is missing.
-    """
+    """Checks that a video can be written there; UsageError if not."""
     if path.suffix not in _SUFFIXES:
-        raise UsageError(f"--video {path} is not allowed: it must end in {' or '.join(_SUFFIXES)}")
-    files.check_file("--video", path)
+        raise UsageError(f"video={path} is not allowed: it must end in {' or '.join(_SUFFIXES)}")
     if not path.absolute().parent.exists():
-        raise UsageError(f"--video {path}: there is no folder {path.absolute().parent}")
+        raise UsageError(f"video={path}: there is no folder {path.absolute().parent}")
     if path.suffix == ".mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
         raise UsageError(
-            f"--video {path} takes FFmpeg (pip install imageio imageio-ffmpeg); a .gif does not"
+            f"video={path} takes FFmpeg (pip install imageio imageio-ffmpeg); a .gif does not"
         )
 
 
@@ -128,15 +124,12 @@ class Video:
     """Films the first episodes of one environment."""
 
     def __init__(self, path: str, task: str, episodes: int):
-        """Checks the path.
+        """Checks the path; UsageError if a video cannot be written there.
 
         Args:
-          path: of the file to write.
-          task: what is filmed.
-          episodes: how many.
-
-        Raises:
-          UsageError: if a video cannot be written there.
+          path: file to write.
+          task: name of the task, for errors.
+          episodes: number of episodes to film.
         """
         self._path = pathlib.Path(path)
         self._task = task
@@ -145,28 +138,27 @@ class Video:
         check_path(self._path)
 
     def film(self, environment: dm_env.Environment) -> dm_env.Environment:
-        """Wraps the environment; UsageError if there is nothing to be seen."""
+        """Wraps the environment; UsageError if it shows no images."""
         self._camera = film(self._task, environment)
         return self._camera
 
     def add(self, episode: PlayedEpisode) -> None:
-        """Keeps an episode that has just ended, if it is one of those."""
+        """Adds an episode that has just ended, if it is to be filmed."""
         if episode.environment == 0 and self._episodes:
             self._episodes -= 1
             self._frames += self._camera.last_episode
 
     def write(self) -> pathlib.Path:
-        """Writes the file, and returns its path; UsageError if the disk does not take it."""
-        with files.writing("--video", self._path):
-            write_video(self._path, self._frames)
+        """Writes the file, and returns its path; OSError if it cannot be written."""
+        write_video(self._path, self._frames)
         return self._path
 
 
 def film(task: str, environment: dm_env.Environment) -> VideoFrames:
-    """Wraps an environment: its frames are its images, or else what a camera of MuJoCo sees.
+    """Wraps an environment to film its images, or else those of a camera of MuJoCo.
 
     Raises:
-      UsageError: if there is nothing to be seen.
+      UsageError: if it has neither.
     """
     try:
         return VideoFrames(environment)
@@ -174,20 +166,16 @@ def film(task: str, environment: dm_env.Environment) -> VideoFrames:
         pass
     if getattr(environment, "physics", None) is None:
         raise UsageError(
-            f"--video is for tasks that show images or that MuJoCo simulates: {task} does neither"
+            f"a video needs a task that shows images or that MuJoCo simulates: {task} does neither"
         )
     problem = rendering.why_no_pixels()
     if problem is not None:
-        raise UsageError(f"--video has nothing to draw {task} with: {problem}")
+        raise UsageError(f"a video of {task} cannot be drawn: {problem}")
     return VideoFrames(environment, _draw)
 
 
 def write_video(path: pathlib.Path, frames: list[np.ndarray]) -> None:
-    """Writes frames uint8 [height, width, channels] in the format that the name ends in.
-
-    Raises:
-      OSError: if it cannot be written; then nothing is.
-    """
+    """Writes frames uint8 [height, width, channels] in the format of the suffix, or OSError."""
     frames = [_enlarged(frame) for frame in frames]
     if path.suffix == ".mp4":
         _write_mp4(path, frames)
@@ -201,7 +189,7 @@ def write_video(path: pathlib.Path, frames: list[np.ndarray]) -> None:
 
 
 def _write_mp4(path: pathlib.Path, frames: list[np.ndarray]) -> None:
-    """Has FFmpeg write a file of its own, which is copied: a full disk does not stop FFmpeg."""
+    """Copies a file of FFmpeg, which does not report a full disk."""
     import imageio.v3
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -218,7 +206,7 @@ def _draw(environment: dm_env.Environment, observation: Any) -> np.ndarray:
 
 
 def _enlarged(frame: np.ndarray) -> np.ndarray:
-    """Three channels, the first three or grey, and no side too small to see."""
+    """Returns a frame of three channels, the first three or grey, with small sides enlarged."""
     frame = frame[..., :3] if frame.shape[-1] >= 3 else np.repeat(frame[..., :1], 3, axis=-1)
     zoom = max(1, ENLARGED_SIDE // min(frame.shape[:2]))
     return frame.repeat(zoom, axis=0).repeat(zoom, axis=1)

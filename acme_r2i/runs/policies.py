@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
 from acme_r2i.agents.registry import get_agent
-from acme_r2i.runs import UsageError, files, overrides, run_folder
-from acme_r2i.runs.checkpoints import CHECKPOINTS, COUNTERS
+from acme_r2i.runs import UsageError, files, overrides
+from acme_r2i.runs.checkpoints import COUNTERS, list_checkpoints
 from acme_r2i.runs.config_json import read_config
 from acme_r2i.runs.files import load_arrays, save_arrays
-from acme_r2i.runs.run_folder import PARAMETERS, check_format
+from acme_r2i.runs.run_folder import PARAMETERS, SUMMARY, check_format
 
 if TYPE_CHECKING:
     import dm_env
@@ -36,21 +36,23 @@ if TYPE_CHECKING:
 
 
 LATEST = "latest"
-# How often a checkpoint is looked for that a run replaces by newer ones in the meantime.
+EXPORTED = "policy.json"
+FORMAT = 2  # of policy.json
+# Attempts to open a checkpoint that a run replaces by newer ones in the meantime.
 _ATTEMPTS = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainedRun:
-    """What a run's config.json says.
+    """A run, as its config.json describes it.
 
     Attributes:
-      folder: of the run.
-      described: all of it.
+      folder: folder of the run.
+      described: content of config.json.
       kind: the agent.
       config: the agent's settings.
-      task: full name of its task.
-      env_options: of the task's suite, without those that have a run record its episodes.
+      task: full name of the task.
+      env_options: options of the task's suite, without those that make a run record episodes.
     """
 
     folder: pathlib.Path
@@ -61,11 +63,7 @@ class TrainedRun:
     env_options: dict[str, Any]
 
     def make_environment(self, seed: int) -> dm_env.Environment:
-        """Makes an environment like those of the run.
-
-        Raises:
-          UsageError: if it cannot be made here; see ``environment_pool.make_one``.
-        """
+        """Makes an environment like those of the run; UsageError if it cannot be made here."""
         from acme_r2i.runs.environment_pool import make_one
 
         try:
@@ -74,7 +72,7 @@ class TrainedRun:
             raise UsageError(f"the run in {self.folder} cannot be rebuilt: {error}") from None
 
     def plain_spec(self) -> PlainEnvironmentSpec:
-        """Describes the run's environment, which is made for it and closed. Imports NumPy."""
+        """Returns the specs of the run's environment, which is made and closed. Imports NumPy."""
         from acme_r2i.environments import EnvironmentSpec
 
         environment = self.make_environment(seed=0)
@@ -86,12 +84,12 @@ class TrainedRun:
 
 @dataclasses.dataclass(frozen=True)
 class KeptParameters:
-    """Parameters that a run has kept, in a file that is open: it stays when its checkpoint goes.
+    """Parameters of a run, in an open file: it can be read after its checkpoint is removed.
 
     Attributes:
-      folder: has them, or had them.
-      file: parameters.npz, for ``arrays.load_parameters``.
-      source: "final" for those that the run ended with, or "checkpoint".
+      folder: folder of the file.
+      file: parameters.npz, for ``load_parameters``.
+      source: "final" for those at the run's end, or "checkpoint".
       env_steps: environment steps that led to them, None if unknown.
       learner_steps: updates that led to them, None if unknown.
     """
@@ -107,7 +105,7 @@ def read_run(folder: pathlib.Path) -> TrainedRun:
     """Reads a run's config.json.
 
     Raises:
-      UsageError: if the folder holds no run, or one that this version cannot rebuild.
+      UsageError: if the folder holds no run, or a run that this version cannot rebuild.
     """
     described = read_config(folder)
     try:
@@ -121,44 +119,45 @@ def read_run(folder: pathlib.Path) -> TrainedRun:
 
 
 def find_parameters(folder: pathlib.Path, checkpoint: str | None = None) -> KeptParameters:
-    """Finds what a run has learned.
+    """Opens parameters of a run.
 
     Args:
-      folder: of the run.
-      checkpoint: environment steps of a kept checkpoint, "latest" for the last of them, or None for
-        what the run ended with.
+      folder: folder of the run.
+      checkpoint: environment steps of a kept checkpoint, "latest" for the newest, or None for the
+        parameters at the run's end.
 
     Raises:
-      UsageError: if it is not there, saying what is.
+      UsageError: if they do not exist, naming those that do.
     """
     for _ in range(_ATTEMPTS):
-        with contextlib.suppress(FileNotFoundError):  # a newer checkpoint has taken its place
+        with contextlib.suppress(FileNotFoundError):  # a newer checkpoint has replaced it
             return _open(folder, checkpoint)
-    if not _checkpoints(folder):
+    if not _kept(folder):
         raise _has_no(folder, checkpoint, {})
     raise UsageError(
-        f"--checkpoint {checkpoint}: the run in {folder} is replacing its checkpoints; give the "
-        "same command again"
+        f"checkpoint={checkpoint}: the run in {folder} is replacing its checkpoints; try again"
     )
 
 
 def _open(folder: pathlib.Path, checkpoint: str | None) -> KeptParameters:
-    """Likewise; FileNotFoundError if a checkpoint goes while it is opened, or listed."""
-    kept = _checkpoints(folder)
+    """Opens parameters; FileNotFoundError if a checkpoint is removed meanwhile."""
+    kept = _kept(folder)
     if checkpoint is None:
         try:
-            file = open(folder / run_folder.PARAMETERS, "rb")  # noqa: SIM115
+            file = open(folder / PARAMETERS, "rb")  # noqa: SIM115
         except FileNotFoundError:
             hint = f"; it has {_list(kept)}" if kept else ""
             raise UsageError(
-                f"{folder} has no {run_folder.PARAMETERS}, which a run writes when it ends{hint}"
+                f"{folder} has no {PARAMETERS}, which a run writes when it ends{hint}"
             ) from None
-        counts = _read(folder / run_folder.SUMMARY)
+        counts: dict[str, Any] = {}
+        with contextlib.suppress(UsageError):
+            counts = files.read_json(folder / SUMMARY)
         return KeptParameters(
             folder, file, "final", counts.get("env_steps"), counts.get("learner_steps")
         )
     if checkpoint == LATEST:
-        if not kept:  # so it looks, too, where one goes while another one comes
+        if not kept:  # also while the only one is replaced
             raise FileNotFoundError
         env_steps = max(kept)
     else:
@@ -167,7 +166,7 @@ def _open(folder: pathlib.Path, checkpoint: str | None) -> KeptParameters:
     if env_steps not in kept:
         raise _has_no(folder, checkpoint, kept)
     path = kept[env_steps]
-    file = open(path / run_folder.PARAMETERS, "rb")  # noqa: SIM115
+    file = open(path / PARAMETERS, "rb")  # noqa: SIM115
     try:
         counts = json.loads((path / COUNTERS).read_text(encoding="utf-8"))["counts"]
         learner_steps = counts.get("learner_steps")
@@ -178,35 +177,25 @@ def _open(folder: pathlib.Path, checkpoint: str | None) -> KeptParameters:
     return KeptParameters(path, file, "checkpoint", env_steps, learner_steps)
 
 
-def _checkpoints(folder: pathlib.Path) -> dict[int, pathlib.Path]:
-    """The kept checkpoints by their environment steps."""
-    found = {
-        int(path.parent.name): path.parent
-        for path in folder.glob(f"{CHECKPOINTS}/*/{run_folder.PARAMETERS}")
-        if path.parent.name.isdecimal()
+def _kept(folder: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Returns the checkpoints with parameters by their environment steps, in order."""
+    return {
+        int(path.name): path
+        for path in list_checkpoints(folder)
+        if path.name.isdecimal() and (path / PARAMETERS).exists()
     }
-    return dict(sorted(found.items()))
 
 
 def _has_no(folder: pathlib.Path, checkpoint: str, kept: dict[int, pathlib.Path]) -> UsageError:
-    return UsageError(f"--checkpoint {checkpoint}: {folder} has {_list(kept)}")
+    return UsageError(f"checkpoint={checkpoint} is not allowed: {folder} has {_list(kept)}")
 
 
 def _list(kept: dict[int, pathlib.Path]) -> str:
     return f"the checkpoints {', '.join(map(str, kept))}" if kept else "no checkpoints"
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
-    """A JSON file's content, {} where there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def save_parameters(folder: pathlib.Path, params: Any) -> None:
-    """Writes parameters.npz, which appears complete or not at all."""
+    """Writes parameters.npz, complete or not at all; OSError if it cannot be written."""
     save_arrays(folder / PARAMETERS, params)
 
 
@@ -214,9 +203,9 @@ def load_parameters(folder: pathlib.Path, like: Any, file: BinaryIO | None = Non
     """Reads parameters.npz.
 
     Args:
-      folder: of the run, or of one of its checkpoints.
-      like: a tree of arrays, or of their shapes, with the structure to return.
-      file: the folder's parameters.npz, where it is open.
+      folder: folder of the run or of one of its checkpoints.
+      like: tree of arrays, or of their shapes, with the structure to return.
+      file: the folder's parameters.npz, if it is open.
 
     Raises:
       UsageError: if there is no such file, or it does not hold these parameters.
@@ -225,10 +214,6 @@ def load_parameters(folder: pathlib.Path, like: Any, file: BinaryIO | None = Non
         return load_arrays(folder / PARAMETERS, like, file)
     except FileNotFoundError:
         raise UsageError(f"{folder} has no {PARAMETERS}, which a run writes when it ends") from None
-
-
-EXPORTED = "policy.json"
-FORMAT = 2
 
 
 def make_policy(
@@ -245,12 +230,12 @@ def make_policy(
 
     Args:
       kind: the agent.
-      config: its settings.
-      spec: of the environment.
-      load_params: shapes of the parameters -> the parameters.
-      greedy: take the likeliest actions.
-      seed: of all that is drawn.
-      num_environments: see ``Policy``.
+      config: the agent's settings.
+      spec: specs of the environment.
+      load_params: returns the parameters, given their shapes.
+      greedy: whether to take the likeliest actions.
+      seed: seed of random draws.
+      num_environments: N to act for N environments at once, None for one without an axis [N].
 
     Raises:
       ValueError: if the agent does not suit the environment.
@@ -271,7 +256,7 @@ def load(
     seed: int = 0,
     num_environments: int | None = None,
 ) -> Policy:
-    """Loads a policy that `r2i export` has written; see ``acme_r2i.load``."""
+    """Loads a policy that ``export`` has written; arguments as of ``acme_r2i.load``."""
     from acme_r2i.agents.common.policy import is_greedy
 
     folder = pathlib.Path(path)
@@ -303,25 +288,23 @@ def load(
 
 
 def export(run: TrainedRun, kept: KeptParameters, out: pathlib.Path) -> None:
-    """Writes what it takes to act as a run has learned to.
-
-    policy.json comes last: without it, what is there is no policy.
+    """Writes the policy of a run to a folder, for ``load``. policy.json is written last.
 
     Args:
       run: the run.
       kept: its parameters.
-      out: a folder that is made, or is empty.
+      out: folder to make, or an empty one.
 
     Raises:
-      UsageError: if the run cannot be rebuilt, or the folder not be written.
+      UsageError: if the run cannot be rebuilt.
+      OSError: if the folder cannot be written.
     """
     import jax
 
     spec = run.plain_spec()
     networks = run.kind.make_networks(run.config, spec)
     shapes = jax.eval_shape(networks.init, jax.random.key(0))
-    load_parameters(kept.folder, shapes, kept.file)  # they fit
-    described = {key: value for key, value in run.described.items() if key != "config"}
+    load_parameters(kept.folder, shapes, kept.file)  # checks that they fit
     content = {
         "format": FORMAT,
         "agent": run.kind.name,
@@ -332,12 +315,9 @@ def export(run: TrainedRun, kept: KeptParameters, out: pathlib.Path) -> None:
         "learner_steps": kept.learner_steps,
         "specs": spec.to_json(),
         "config": run.described["config"],
-        "run": described,
+        "run": {key: value for key, value in run.described.items() if key != "config"},
     }
-    with files.writing("--out", out):
-        out.mkdir(parents=True, exist_ok=True)
-        kept.file.seek(0)
-        files.write_whole(
-            out / run_folder.PARAMETERS, lambda file: shutil.copyfileobj(kept.file, file)
-        )
-        files.write_json(out / EXPORTED, content)
+    out.mkdir(parents=True, exist_ok=True)
+    kept.file.seek(0)
+    files.write_whole(out / PARAMETERS, lambda file: shutil.copyfileobj(kept.file, file))
+    files.write_json(out / EXPORTED, content)

@@ -18,14 +18,14 @@ from acme_r2i.cli.main import main
 from acme_r2i.runs import UsageError, evaluation, files, playing, policies, run_folder
 from acme_r2i.runs.checkpoints import Checkpoints
 from acme_r2i.runs.environment_pool import environment_seeds
-from acme_r2i.runs.evaluation import Evaluation, HowToEvaluate, bootstrap_interval
+from acme_r2i.runs.evaluation import EvaluateConfig, Evaluation, bootstrap_interval
 from acme_r2i.runs.policies import save_parameters
 from tests.helpers import write_run
 
 pytestmark = pytest.mark.integration
 
 TASK = "bsuite:catch/0"
-HOW = HowToEvaluate(episodes=5, greedy=False, seed=3, num_environments=2)
+HOW = EvaluateConfig(episodes=5, mode="sampled", seed=3, num_environments=2)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_the_same_seed_plays_the_same_episodes(folder, result):
 
 def test_environments_are_not_those_of_a_run():
     for number in (1, 4):
-        how = HowToEvaluate(10, greedy=True, seed=0, num_environments=number)
+        how = EvaluateConfig(10, num_environments=number)
         assert len(set(how.environment_seeds)) == number
         assert not set(how.environment_seeds) & set(environment_seeds(0, 100))
     assert len(dataclasses.replace(how, episodes=2).environment_seeds) == 2
@@ -170,19 +170,25 @@ def test_what_is_played_is_not_recorded_among_the_runs_results(tmp_path, capsys)
     [
         (("nowhere",), "nowhere holds no run: config.json"),
         (("{run}", "--episodes", "0"), "--episodes=0 is not allowed: it must be in [1, 2**32)"),
-        (("{run}", "--mode", "best"), "--mode=best is not allowed: it must be greedy or sampled"),
-        (("{run}", "--checkpoint", "5"), "--checkpoint 5: {run} has the checkpoints 300, 1200"),
+        (("{run}", "--mode", "best"), "--mode='best' is not allowed: it must be one of greedy, "),
+        (
+            ("{run}", "--checkpoint", "5"),
+            "--checkpoint=5 is not allowed: {run} has the checkpoints 300, 1200",
+        ),
         (("{run}", "--checkpoint", "last"), "has the checkpoints 300, 1200"),
         (("{unfinished}",), "which a run writes when it ends; it has the checkpoints 300, 1200"),
         (("{empty}",), "{empty} has no parameters.npz, which a run writes when it ends"),
-        (("{empty}", "--checkpoint", "latest"), "--checkpoint latest: {empty} has no checkpoints"),
+        (
+            ("{empty}", "--checkpoint", "latest"),
+            "--checkpoint=latest is not allowed: {empty} has no checkpoints",
+        ),
         (("{strange}",), "there is no agent 'ppo'; agents: r2i, r2d2, random"),
         (
             ("{run}", "--video", "a.png"),
-            "--video {here}/a.png is not allowed: it must end in .gif or",
+            "--video={here}/a.png is not allowed: it must end in .gif or",
         ),
-        (("{run}", "--video", "no/a.gif"), "--video {here}/no/a.gif: there is no folder"),
-        (("{run}", "--video", "a.gif"), "--video is for tasks that show images or that MuJoCo"),
+        (("{run}", "--video", "no/a.gif"), "--video={here}/no/a.gif: there is no folder"),
+        (("{run}", "--video", "a.gif"), "a video needs a task that shows images or that MuJoCo"),
         (("{run}", "--batch_size", "3"), "unexpected argument '--batch_size'"),
     ],
 )
@@ -272,7 +278,7 @@ def test_the_latest_checkpoint_of_a_run_that_replaces_its_checkpoints(folder, tm
     assert not first.folder.exists()
     content = (folder / "parameters.npz").read_bytes()
     assert first.file.read() == content and found[-1].file.read() == content
-    how = HowToEvaluate(episodes=2, greedy=True, seed=0, num_environments=1)
+    how = EvaluateConfig(episodes=2, num_environments=1)
     assert evaluation.evaluate_run(policies.read_run(run), first, how).env_steps == 1
 
 

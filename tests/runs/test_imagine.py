@@ -163,7 +163,7 @@ def test_the_command_says_how_a_short_episode_is_split(folder, tmp_path, capsys)
     [
         (["{none}"], "holds no run"),
         (["{run}", "--context", "0"], r"--context=0 is not allowed: it must be in \[1"),
-        (["{run}", "--context", "50"], "--context 50 is not allowed: an episode of 10 rows"),
+        (["{run}", "--context", "50"], "--context=50 is not allowed: an episode of 10 rows"),
         (["{run}", "--frames", "3"], "unexpected argument '--frames'"),
         ([], "RUN"),
     ],

@@ -18,8 +18,8 @@ from acme_r2i.runs.agent import make_blueprint
 from acme_r2i.runs.config_json import source_commit
 from acme_r2i.runs.evaluation import (
     EVALUATIONS,
+    EvaluateConfig,
     Evaluator,
-    HowToEvaluate,
     PeriodicEvaluator,
     make_evaluator,
     read_evaluations,
@@ -83,7 +83,7 @@ def test_the_evaluation_of_the_same_parameters_says_the_same(tmp_path, blueprint
     folder, params = run
     walk(make(tmp_path, blueprint, params), [100])
     (along,) = read_evaluations(tmp_path)
-    how = HowToEvaluate(3, True, 0, blueprint.config.num_environments)
+    how = EvaluateConfig(3)
     kept = policies.find_parameters(folder)
     after = evaluation.evaluate_run(policies.read_run(folder), kept, how)
     assert along["returns"] == after.returns and along["mode"] == after.mode == "greedy"

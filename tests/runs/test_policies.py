@@ -70,7 +70,7 @@ def record_evaluation(folder, mode, path, monkeypatch):
         return action
 
     monkeypatch.setattr(Policy, "step", recording)
-    how = evaluation.HowToEvaluate(6, greedy=mode == "greedy", seed=3, num_environments=2)
+    how = evaluation.EvaluateConfig(6, mode, seed=3, num_environments=2)
     run, kept = policies.read_run(folder), policies.find_parameters(folder)
     result = evaluation.evaluate_run(run, kept, how)
     monkeypatch.undo()
@@ -114,7 +114,7 @@ def test_it_plays_the_evaluation_again(exported, tmp_path, monkeypatch):
     result = record_evaluation(folder, "sampled", tmp_path / "shown.npz", monkeypatch)
     policy = acme_r2i.load(out, mode="sampled", seed=3, num_environments=2)
     run = policies.read_run(folder)
-    how = evaluation.HowToEvaluate(6, greedy=False, seed=3, num_environments=2)
+    how = evaluation.EvaluateConfig(6, "sampled", seed=3, num_environments=2)
     with evaluation.open_environments(run.make_environment, how) as environments:
         played = play_episodes(policy, environments, 6)
     assert [each.episode_return for each in played] == result.returns

@@ -71,7 +71,7 @@ def test_acme_and_tensorflow_are_not_imported_for_it(tmp_path):
         (("--preset", "popgym"), "the random agent takes one preset of cpu, debug, got popgym"),
         (
             ("--core", "gru"),
-            "the core of --agent random is none",
+            "the core of random is none",
         ),
         (("--batch_size", "4"), "batch_size"),
     ],

@@ -158,7 +158,7 @@ def test_a_run_that_was_ended_before_its_first_checkpoint_begins_again(
     monkeypatch.setattr(loop.RunLoop, "run", loop_run)
     capsys.readouterr()
     assert train(folder, 330, *typed) == 0
-    assert "has no checkpoint yet, and begins again" in capsys.readouterr().out
+    assert "has no checkpoint yet, and starts again" in capsys.readouterr().out
     run = RunFiles(folder)
     run.assert_continuous()
     assert run.json("summary.json")["env_steps"] == 330
