@@ -71,7 +71,7 @@ clean:  ## remove the environment and caches; runs/ stays
 $(STAMP): requirements.txt pyproject.toml
 	$(if $(PYTHON)$(UV),,$(error Python 3.11 is needed and was not found; \
 		install it, or name it with: make PYTHON=/path/to/python3.11))
-	@echo "Building $(VENV): about 135 packages, a few minutes, 3 GB of disk."
+	@echo "Building $(VENV): about 160 packages, a few minutes, 3 GB of disk."
 	rm -rf $(VENV)
 ifneq ($(UV),)
 	$(UV) venv --quiet --python $(or $(PYTHON),3.11) $(VENV)
