@@ -155,6 +155,20 @@ STUDIES = {
             },
         ),
         Study(
+            "head_inputs",
+            {
+                "popgym:RepeatFirstEasy": "RepeatFirstEasy",
+                "popgym:RepeatPreviousMedium": "RepeatPreviousMedium",
+                "bsuite:memory_len/18": "memory_len, length 60",
+            },
+            {
+                "memory": "heads see z, h, x; balanced",
+                "fixed": "heads see z, h, x; fixed weight",
+                "output_state": "heads see z, h; balanced",
+                "output_state_fixed": "heads see z, h; fixed weight",
+            },
+        ),
+        Study(
             "plateau",
             {"popgym:RepeatPreviousEasy": "RepeatPreviousEasy"},
             {

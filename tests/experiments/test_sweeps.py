@@ -27,6 +27,7 @@ SIZES = {
     "discounting_chain.py": (2, 5, 3),
     "dmc_proprio.toml": (18, 2, 3),
     "dmc_vision.toml": (20, 2, 3),
+    "head_inputs.toml": (3, 4, 5),
     "imagination_starts.toml": (1, 4, 2),
     "imagination_starts_memory_len.toml": (1, 3, 2),
     "memory.toml": (8, 1, 5),

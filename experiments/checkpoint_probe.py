@@ -1,0 +1,191 @@
+"""Where a run's memory is while it learns: a linear probe of x and of h at every checkpoint.
+
+The runs are those of a sweep that has kept its checkpoints. Each checkpoint's world model sees the
+same fresh episodes of random actions, and a linear probe (ridge regression) names from x_t, or from
+h_t, what the task will ask for: the first observation, or one of so many rows before.
+
+    r2i sweep experiments/sweeps/head_inputs.toml --parallel 2 --pin --out runs/head_inputs
+    python -m experiments.checkpoint_probe runs/head_inputs \\
+        --out docs/studies/data/head_inputs-probe.csv \\
+        --figure docs/studies/figures/head_inputs-probe.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from acme_r2i.environments import EnvironmentSpec
+from acme_r2i.environments.random_policy import sample_action
+from acme_r2i.runs.arrays import load_parameters
+from acme_r2i.runs.run_folder import CHECKPOINTS
+from acme_r2i.runs.trained_run import read_run
+from acme_r2i.reports import runs as reports
+from experiments.recall_probe import features, probe
+from experiments.studies.catalogue import STUDIES
+
+# What each task asks for: an observation of so many rows before, or the first one for None.
+ASKED: dict[str, int | None] = {
+    "popgym:RepeatFirstEasy": None,
+    "popgym:RepeatPreviousMedium": 31,
+    "bsuite:memory_len/18": None,
+}
+STUDY = STUDIES["head_inputs"]
+
+
+class Probed(NamedTuple):
+    """How often a probe names what the task will ask for.
+
+    Attributes:
+      task: full name.
+      variant: of the sweep.
+      seed: of the run.
+      env_steps: of the checkpoint.
+      read_from: "x" or "h".
+      accuracy: over fresh episodes, in [0, 1].
+    """
+
+    task: str
+    variant: str
+    seed: int
+    env_steps: int
+    read_from: str
+    accuracy: float
+
+
+def play(environment: Any, episodes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Fresh episodes of random actions, of one length: observations [E, T, ...], actions [E, T]."""
+    random = np.random.default_rng(seed)
+    spec = environment.action_spec()
+    observations, actions = [], []
+    for _ in range(episodes):
+        timestep, seen, done = environment.reset(), [], []
+        while True:
+            seen.append(timestep.observation)
+            done.append(sample_action(spec, random))
+            if timestep.last():
+                break
+            timestep = environment.step(done[-1])
+        observations.append(seen)
+        actions.append(done)
+    return np.array(observations), np.array(actions)
+
+
+def asked_for(observations: np.ndarray, rows_before: int | None) -> tuple[np.ndarray, int]:
+    """What a probe is to name, one-hot [E, T, C], and how many rows before it was seen."""
+    flat = observations.reshape(*observations.shape[:2], -1)
+    if rows_before is None:
+        flat = np.broadcast_to(flat[:, :1], flat.shape)
+    values, index = np.unique(flat.reshape(-1, flat.shape[-1]), axis=0, return_inverse=True)
+    targets = np.eye(len(values))[index.reshape(flat.shape[:2])]
+    return targets, rows_before or 0
+
+
+def probe_run(folder: pathlib.Path, episodes: int, seed: int) -> Iterable[Probed]:
+    """Probes every checkpoint of a run, in order."""
+    run = read_run(folder)
+    environment = run.make_environment(seed)
+    networks = run.kind.make_networks(run.config, EnvironmentSpec.of(environment))
+    shapes = jax.eval_shape(networks.init, jax.random.key(0))
+    observations, actions = play(environment, episodes, seed)
+    targets, delay = asked_for(observations, ASKED[run.task])
+    see = jax.jit(
+        lambda params: features(networks, params, jax.random.key(seed), (observations, actions))
+    )
+    variant, run_seed = reports.read_run(folder).variant, run.described["seed"]
+    for checkpoint in sorted((folder / CHECKPOINTS).glob("[0-9]*")):
+        seen = see(load_parameters(checkpoint, shapes).world_model)
+        for read_from, inputs in seen.items():
+            accuracy = round(probe(np.asarray(inputs), targets, delay), 4)
+            yield Probed(run.task, variant, run_seed, int(checkpoint.name), read_from, accuracy)
+
+
+def write(found: Iterable[Probed], path: pathlib.Path) -> None:
+    """Writes a CSV file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Probed._fields)
+        writer.writerows(found)
+
+
+def read(path: pathlib.Path) -> list[Probed]:
+    """Reads a CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            Probed(
+                *(row[name] for name in ("task", "variant")),
+                *(int(row[name]) for name in ("seed", "env_steps")),
+                row["read_from"],
+                float(row["accuracy"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def draw(found: Sequence[Probed], path: pathlib.Path) -> None:
+    """Accuracy over environment steps, a row for each state and a column for each task."""
+    from matplotlib.figure import Figure
+
+    from acme_r2i.reports.figures import COLOURS, style
+
+    with style():
+        figure = Figure(figsize=(9.0, 4.6), layout="constrained")
+        panels = figure.subplots(2, len(STUDY.tasks), sharex=True, sharey=True)
+        for read_from, row in zip(("x", "h"), panels, strict=True):
+            for (task, title), axes in zip(STUDY.tasks.items(), row, strict=True):
+                for colour, variant in zip(COLOURS, STUDY.variants, strict=False):
+                    of_seeds: dict[int, list[float]] = {}
+                    for each in found:
+                        if (each.task, each.variant, each.read_from) == (task, variant, read_from):
+                            of_seeds.setdefault(each.env_steps, []).append(each.accuracy)
+                    steps = sorted(of_seeds)
+                    values = [of_seeds[step] for step in steps]
+                    label = STUDY.variants[variant]
+                    axes.plot(steps, [np.mean(v) for v in values], color=colour, label=label)
+                    low, high = [min(v) for v in values], [max(v) for v in values]
+                    axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
+                axes.set_title(f"{title}, read from {read_from}")
+        for axes in panels[-1]:
+            axes.set_xlabel("env steps")
+        for axes in panels[:, 0]:
+            axes.set_ylabel("accuracy")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=130)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Probes the runs of a sweep, or reads what was probed, and draws the figure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("runs", type=pathlib.Path, nargs="?", help="folder that the sweep has written")
+    add("--episodes", type=int, default=200, help="that the probe is fitted to and asked about")
+    add("--out", type=pathlib.Path, help="CSV to write")
+    add("--read", type=pathlib.Path, help="CSV to read, in place of probing")
+    add("--figure", type=pathlib.Path, help="picture to write")
+    args = parser.parse_args(argv)
+    if (args.runs is None) == (args.read is None):
+        parser.error("give the folder of a sweep's runs, or --read and a CSV")
+    if args.read:
+        found = read(args.read)
+    else:
+        folders = sorted(path.parent for path in args.runs.glob("*/config.json"))
+        found = [each for folder in folders for each in probe_run(folder, args.episodes, seed=1)]
+        if args.out:
+            write(found, args.out)
+    if args.figure:
+        draw(found, args.figure)
+
+
+if __name__ == "__main__":
+    main()
