@@ -23,10 +23,9 @@ import numpy as np
 
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.environments.random_policy import sample_action
-from acme_r2i.runs.arrays import load_parameters
-from acme_r2i.runs.run_folder import CHECKPOINTS
-from acme_r2i.runs.trained_run import read_run
 from acme_r2i.reports import runs as reports
+from acme_r2i.runs.policies import load_parameters, read_run
+from acme_r2i.runs.run_folder import CHECKPOINTS
 from experiments.recall_probe import features, probe
 from experiments.studies.catalogue import STUDIES
 
@@ -168,18 +167,18 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("runs", type=pathlib.Path, nargs="?", help="folder that the sweep has written")
+    add("runs", type=pathlib.Path, nargs="*", help="folders that sweeps have written")
     add("--episodes", type=int, default=200, help="that the probe is fitted to and asked about")
     add("--out", type=pathlib.Path, help="CSV to write")
     add("--read", type=pathlib.Path, help="CSV to read, in place of probing")
     add("--figure", type=pathlib.Path, help="picture to write")
     args = parser.parse_args(argv)
-    if (args.runs is None) == (args.read is None):
-        parser.error("give the folder of a sweep's runs, or --read and a CSV")
+    if bool(args.runs) == (args.read is not None):
+        parser.error("give folders of a sweep's runs, or --read and a CSV")
     if args.read:
         found = read(args.read)
     else:
-        folders = sorted(path.parent for path in args.runs.glob("*/config.json"))
+        folders = [path.parent for each in args.runs for path in sorted(each.glob("*/config.json"))]
         found = [each for folder in folders for each in probe_run(folder, args.episodes, seed=1)]
         if args.out:
             write(found, args.out)
