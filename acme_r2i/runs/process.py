@@ -50,7 +50,7 @@ class RunLock:
         except filelock.Timeout:
             holder = ""
             with contextlib.suppress(OSError):
-                holder = self._path.read_text(errors="replace")[:100].strip()
+                holder = self._path.read_text(encoding="utf-8", errors="replace")[:100].strip()
             raise UsageError(
                 f"TrainConfig.workdir {self._folder} is in use by another run "
                 f"({holder or 'just started'}): wait for it, stop it, or give another folder"
@@ -60,7 +60,8 @@ class RunLock:
                 f"TrainConfig.workdir {self._folder} cannot be written: {error}"
             ) from None
         with contextlib.suppress(OSError):  # a full disk
-            self._path.write_text(f"process {os.getpid()} on {os.uname().nodename}\n")
+            holder = f"process {os.getpid()} on {os.uname().nodename}\n"
+            self._path.write_text(holder, encoding="utf-8")
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -13,6 +13,8 @@ from acme_r2i.launchpad_ray import launching
 from acme_r2i.runs import UsageError
 from tests.distributed.processes import options_of
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def nobody():

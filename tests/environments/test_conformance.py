@@ -15,6 +15,8 @@ from acme_r2i import environments
 from acme_r2i.environments.random_policy import sample_action
 from tests.environments.marks import needs_pixels
 
+pytestmark = pytest.mark.integration
+
 # The last setting of each experiment: the largest, the noisiest.
 BSUITE_TASKS = [
     "bsuite_vision:catch/0",

@@ -17,6 +17,8 @@ from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs.policies import make_policy
 from tests.helpers import random_agent_params
 
+pytestmark = pytest.mark.integration
+
 ROWS, STEPS = 3, 6
 SPEC = PlainEnvironmentSpec.of(
     PlainEnvironmentSpec(

@@ -20,6 +20,8 @@ from acme_r2i.agents.r2i.types import PolicyParams
 from acme_r2i.agents.r2i.update import init_training_state
 from acme_r2i.replay.rows import Row
 
+pytestmark = pytest.mark.integration
+
 CONFIG = PRESETS["debug"]()
 SPECS = specs.Array((3,), np.float32), specs.DiscreteArray(4, dtype=np.int32)
 NETWORKS = make_networks(CONFIG, *SPECS)

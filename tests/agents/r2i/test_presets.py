@@ -330,6 +330,7 @@ def slow_unless(quick, cases):
 
 
 @parametrize_stacks(slow_unless(QUICK_TO_TRACE, STACKS))
+@pytest.mark.integration
 def test_an_update_keeps_shapes_and_dtypes(names):
     """Traced at the preset's own sizes, not run."""
     config = compose(names)
