@@ -95,6 +95,13 @@ def test_every_import_is_a_direct_dependency():
                 )
 
 
+def test_type_checkers_are_told_of_the_annotations():
+    marker = "py.typed"
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert marker in settings["tool"]["setuptools"]["package-data"]["acme_r2i"]
+    assert (ROOT / "acme_r2i" / marker).is_file()
+
+
 def test_version_and_command():
     assert PROJECT["version"] == acme_r2i.__version__
     assert PROJECT["scripts"] == {"r2i": "acme_r2i.cli.main:main"}
