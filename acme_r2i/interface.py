@@ -158,7 +158,7 @@ class Run:
         checkpoint: str | int | None = None,
     ) -> Policy:
         """Returns what was learned as a policy for a loop of one's own; see ``acme_r2i.load``."""
-        from acme_r2i.agents.common.policy import is_greedy
+        from acme_r2i.agents.common.checks import is_greedy
         from acme_r2i.runs.policies import load_parameters, make_policy
 
         greedy = is_greedy(mode)

@@ -1,4 +1,4 @@
-"""Where a run's memory is while it learns: a linear probe of x and of h at every checkpoint.
+"""Linear probe of x and of h at every checkpoint: where a run's memory is while it learns.
 
 The runs are those of a sweep that has kept its checkpoints. Each checkpoint's world model sees the
 same fresh episodes of random actions, and a linear probe (ridge regression) names from x_t, or from
@@ -26,7 +26,7 @@ from acme_r2i.environments.random_policy import sample_action
 from acme_r2i.reports import runs as reports
 from acme_r2i.runs.policies import load_parameters, read_run
 from acme_r2i.runs.run_folder import CHECKPOINTS
-from experiments.recall_probe import features, probe
+from experiments.recall_probe import features, plot_seeds, probe, write
 from experiments.studies.catalogue import STUDIES
 
 # What each task asks for: an observation of so many rows before, or the first one for None.
@@ -39,7 +39,7 @@ STUDY = STUDIES["head_inputs"]
 
 
 class Probed(NamedTuple):
-    """How often a probe names what the task will ask for.
+    """Accuracy of a probe that names what the task will ask for.
 
     Attributes:
       task: full name.
@@ -59,7 +59,7 @@ class Probed(NamedTuple):
 
 
 def play(environment: Any, episodes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fresh episodes of random actions, of one length: observations [E, T, ...], actions [E, T]."""
+    """Plays random actions, episodes of one length: observations [E, T, ...], actions [E, T]."""
     random = np.random.default_rng(seed)
     spec = environment.action_spec()
     observations, actions = [], []
@@ -77,7 +77,7 @@ def play(environment: Any, episodes: int, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def asked_for(observations: np.ndarray, rows_before: int | None) -> tuple[np.ndarray, int]:
-    """What a probe is to name, one-hot [E, T, C], and how many rows before it was seen."""
+    """Returns the targets of a probe, one-hot [E, T, C], and the rows since they were seen."""
     flat = observations.reshape(*observations.shape[:2], -1)
     if rows_before is None:
         flat = np.broadcast_to(flat[:, :1], flat.shape)
@@ -103,15 +103,6 @@ def probe_run(folder: pathlib.Path, episodes: int, seed: int) -> Iterable[Probed
         for read_from, inputs in seen.items():
             accuracy = round(probe(np.asarray(inputs), targets, delay), 4)
             yield Probed(run.task, variant, run_seed, int(checkpoint.name), read_from, accuracy)
-
-
-def write(found: Iterable[Probed], path: pathlib.Path) -> None:
-    """Writes a CSV file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Probed._fields)
-        writer.writerows(found)
 
 
 def read(path: pathlib.Path) -> list[Probed]:
@@ -146,10 +137,7 @@ def draw(found: Sequence[Probed], path: pathlib.Path) -> None:
                             of_seeds.setdefault(each.env_steps, []).append(each.accuracy)
                     steps = sorted(of_seeds)
                     values = [of_seeds[step] for step in steps]
-                    label = STUDY.variants[variant]
-                    axes.plot(steps, [np.mean(v) for v in values], color=colour, label=label)
-                    low, high = [min(v) for v in values], [max(v) for v in values]
-                    axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
+                    plot_seeds(axes, steps, values, colour, STUDY.variants[variant])
                 axes.set_title(f"{title}, read from {read_from}")
         for axes in panels[-1]:
             axes.set_xlabel("env steps")

@@ -34,7 +34,6 @@ from experiments.jax_tasks import RepeatPrevious, Task, make_task
 from experiments.settings_search import Trial
 
 _RIDGE = 1e-2
-_COLUMNS = ("data", "seed", "read_from", "delay", "accuracy")
 
 
 class Recall(NamedTuple):
@@ -165,13 +164,13 @@ def measure(
                 yield Recall(data, seed, read_from, delay, probe(inputs, targets, delay))
 
 
-def write(found: Iterable[Recall], path: pathlib.Path) -> None:
-    """Writes a CSV file."""
+def write(found: Sequence[NamedTuple], path: pathlib.Path) -> None:
+    """Writes a CSV file; the last field of each record is an accuracy, to four places."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows((*each[:-1], f"{each.accuracy:.4f}") for each in found)
+        writer.writerow(found[0]._fields)
+        writer.writerows((*each[:-1], f"{each[-1]:.4f}") for each in found)
 
 
 def read(path: pathlib.Path) -> list[Recall]:
@@ -216,9 +215,7 @@ def draw(found: Sequence[Recall], path: pathlib.Path) -> None:
         for axes, read_from in zip(figure.subplots(1, 2, sharey=True), ("x", "h"), strict=True):
             for colour, data in zip(COLOURS, ("online", "fixed", "none"), strict=False):
                 values = [_values(found, data, read_from, delay) for delay in delays]
-                axes.plot(delays, [np.mean(v) for v in values], color=colour, label=data)
-                low, high = [min(v) for v in values], [max(v) for v in values]
-                axes.fill_between(delays, low, high, color=colour, alpha=0.18, linewidth=0)
+                plot_seeds(axes, delays, values, colour, data)
             axes.axhline(0.25, color="#777777", linestyle=":", linewidth=1)
             axes.set_title(f"read from {read_from}_t")
             axes.set_xlabel("delay in rows")
@@ -232,6 +229,15 @@ def draw(found: Sequence[Recall], path: pathlib.Path) -> None:
         figure.legend(handles, [names[x] for x in labels], loc="outside lower center", ncols=3)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=130)
+
+
+def plot_seeds(
+    axes: Any, x: Sequence[float], values: Sequence[Sequence[float]], colour: str, label: str
+) -> None:
+    """Draws the mean over seeds at each x, in a band from the lowest to the highest."""
+    axes.plot(x, [np.mean(v) for v in values], color=colour, label=label)
+    low, high = [min(v) for v in values], [max(v) for v in values]
+    axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
 
 
 def _capacity(task: Task, config: R2IConfig, updates: int) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import pathlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from acme_r2i.runs import UsageError, overrides, train_config
@@ -155,12 +156,19 @@ def read_options(typed: argparse.Namespace, others: Sequence[str]) -> train_conf
             raise UsageError(as_typed(train_config.goes_with(name, other)))
     task = train_config.task_name(given.get("env"))
     fields, suite_options = split_suite_options(others)
-    try:
+    with naming_flags():
         return train_config.TrainConfig(
             **{**given, "env": task},
             overrides=parse_assignments(fields),
             env_options=overrides.suite_option_values(task, suite_options),
         )
+
+
+@contextlib.contextmanager
+def naming_flags() -> Iterator[None]:
+    """Turns a ValueError of the context into a UsageError that names flags; see ``as_typed``."""
+    try:
+        yield
     except ValueError as error:
         raise UsageError(as_typed(str(error))) from None
 

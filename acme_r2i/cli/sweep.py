@@ -150,12 +150,10 @@ def _check_out(out: pathlib.Path, runs: Sequence[PlannedRun]) -> dict[str, Any]:
 def _look(arguments: Sequence[str]) -> Start:
     """Returns where a run would begin, given the arguments of r2i train; errors name flags."""
     wanted = train.read(arguments)
-    try:
+    with parsing.naming_flags():
         return find_start(
             wanted.workdir, describe_config(wanted), allow_changes=wanted.allow_config_change
         )
-    except UsageError as error:
-        raise UsageError(parsing.as_typed(str(error))) from None
 
 
 def _write_index(

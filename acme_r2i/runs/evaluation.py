@@ -27,6 +27,7 @@ import dm_env
 import numpy as np
 
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
+from acme_r2i.agents.common.checks import MODES
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.environments.wrappers import TimeLimit
 from acme_r2i.runs import UsageError, files
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 EVALUATIONS = "evaluations.jsonl"
 BOOTSTRAP_RESAMPLES = 10_000
-MODES = ("greedy", "sampled")
 # Value of ``Evaluation.parameters`` for evaluations during training.
 DURING_TRAINING = "training"
 # Makes the seeds of these environments differ from those of a run with the same seed.

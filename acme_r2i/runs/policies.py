@@ -257,7 +257,7 @@ def load(
     num_environments: int | None = None,
 ) -> Policy:
     """Loads a policy that ``export`` has written; arguments as of ``acme_r2i.load``."""
-    from acme_r2i.agents.common.policy import is_greedy
+    from acme_r2i.agents.common.checks import is_greedy
 
     folder = pathlib.Path(path)
     greedy = is_greedy(mode)

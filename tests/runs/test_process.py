@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+import filelock
 import pytest
 
 from acme_r2i.cli.main import main
@@ -100,6 +101,19 @@ def test_no_two_hold_a_folder_whose_lock_comes_and_goes(tmp_path):
         each.join()
     assert max(most) == 1 and len(rounds) > 40
     assert os.listdir(tmp_path) == []
+
+
+def test_the_file_is_removed_before_it_is_released(tmp_path, monkeypatch):
+    """Otherwise the file that is removed may be one that another process has locked by then."""
+    release, there = filelock.FileLock.release, []
+
+    def noted(lock, *arguments, **options):
+        there.append((tmp_path / ".lock").exists())
+        release(lock, *arguments, **options)
+
+    with RunLock(tmp_path):
+        monkeypatch.setattr(filelock.FileLock, "release", noted)
+    assert there[0] is False
 
 
 def wait_for(condition, seconds=20.0):

@@ -1,9 +1,19 @@
-"""What the settings' dataclasses check themselves with, and settings that come in kinds."""
+"""Checks that settings make on construction, modes of a policy, and settings that come in kinds."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any, ClassVar, Self
+
+MODES = ("greedy", "sampled")
+"""How a trained policy acts: by its likeliest actions, or by drawn ones as in training."""
+
+
+def is_greedy(mode: str) -> bool:
+    """Returns whether a mode is "greedy"; ValueError for what is none of MODES."""
+    if mode not in MODES:
+        raise ValueError(f"mode={mode!r} is not allowed: it must be one of {', '.join(MODES)}")
+    return mode == "greedy"
 
 
 def require(config: Any, field: str, allowed: str, holds: bool) -> None:

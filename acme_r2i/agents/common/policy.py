@@ -18,15 +18,6 @@ from jax import Array
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec, validate
 from acme_r2i.agents.common.types import PyTree
 
-MODES = ("greedy", "sampled")
-
-
-def is_greedy(mode: str) -> bool:
-    """Whether actions are the likeliest, not drawn; ValueError for what is none of MODES."""
-    if mode not in MODES:
-        raise ValueError(f"mode={mode!r} is not allowed: it must be one of {', '.join(MODES)}")
-    return mode == "greedy"
-
 
 class Seen(NamedTuple):
     """What a policy is given at one step of one environment; no leading axes.
