@@ -14,6 +14,8 @@ from dm_env import StepType, specs
 from acme_r2i import environments
 from acme_r2i.environments import atari
 
+pytestmark = pytest.mark.integration
+
 FOR_TWO_PLAYERS = {"combat", "joust", "maze_craze", "warlords"}
 
 

@@ -3,6 +3,10 @@
 import pathlib
 import runpy
 
+import pytest
+
+pytestmark = pytest.mark.integration
+
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "ssm_block.py"
 

@@ -14,6 +14,8 @@ from acme_r2i.runs import UsageError
 from tests.reports.folders import write_run
 from tests.reports.test_bsuite_scores import play
 
+pytestmark = pytest.mark.integration
+
 NOT_UTF8 = b'{"env": "\xff\xfe"}\n'
 DEEP = b"[" * 100_000
 CONTENTS = {

@@ -25,6 +25,8 @@ from benchmarks.sizes import random_rows
 from tests import helpers
 from tests.reports import folders
 
+pytestmark = pytest.mark.integration
+
 SWEEP = 'envs = ["bsuite:catch/0"]\n[options]\nagent = "random"\nenv-steps = 20\n'
 # The command's arguments, and the function that does its work.
 COMMANDS = {
