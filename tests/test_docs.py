@@ -14,7 +14,7 @@ import shlex
 import pytest
 
 import acme_r2i
-from acme_r2i.agents.registry import AGENT_NAMES, get_agent
+from acme_r2i.agents.registry import AGENTS, get_agent
 from acme_r2i.cli import train as train_command
 from acme_r2i.cli.main import _make_parser
 from acme_r2i.cli.parsing import option_names
@@ -144,7 +144,7 @@ def test_the_layout_names_what_there_is_in_the_package():
 @pytest.fixture(scope="module")
 def fields():
     """Names of all fields of the agents' settings, of every kind of core and latent."""
-    configs = [get_agent(agent).compose(["cpu"]) for agent in AGENT_NAMES]
+    configs = [get_agent(agent).compose(["cpu"]) for agent in AGENTS]
     for config in list(configs):
         for field in overrides.list_fields(config):
             if field.name.endswith(".kind"):

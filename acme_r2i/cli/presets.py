@@ -9,7 +9,7 @@ import json
 import textwrap
 from typing import Any
 
-from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
+from acme_r2i.agents.registry import AGENTS, DEFAULT_AGENT, get_agent
 from acme_r2i.cli.parsing import refuse, with_default
 from acme_r2i.runs import UsageError, overrides
 from acme_r2i.runs.train_config import make_settings
@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="list the named settings, or show one",
         usage="r2i presets [NAME[,NAME...]] [--agent NAME] [--json]",
         description=_DESCRIPTION,
-        epilog="\n\n".join(f"presets of {name}:\n{describe(name)}" for name in AGENT_NAMES),
+        epilog="\n\n".join(f"presets of {name}:\n{describe(name)}" for name in AGENTS),
     )
     presets.set_defaults(run=run)
     presets.add_argument("name", nargs="?", metavar="NAME", help="show this one whole")
@@ -43,7 +43,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     if typed.name is None:
         if typed.json:
             raise UsageError("--json shows one preset: r2i presets NAME --json")
-        for name in AGENT_NAMES:
+        for name in AGENTS:
             print(f"presets of {name}:\n{describe(name)}\n")
         from acme_r2i.cli import preset_listing  # imports JAX
 

@@ -6,7 +6,7 @@ import argparse
 import textwrap
 from collections.abc import Sequence
 
-from acme_r2i.agents.registry import AGENT_NAMES, get_agent
+from acme_r2i.agents.registry import AGENTS, get_agent
 from acme_r2i.cli import parsing, presets
 from acme_r2i.cli.parsing import Parser
 from acme_r2i.runs import config_json, train_config
@@ -74,11 +74,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         usage="r2i train --env SUITE:TASK [options] [--FIELD VALUE ...]",
         description=_DESCRIPTION,
         epilog=_EPILOG.format(
-            agents="\n".join(f"  {name:<13}{get_agent(name).summary}" for name in AGENT_NAMES),
+            agents="\n".join(f"  {name:<13}{get_agent(name).summary}" for name in AGENTS),
             changeable=_changeable(),
-            presets="\n\n".join(
-                f"presets of {name}:\n{presets.describe(name)}" for name in AGENT_NAMES
-            ),
+            presets="\n\n".join(f"presets of {name}:\n{presets.describe(name)}" for name in AGENTS),
         ),
     )
     train.set_defaults(run=run)

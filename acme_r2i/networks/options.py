@@ -20,6 +20,12 @@ def option_names(constructor: Callable[..., Any]) -> dict[str, bool]:
     return {p.name: p.default is p.empty for p in parameters if p.kind is not p.VAR_KEYWORD}
 
 
+def takes_any_option(constructor: Callable[..., Any]) -> bool:
+    """Returns whether a class's ``__init__`` has ``**`` arguments."""
+    parameters = inspect.signature(constructor).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
 def check_options(
     owner: str,
     constructor: Callable[..., Any],

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from acme_r2i.agents.registry import AGENT_NAMES, get_agent
+from acme_r2i.agents.registry import AGENTS, get_agent
 from acme_r2i.runs import UsageError, overrides, train_config
 from acme_r2i.runs.config_json import described_fields
 
@@ -80,7 +80,7 @@ def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
       ValueError: if the settings of config.json do not come of it.
     """
     agent = config["agent"]
-    if agent not in AGENT_NAMES:
+    if agent not in AGENTS:
         raise UsageError(f"unknown agent {agent!r}")
     wanted = overrides.list_fields(get_agent(agent).config_from_dict(config["config"]))
     values = dict(config["overrides"])

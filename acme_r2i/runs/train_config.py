@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
 from acme_r2i.agents.common.checks import require
-from acme_r2i.agents.registry import AGENT_NAMES, DEFAULT_AGENT, get_agent
+from acme_r2i.agents.registry import AGENTS, DEFAULT_AGENT, get_agent
 from acme_r2i.runs import UsageError, overrides, run_folder
 from acme_r2i.runs.external_logs import DEFAULT_WANDB_PROJECT, WANDB_MODES, check_wandb
 
@@ -47,7 +47,7 @@ class Option:
       metavar: placeholder of the value in the help; "" for a flag.
       resume: "fixed" if a resumed run must keep the value, "permitted" if it may change with
         ``allow_config_change``, "free" if it may change.
-      choices: allowed values; () for any.
+      choices: allowed values, looked up when they are checked; () for any.
       at_least: smallest allowed number.
       goes_with: field without which this one has no effect.
       recorded: runs whose config.json has the field: "always", "distributed" or "never".
@@ -56,7 +56,7 @@ class Option:
     help: str
     metavar: str = "N"
     resume: Literal["fixed", "permitted", "free"] = "free"
-    choices: tuple[str, ...] = ()
+    choices: Collection[str] = ()
     at_least: int | None = None
     goes_with: str | None = None
     recorded: Literal["always", "distributed", "never"] = "always"
@@ -105,9 +105,7 @@ class TrainConfig:
     env_max_restarts: int = _option(
         10, "restarts of failed environments in total", resume="permitted", at_least=0
     )
-    agent: str = _option(
-        DEFAULT_AGENT, "agent to train", "NAME", resume="fixed", choices=AGENT_NAMES
-    )
+    agent: str = _option(DEFAULT_AGENT, "agent to train", "NAME", resume="fixed", choices=AGENTS)
     core: str | None = _option(
         None, "sequence core of the agent r2d2 (default: the preset's)", "NAME", recorded="never"
     )
@@ -321,7 +319,7 @@ def check_env_steps(kind: AgentKind, config: AgentConfig, env_steps: int) -> Non
 def _check_distributed(config: TrainConfig) -> None:
     """Checks the options of a distributed run. Nothing is started."""
     if not get_agent(config.agent).can_be_distributed:
-        able = [name for name in AGENT_NAMES if get_agent(name).can_be_distributed]
+        able = [name for name in AGENTS if get_agent(name).can_be_distributed]
         raise UsageError(
             f"TrainConfig.num_actors goes with TrainConfig.agent {' or '.join(able)} only; "
             f"{config.agent} acts and learns in one process"
@@ -399,7 +397,7 @@ def make_settings(
     Raises:
       UsageError: naming an unknown agent, preset, core or field, or a value that is not allowed.
     """
-    _check_name("agent", agent, AGENT_NAMES)
+    _check_name("agent", agent, AGENTS)
     kind = get_agent(agent)
     names = [name.strip() for name in preset.split(",")]
     for name in names:
@@ -424,7 +422,7 @@ def _core_assignment(kind: AgentKind, core: str | None) -> dict[str, str]:
     if core is None:
         return {}
     if not kind.has_core_option:
-        owners = [name for name in AGENT_NAMES if get_agent(name).has_core_option]
+        owners = [name for name in AGENTS if get_agent(name).has_core_option]
         field = f"{overrides.SETTINGS}{kind.core_field}.kind" if kind.core_field else "none"
         raise UsageError(
             f"TrainConfig.core goes with TrainConfig.agent {' or '.join(owners)} only; the core of "

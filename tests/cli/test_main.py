@@ -18,7 +18,7 @@ import acme_r2i
 from acme_r2i.agents.common.config import CoreConfig, LSTMConfig
 from acme_r2i.agents.r2d2 import presets as r2d2_presets
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.registry import AGENT_NAMES, get_agent
+from acme_r2i.agents.registry import AGENTS, get_agent
 from acme_r2i.cli.main import _make_parser, main
 from acme_r2i.cli.parsing import option_names
 from acme_r2i.runs import config_json, files, overrides, run_folder
@@ -423,7 +423,7 @@ def test_help(capsys):
         text = run(arguments, capsys)
         assert "usage: r2i" in text and "train an agent on a task" in text
     text = run(["train", "--help"], capsys)
-    for kind in map(get_agent, AGENT_NAMES):
+    for kind in map(get_agent, AGENTS):
         assert f"\n  {kind.name} " in text and kind.summary in text
         for name, preset in kind.presets.items():
             assert f"\n  {name} " in text and preset.__doc__.splitlines()[0] in text

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_r2i.networks.cores import CORE_NAMES, make_core
+from acme_r2i.networks import cores
+from acme_r2i.networks.cores import make_core
 from acme_r2i.networks.sequence_core import SequenceCore
 from acme_r2i.networks.ssm import PARAMETER_NAMES, SSMStack
 from tests.helpers import assert_close, fold, random_like, random_params, soft
@@ -145,7 +146,7 @@ CASES = [pytest.param(flags(*times), id=name) for name, times in RESETS.items()]
 
 
 def test_every_core_is_tested():
-    assert {options["core"] for options in CORES.values()} == set(CORE_NAMES)
+    assert {options["core"] for options in CORES.values()} == set(cores.CORES)
 
 
 @pytest.mark.parametrize("is_first", CASES)

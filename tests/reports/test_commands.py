@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from acme_r2i.agents.registry import AGENT_NAMES, get_agent
+from acme_r2i.agents.registry import AGENTS, get_agent
 from acme_r2i.cli import train
 from acme_r2i.cli.main import main
 from acme_r2i.cli.parsing import option_names
@@ -81,7 +81,7 @@ def test_no_option_is_forgotten():
     assert set(option_names()) - typed == NOT_SETTINGS
 
 
-@pytest.mark.parametrize("agent", AGENT_NAMES)
+@pytest.mark.parametrize("agent", AGENTS)
 def test_every_field_of_every_preset_can_be_typed(agent):
     kind = get_agent(agent)
     for preset in kind.presets.values():
