@@ -27,7 +27,7 @@ class EvaluatorNode:
         options = plan.options
         use_compilation_cache(options.workdir)
         self._learner = learner
-        self._evaluator = evaluation.evaluator_of(options, plan.blueprint())
+        self._evaluator = evaluation.Evaluator(options, plan.blueprint())
 
     def evaluate(self, env_steps: int) -> Evaluation:
         """Evaluates the newest parameters, of about so many environment steps."""

@@ -20,7 +20,7 @@ import os
 import pathlib
 import time
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dm_env
@@ -100,7 +100,8 @@ class EvaluateConfig:
       episodes: number of episodes.
       mode: "greedy" for the likeliest actions, "sampled" to draw them as in training.
       seed: seed of the environments and of the policy.
-      num_environments: environments acted for at once; None for as many as the run had.
+      num_environments: environments acted for at once, at most ``episodes``; None for as many as
+        the run had.
       max_episode_steps: steps after which an episode is truncated; None for no limit.
 
     Raises:
@@ -124,29 +125,23 @@ class EvaluateConfig:
                 f"EvaluateConfig.mode={self.mode!r} is not allowed: it must be one of "
                 f"{', '.join(MODES)}"
             )
+        if self.num_environments is not None:
+            number = min(self.num_environments, self.episodes)
+            object.__setattr__(self, "num_environments", number)
 
     def of_run(self, num_environments: int) -> EvaluateConfig:
-        """Returns the settings for a run, with at most as many environments as episodes."""
-        number = self.num_environments or num_environments
-        return dataclasses.replace(self, num_environments=min(number, self.episodes))
+        """Returns the settings for a run with so many environments."""
+        return dataclasses.replace(self, num_environments=self.num_environments or num_environments)
 
     @property
     def environment_seeds(self) -> list[int]:
         """A seed for each environment that plays; a run's own environments have others."""
         sequence = np.random.SeedSequence(self.seed, spawn_key=(_SEED_STREAM,))
-        number = min(self.num_environments, self.episodes)
-        return [int(seed) for seed in sequence.generate_state(number, np.uint32)]
+        return [int(seed) for seed in sequence.generate_state(self.num_environments, np.uint32)]
 
 
 def evaluate_run(
-    run: TrainedRun,
-    kept: KeptParameters,
-    config: EvaluateConfig,
-    *,
-    wrap_first: Callable[[dm_env.Environment], dm_env.Environment] | None = None,
-    on_episode: Callable[[PlayedEpisode], None] = lambda episode: None,
-    on_step: Callable[[int], None] = lambda steps: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    run: TrainedRun, kept: KeptParameters, config: EvaluateConfig, **listeners: Any
 ) -> Evaluation | None:
     """Evaluates the policy of a trained run.
 
@@ -154,10 +149,7 @@ def evaluate_run(
       run: the run.
       kept: its parameters.
       config: settings of the evaluation.
-      wrap_first: wraps the first environment, to film it.
-      on_episode: called after each episode.
-      on_step: called as in ``play_episodes``.
-      should_stop: called as in ``play_episodes``.
+      **listeners: ``wrap_first``, ``on_episode``, ``on_step`` and ``should_stop`` of ``_evaluate``.
 
     Returns:
       The result; None if it was stopped.
@@ -165,22 +157,59 @@ def evaluate_run(
     Raises:
       UsageError: if the environment cannot be made, or the parameters do not fit.
     """
-    began = time.monotonic()
     config = config.of_run(run.config.num_environments)
-    with open_environments(run.make_environment, config) as envs:
-        if wrap_first is not None:
-            envs[0] = wrap_first(envs[0])
-        policy = make_policy(
+
+    def policy_for(environment: dm_env.Environment) -> Policy:
+        return make_policy(
             run.kind,
             run.config,
-            PlainEnvironmentSpec.of(EnvironmentSpec.of(envs[0])),
+            PlainEnvironmentSpec.of(EnvironmentSpec.of(environment)),
             functools.partial(load_parameters, kept.folder, file=kept.file),
             greedy=config.mode == "greedy",
             seed=config.seed,
             num_environments=config.num_environments,
         )
+
+    source = {
+        "env_steps": kept.env_steps,
+        "learner_steps": kept.learner_steps,
+        "parameters": kept.source,
+    }
+    return _evaluate(run.make_environment, policy_for, config, source, **listeners)
+
+
+def _evaluate(
+    make_environment: Callable[[int], dm_env.Environment],
+    policy_for: Callable[[dm_env.Environment], Policy],
+    config: EvaluateConfig,
+    source: Mapping[str, Any],
+    *,
+    wrap_first: Callable[[dm_env.Environment], dm_env.Environment] | None = None,
+    on_episode: Callable[[PlayedEpisode], None] = lambda episode: None,
+    on_step: Callable[[int], None] = lambda steps: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
+    """Plays the episodes of an evaluation.
+
+    Args:
+      make_environment: makes an environment from a seed.
+      policy_for: returns the policy, given the first environment.
+      config: settings of the evaluation; ``num_environments`` is a number.
+      source: the fields of ``Evaluation`` that tell which parameters the policy has.
+      wrap_first: wraps the first environment, to film it.
+      on_episode: called after each episode.
+      on_step: called as in ``play_episodes``.
+      should_stop: called as in ``play_episodes``.
+
+    Returns:
+      The result; None if it was stopped.
+    """
+    began = time.monotonic()
+    with open_environments(make_environment, config) as envs:
+        if wrap_first is not None:
+            envs[0] = wrap_first(envs[0])
         played = play_episodes(
-            policy,
+            policy_for(envs[0]),
             envs,
             config.episodes,
             on_episode=on_episode,
@@ -189,13 +218,24 @@ def evaluate_run(
         )
     if should_stop():
         return None
-    return summarise(
-        played,
-        config,
-        env_steps=kept.env_steps,
-        learner_steps=kept.learner_steps,
-        parameters=kept.source,
-        wall_seconds=time.monotonic() - began,
+    returns = np.array([episode.episode_return for episode in played])
+    lengths = [episode.length for episode in played]
+    wall_seconds = time.monotonic() - began
+    return Evaluation(
+        **source,
+        episodes=len(returns),
+        mean_return=float(returns.mean()),
+        stderr=float(returns.std(ddof=1) / np.sqrt(len(returns))) if len(returns) > 1 else None,
+        interval_95=bootstrap_interval(returns),
+        returns=returns.tolist(),
+        lengths=lengths,
+        mode=config.mode,
+        seed=config.seed,
+        num_environments=config.num_environments,
+        wall_seconds=round(wall_seconds, 3),
+        env_steps_per_second=round(sum(lengths) / wall_seconds, 1),
+        date=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        max_episode_steps=config.max_episode_steps,
     )
 
 
@@ -212,39 +252,6 @@ def open_environments(
             if config.max_episode_steps is not None:
                 envs[-1] = TimeLimit(envs[-1], config.max_episode_steps)
         yield envs
-
-
-def summarise(
-    played: Sequence[PlayedEpisode],
-    config: EvaluateConfig,
-    *,
-    env_steps: int | None,
-    learner_steps: int | None,
-    parameters: str,
-    wall_seconds: float,
-) -> Evaluation:
-    """Returns the evaluation of episodes that have just been played."""
-    returns = np.array([episode.episode_return for episode in played])
-    number = len(returns)
-    stderr = float(returns.std(ddof=1) / np.sqrt(number)) if number > 1 else None
-    return Evaluation(
-        env_steps=env_steps,
-        learner_steps=learner_steps,
-        episodes=number,
-        mean_return=float(returns.mean()),
-        stderr=stderr,
-        interval_95=bootstrap_interval(returns),
-        returns=returns.tolist(),
-        lengths=[episode.length for episode in played],
-        mode=config.mode,
-        seed=config.seed,
-        num_environments=config.num_environments,
-        parameters=parameters,
-        wall_seconds=round(wall_seconds, 3),
-        env_steps_per_second=round(sum(episode.length for episode in played) / wall_seconds, 1),
-        date=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        max_episode_steps=config.max_episode_steps,
-    )
 
 
 def bootstrap_interval(
@@ -299,36 +306,38 @@ def read_evaluations(folder: pathlib.Path) -> list[dict[str, Any]]:
 
 
 class Evaluator:
-    """Evaluates parameters on the same episodes each time."""
+    """Evaluates parameters of a run, on the same episodes each time."""
 
     def __init__(
         self,
+        options: TrainConfig,
         blueprint: Blueprint,
-        make_environment: Callable[..., dm_env.Environment],
         *,
         on_progress: Callable[[str], None] = lambda text: None,
         should_stop: Callable[[], bool] = lambda: False,
-        **settings: Any,
     ):
-        """Stores the agent, and how to evaluate it.
+        """Makes no environment yet.
 
         Args:
+          options: settings of the run.
           blueprint: the agent.
-          make_environment: called with ``seed=``.
           on_progress: called often with the state of an evaluation, a line of text.
           should_stop: called between two steps; True ends an evaluation without a result.
-          **settings: fields of ``EvaluateConfig``.
         """
         self._blueprint = blueprint
-        self._make_environment = make_environment
+        env_options = without_recording(options.env, options.env_options)
+        self._make_environment = functools.partial(make_one, options.env, env_options)
         self._on_progress = on_progress
         self._should_stop = should_stop
-        self._config = EvaluateConfig(**settings).of_run(blueprint.config.num_environments)
+        self._config = EvaluateConfig(
+            episodes=options.evaluate_episodes,
+            max_episode_steps=options.evaluate_max_episode_steps,
+        ).of_run(blueprint.config.num_environments)
         self._policy: Policy | None = None
 
     def evaluate(self, params: Any, *, env_steps: int, learner_steps: int) -> Evaluation | None:
         """Evaluates the parameters of a run after so many steps; returns None if stopped."""
-        began, config = time.monotonic(), self._config
+        config = self._config
         if self._policy is None:
             self._policy = make_policy(
                 self._blueprint.kind,
@@ -338,58 +347,62 @@ class Evaluator:
                 greedy=config.mode == "greedy",
                 num_environments=config.num_environments,
             )
-        self._policy.params = params
-        self._policy.reset(config.seed)
+        policy = self._policy
+        policy.params = params
+        policy.reset(config.seed)
         so_far, start = EpisodesSoFar(config.episodes), f"evaluation at env step {env_steps:,}"
-        with open_environments(lambda seed: self._make_environment(seed=seed), config) as envs:
-            played = play_episodes(
-                self._policy,
-                envs,
-                config.episodes,
-                on_episode=lambda episode: so_far.add(episode.episode_return),
-                on_step=lambda steps: self._on_progress(f"{start}: {so_far.describe(steps)}"),
-                should_stop=self._should_stop,
-            )
-        if self._should_stop():
-            return None
-        return summarise(
-            played,
+        return _evaluate(
+            self._make_environment,
+            lambda environment: policy,
             config,
-            env_steps=env_steps,
-            learner_steps=learner_steps,
-            parameters=DURING_TRAINING,
-            wall_seconds=time.monotonic() - began,
+            {
+                "env_steps": env_steps,
+                "learner_steps": learner_steps,
+                "parameters": DURING_TRAINING,
+            },
+            on_episode=lambda episode: so_far.add(episode.episode_return),
+            on_step=lambda steps: self._on_progress(f"{start}: {so_far.describe(steps)}"),
+            should_stop=self._should_stop,
         )
 
 
 class PeriodicEvaluator:
-    """Evaluates a run at intervals of environment steps."""
+    """Evaluates a run every ``evaluate_every`` environment steps, if that is not None."""
 
     def __init__(
         self,
-        folder: pathlib.Path,
-        evaluator: Evaluator,
+        options: TrainConfig,
         blueprint: Blueprint,
         get_params: Callable[[], Any],
         *,
-        every_env_steps: int,
         on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
+        **listeners: Any,
     ):
-        """Stores the parts; ``get_params`` returns the current parameters."""
-        self._folder = folder
-        self._blueprint = blueprint
-        self._evaluator = evaluator
+        """Evaluates nothing yet.
+
+        Args:
+          options: settings of the run.
+          blueprint: the agent.
+          get_params: returns the current parameters.
+          on_evaluation: called with each evaluation.
+          **listeners: ``on_progress`` and ``should_stop`` of :class:`Evaluator`.
+        """
+        self._folder = options.workdir
+        self._every = options.evaluate_every
+        self._schedule = blueprint.schedule
+        self._evaluator = Evaluator(options, blueprint, **listeners)
         self._get_params = get_params
-        self._every = every_env_steps
         self._on_evaluation = on_evaluation
         self._last: int | None = None
 
     def add_step(self, counts: Counts) -> None:
         """Evaluates if that is due, and all updates due have been made."""
+        if self._every is None:
+            return
         if self._last is None:
             self._last = drop_lost_future(self._folder, counts.env_steps)
-        updates_due = self._blueprint.schedule.due(counts.env_steps, counts.dropped_episodes)
         is_due = counts.env_steps // self._every > self._last // self._every
+        updates_due = self._schedule.due(counts.env_steps, counts.dropped_episodes)
         if not is_due or counts.learner_steps < updates_due:
             return
         self._last = counts.env_steps
@@ -399,47 +412,6 @@ class PeriodicEvaluator:
         if evaluation is not None:
             append_evaluation(self._folder, evaluation)
             self._on_evaluation(evaluation)
-
-
-def make_evaluator(
-    options: TrainConfig,
-    blueprint: Blueprint,
-    get_params: Callable[[], Any],
-    *,
-    on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
-    **listeners: Any,
-) -> Callable[[Counts], None]:
-    """Returns a function of a run's counts that evaluates when it is due, if a run asks for it.
-
-    Args:
-      options: settings of the run.
-      blueprint: the agent.
-      get_params: returns the current parameters.
-      on_evaluation: called with each evaluation.
-      **listeners: ``on_progress`` and ``should_stop`` of an ``Evaluator``.
-    """
-    if options.evaluate_every is None:
-        return lambda counts: None
-    return PeriodicEvaluator(
-        options.workdir,
-        evaluator_of(options, blueprint, **listeners),
-        blueprint,
-        get_params,
-        every_env_steps=options.evaluate_every,
-        on_evaluation=on_evaluation,
-    ).add_step
-
-
-def evaluator_of(options: TrainConfig, blueprint: Blueprint, **listeners: Any) -> Evaluator:
-    """Returns the evaluator of a run's settings; ``listeners`` as in ``make_evaluator``."""
-    env_options = without_recording(options.env, options.env_options)
-    return Evaluator(
-        blueprint,
-        functools.partial(make_one, options.env, env_options),
-        episodes=options.evaluate_episodes,
-        max_episode_steps=options.evaluate_max_episode_steps,
-        **listeners,
-    )
 
 
 def drop_lost_future(folder: pathlib.Path, env_steps: int) -> int:

@@ -64,7 +64,7 @@ def play_episodes(
     """Plays a number of episodes.
 
     Args:
-      policy: policy for as many environments; its state is reset, its random numbers are not.
+      policy: policy for as many environments. Its state is reset, its random numbers are not.
       environments: environments of one task. One that has played its episodes is not stepped.
       episodes: number of episodes, at least one for each environment.
       on_episode: called after each episode.
@@ -108,22 +108,10 @@ def play_episodes(
     return [episode for each in played for episode in each]
 
 
-def check_path(path: pathlib.Path) -> None:
-    """Checks that a video can be written there; UsageError if not."""
-    if path.suffix not in _SUFFIXES:
-        raise UsageError(f"video={path} is not allowed: it must end in {' or '.join(_SUFFIXES)}")
-    if not path.absolute().parent.exists():
-        raise UsageError(f"video={path}: there is no folder {path.absolute().parent}")
-    if path.suffix == ".mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
-        raise UsageError(
-            f"video={path} takes FFmpeg (pip install imageio imageio-ffmpeg); a .gif does not"
-        )
-
-
 class Video:
     """Films the first episodes of one environment."""
 
-    def __init__(self, path: str, task: str, episodes: int):
+    def __init__(self, path: pathlib.Path, task: str, episodes: int):
         """Checks the path; UsageError if a video cannot be written there.
 
         Args:
@@ -131,15 +119,38 @@ class Video:
           task: name of the task, for errors.
           episodes: number of episodes to film.
         """
-        self._path = pathlib.Path(path)
+        if path.suffix not in _SUFFIXES:
+            raise UsageError(
+                f"video={path} is not allowed: it must end in {' or '.join(_SUFFIXES)}"
+            )
+        if not path.absolute().parent.exists():
+            raise UsageError(f"video={path}: there is no folder {path.absolute().parent}")
+        if path.suffix == ".mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
+            raise UsageError(
+                f"video={path} takes FFmpeg (pip install imageio imageio-ffmpeg); a .gif does not"
+            )
+        self._path = path
         self._task = task
         self._episodes = episodes
         self._frames: list[np.ndarray] = []
-        check_path(self._path)
 
     def film(self, environment: dm_env.Environment) -> dm_env.Environment:
-        """Wraps the environment; UsageError if it shows no images."""
-        self._camera = film(self._task, environment)
+        """Wraps an environment to film its images, or else those of a camera of MuJoCo.
+
+        Raises:
+          UsageError: if it has neither.
+        """
+        try:
+            self._camera = VideoFrames(environment)
+        except ValueError:
+            if getattr(environment, "physics", None) is None:
+                raise UsageError(
+                    "a video needs a task that shows images or that MuJoCo simulates: "
+                    f"{self._task} does neither"
+                ) from None
+            if problem := rendering.why_no_pixels():
+                raise UsageError(f"a video of {self._task} cannot be drawn: {problem}") from None
+            self._camera = VideoFrames(environment, _draw)
         return self._camera
 
     def add(self, episode: PlayedEpisode) -> None:
@@ -152,26 +163,6 @@ class Video:
         """Writes the file, and returns its path; OSError if it cannot be written."""
         write_video(self._path, self._frames)
         return self._path
-
-
-def film(task: str, environment: dm_env.Environment) -> VideoFrames:
-    """Wraps an environment to film its images, or else those of a camera of MuJoCo.
-
-    Raises:
-      UsageError: if it has neither.
-    """
-    try:
-        return VideoFrames(environment)
-    except ValueError:
-        pass
-    if getattr(environment, "physics", None) is None:
-        raise UsageError(
-            f"a video needs a task that shows images or that MuJoCo simulates: {task} does neither"
-        )
-    problem = rendering.why_no_pixels()
-    if problem is not None:
-        raise UsageError(f"a video of {task} cannot be drawn: {problem}")
-    return VideoFrames(environment, _draw)
 
 
 def write_video(path: pathlib.Path, frames: list[np.ndarray]) -> None:

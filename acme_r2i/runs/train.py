@@ -164,13 +164,13 @@ class Run:
         A run that fails for what its updates, actions or files are is not saved as it is then: it
         goes on from the checkpoint before.
         """
-        from acme_r2i.runs.evaluation import make_evaluator  # imports JAX
+        from acme_r2i.runs.evaluation import PeriodicEvaluator  # imports JAX
 
         record, options = self._record, self._options
         reporter = record.reporter
         trouble = Trouble(self._folder.path, options.max_skipped_updates, reporter.note)
         schedule = self._blueprint.schedule
-        evaluate_if_due = make_evaluator(
+        evaluator = PeriodicEvaluator(
             options,
             self._blueprint,
             lambda: self._agent.learner.save().params,
@@ -181,7 +181,7 @@ class Run:
 
         def end_turn(counts: Counts) -> None:
             if not should_stop():
-                evaluate_if_due(counts)
+                evaluator.add_step(counts)
             record.save_if_due()
 
         loop = RunLoop(

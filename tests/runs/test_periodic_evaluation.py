@@ -19,9 +19,7 @@ from acme_r2i.runs.config_json import source_commit
 from acme_r2i.runs.evaluation import (
     EVALUATIONS,
     EvaluateConfig,
-    Evaluator,
     PeriodicEvaluator,
-    make_evaluator,
     read_evaluations,
 )
 from acme_r2i.runs.metrics import Counts
@@ -45,14 +43,17 @@ def run(tmp_path_factory):
     return folder, write_run(folder, TASK, "r2d2")
 
 
+# A folder of evaluations alone would be refused.
+options_of = functools.cache(typed_run)
+
+
 def make(folder, blueprint, params, every=100):
     return periodic(folder, blueprint, lambda: params, every=every)
 
 
 def periodic(folder, blueprint, get_params, *, every, episodes=3, **others):
-    environment = functools.partial(make_environment, TASK)
-    evaluator = Evaluator(blueprint, environment, episodes=episodes, **others)
-    return PeriodicEvaluator(folder, evaluator, blueprint, get_params, every_env_steps=every)
+    options = options_of(env=TASK, workdir=folder, evaluate_every=every, evaluate_episodes=episodes)
+    return PeriodicEvaluator(options, blueprint, get_params, **others)
 
 
 def walk(evaluator, env_steps):
@@ -166,8 +167,7 @@ def test_a_run_that_records_its_results_is_evaluated_beside_them(tmp_path, capsy
 
 def test_without_the_option_nothing_happens(tmp_path, blueprint):
     asked = typed_run(env=TASK, workdir=tmp_path)
-    evaluate = make_evaluator(asked, blueprint, lambda: 1 / 0)
-    evaluate(Counts(env_steps=100))
+    PeriodicEvaluator(asked, blueprint, lambda: 1 / 0).add_step(Counts(env_steps=100))
     assert not (tmp_path / EVALUATIONS).exists()
 
 
