@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from acme_r2i.replay import reverb_server, reverb_tables
-from acme_r2i.replay.adder import RowAdder
+from acme_r2i.replay.reverb_adder import RowAdder
 from benchmarks import measuring, sizes
 
 EPISODE_STEPS = 50

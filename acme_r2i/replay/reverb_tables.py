@@ -1,6 +1,6 @@
 """Replay: the table of sequences, and the batches that the learner reads from it.
 
-Rows enter through ``adder.RowAdder``. A row travels as three columns: ``observation`` (a
+Rows enter through ``reverb_adder.RowAdder``. A row travels as three columns: ``observation`` (a
 tree), ``action``, and ``arrival``, a float32 [4] of what arrived with the observation (reward,
 discount, is_first, is_last). The table's signature names the columns, so whoever holds a client can
 read and write it without further knowledge of the environment.
@@ -22,12 +22,12 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from acme_r2i.replay.rows import PyTree, Row
+from acme_r2i.replay.rows import PyTree, Row, map_tree, storage_dtype
 
 if TYPE_CHECKING:
     import reverb
@@ -397,23 +397,3 @@ def import_tensorflow() -> Any:
     with contextlib.suppress(RuntimeError):
         tf.config.set_visible_devices([], "GPU")
     return tf
-
-
-def storage_dtype(dtype: Any) -> np.dtype:
-    """The dtype an array of an environment has in replay: JAX's, so 32 bits where it had 64."""
-    dtype = np.dtype(dtype)
-    if dtype.kind in "fiu" and dtype.itemsize == 8:
-        return np.dtype(f"{dtype.kind}4")
-    return dtype
-
-
-def map_tree(function: Any, specs: PyTree, *values: PyTree) -> PyTree:
-    """Maps over the leaves of a spec tree and of values alike.
-
-    Mappings become dicts, tuples and lists become tuples: the containers that Reverb gives back.
-    """
-    if isinstance(specs, Mapping):
-        return {key: map_tree(function, specs[key], *(v[key] for v in values)) for key in specs}
-    if isinstance(specs, tuple | list):
-        return tuple(map_tree(function, *parts) for parts in zip(specs, *values, strict=True))
-    return function(specs, *values)

@@ -5,9 +5,11 @@ Shapes are written with B (batch) and T (time).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 Array = jax.Array
 PyTree = Any
@@ -36,3 +38,23 @@ class Row(NamedTuple):
     discount: Array
     is_first: Array
     is_last: Array
+
+
+def storage_dtype(dtype: Any) -> np.dtype:
+    """The dtype an array of an environment has in replay: JAX's, so 32 bits where it had 64."""
+    dtype = np.dtype(dtype)
+    if dtype.kind in "fiu" and dtype.itemsize == 8:
+        return np.dtype(f"{dtype.kind}4")
+    return dtype
+
+
+def map_tree(function: Callable[..., Any], specs: PyTree, *values: PyTree) -> PyTree:
+    """Maps over the leaves of a spec tree and of values alike.
+
+    Mappings become dicts; tuples and lists become tuples, as in what Reverb returns.
+    """
+    if isinstance(specs, Mapping):
+        return {key: map_tree(function, specs[key], *(v[key] for v in values)) for key in specs}
+    if isinstance(specs, tuple | list):
+        return tuple(map_tree(function, *parts) for parts in zip(specs, *values, strict=True))
+    return function(specs, *values)

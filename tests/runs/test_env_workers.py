@@ -16,7 +16,7 @@ from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.environments import WORKERS, EnvironmentPool
 from acme_r2i.environments.workers import restart_seed
 from acme_r2i.replay import reverb_server, reverb_tables
-from acme_r2i.replay.adder import RowAdder
+from acme_r2i.replay.reverb_adder import RowAdder
 from acme_r2i.runs.loop import RunLoop, UpdateSchedule
 from tests.faulty_environments import Numbers
 
