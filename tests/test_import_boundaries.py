@@ -103,13 +103,19 @@ LAYERS = (
     Layer(
         "rows",
         ("acme_r2i.replay", "acme_r2i.replay.rows"),
-        outside=frozenset({"jax"}),
+        outside=frozenset({"jax", "numpy"}),
+    ),
+    Layer(
+        "native replay",
+        ("acme_r2i.replay.adder", "acme_r2i.replay.native"),
+        outside=frozenset({"dm_env", "jax", "numpy"}),
+        inside=("rows",),
     ),
     Layer(
         "replay",
         ("acme_r2i.replay.*", "acme_r2i.agents.*.replay*"),
         outside=ANYTHING,
-        inside=("acme_compat", "rows"),
+        inside=("acme_compat", "native replay", "rows"),
     ),
     Layer(
         "acting and learning",
@@ -342,6 +348,9 @@ def test_nothing_but_their_own_tests_imports_experiments():
         ("acme_r2i.agents.r2d2.q_network", "import acme", ["acme"]),
         ("acme_r2i.agents.r2d2.networks", "import acme, reverb", ["reverb"]),
         ("acme_r2i.replay.reverb_tables", "import reverb, tensorflow", []),
+        ("acme_r2i.replay.native", "import numpy, acme_r2i.replay.rows", []),
+        ("acme_r2i.replay.native", "def f():\n  import reverb", ["reverb"]),
+        ("acme_r2i.replay.native", "from acme_r2i.replay import reverb_tables", ["reverb_tables"]),
         ("acme_r2i.replay.reverb_tables", "import acme_r2i.cli", ["cli"]),
         ("acme_r2i.launchpad_ray.launching", "import ray", ["ray"]),
         ("acme_r2i.launchpad_ray.launching", "def f():\n  import ray", []),
