@@ -53,7 +53,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--export",
         type=path,
         metavar="DIR",
-        help="folder for every figure as PNG and CSV, tables as CSV",
+        help="folder for every figure as PNG, PDF, SVG and CSV, and tables as CSV",
     )
     add("--title", metavar="TEXT", default="Runs of r2i", help=with_default("heading"))
     add("--task", metavar="SUITE:TASK", help="of logs that do not name theirs, as Acme's")

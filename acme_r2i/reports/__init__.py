@@ -1,1 +1,1 @@
-"""Reading runs, and showing them."""
+"""Reports: reads runs, and shows their scores in tables, figures and a page."""

@@ -1,6 +1,7 @@
 """Figures of bsuite: scores as bars, tags as a radar, success against length and delay.
 
-bsuite's own radar plot fails on the pandas of today, and its bars on a phone; both are drawn here.
+Bars and radar are drawn here because bsuite's radar plot fails with current pandas, and its bars
+are illegible on a phone.
 """
 
 from __future__ import annotations
@@ -13,18 +14,23 @@ from acme_r2i.environments.bsuite import LENGTHS
 from acme_r2i.reports import bsuite_scores, suites
 from acme_r2i.reports.bsuite_scores import Scores
 from acme_r2i.reports.collection import Group
-from acme_r2i.reports.content import Picture, Table
-from acme_r2i.reports.figures import COLOURS, WIDTH_INCHES, legend_below, new_figure
+from acme_r2i.reports.content import Picture
+from acme_r2i.reports.figures import (
+    COLOURS,
+    REFERENCE_COLOUR,
+    WIDTH_INCHES,
+    legend_below,
+    new_figure,
+)
 
-# The delays of discounting_chain's five chains; setting i has the bonus on chain i % 5.
+# Delays of discounting_chain's five chains; setting i pays the bonus on chain i % 5.
 DELAYS = (1, 3, 10, 30, 100)
-_PUBLISHED_COLOUR = "#777777"
 
 
 def bars(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
-    """bsuite's score of every experiment; pale where runs are unfinished.
+    """Draws bsuite's score of every experiment; bars of unfinished experiments are pale.
 
-    The bars of a single agent have a colour for each kind of experiment.
+    For a single agent, bars are coloured by kind of experiment.
     """
     names = bsuite_scores.ordered_experiments(scores)
     agents = len(scores)
@@ -53,13 +59,12 @@ def bars(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
     axes.set_xlabel("bsuite's score")
     legend_below(figure)
     header = ("agent", "experiment", "kind", "score", "finished")
-    table = Table("bsuite-bars", "bsuite's score by experiment", header, rows)
-    note = "Pale bars: not all ids have as many episodes as bsuite asks for."
-    return Picture("bsuite-bars", "By experiment", figure, table, note)
+    note = "Pale bars: some ids have fewer episodes than bsuite asks for."
+    return Picture("bsuite-bars", "By experiment", figure, header, rows, note)
 
 
 def radar(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
-    """bsuite's score of every tag, as a closed line around the centre."""
+    """Draws bsuite's score of every tag as a closed line around the centre."""
     tags = bsuite_scores.ordered_tags(scores)
     figure, _ = new_figure(WIDTH_INCHES)
     figure.clear()
@@ -81,17 +86,16 @@ def radar(scores: Mapping[str, Scores], colours: Mapping[str, str]) -> Picture:
     axes.set_yticks([0.25, 0.5, 0.75, 1], ["", "0.5", "", "1"], color="#555555", fontsize=8)
     axes.spines["polar"].set_color("#bbbbbb")
     legend_below(figure)
-    table = Table("bsuite-radar", "bsuite's score by tag", ("agent", "tag", "score"), rows)
     note = "From 0 in the centre to 1. A tag without results is at 0."
-    return Picture("bsuite-radar", "By tag", figure, table, note)
+    return Picture("bsuite-radar", "By tag", figure, ("agent", "tag", "score"), rows, note)
 
 
 def success_by_length(groups: Sequence[Group], colours: Mapping[str, str]) -> Picture | None:
-    """memory_len: how often the remembered bit is named, against how long it has to be."""
+    """Draws memory_len: how often the bit is recalled, against how long it is remembered."""
     note = (
-        "Right answers less wrong ones, as a share of all: 0 by chance, 1 at best; of the last 100 "
-        "episodes. Lines: mean over runs; bands: lowest to highest. Published figures are read off "
-        "the paper's, where 0 is chance, too."
+        "Right answers minus wrong ones, as a fraction of the last 100 episodes: chance is 0, the "
+        "best possible is 1. Lines: mean over runs; bands: lowest to highest. Published: read off "
+        "a figure of the paper, where chance is 0 as well."
     )
     return _success(
         groups,
@@ -104,10 +108,10 @@ def success_by_length(groups: Sequence[Group], colours: Mapping[str, str]) -> Pi
 
 
 def success_by_delay(groups: Sequence[Group], colours: Mapping[str, str]) -> Picture | None:
-    """discounting_chain: how often the chain with the bonus is taken, against its delay."""
+    """Draws discounting_chain: how often the chain with the bonus is taken, by its delay."""
     note = (
-        "How often the chain that pays 1.1 in place of 1 is taken, of the last 100 episodes; one "
-        "of five by chance. Lines: mean over runs; bands: lowest to highest."
+        "Fraction of the last 100 episodes that take the chain paying 1.1 instead of 1: chance is "
+        "0.2, the best possible is 1. Lines: mean over runs; bands: lowest to highest."
     )
     return _success(
         groups,
@@ -120,15 +124,15 @@ def success_by_delay(groups: Sequence[Group], colours: Mapping[str, str]) -> Pic
 
 
 def _success(groups, colours, *, experiment, place, rate, texts) -> Picture | None:
-    """One of the two figures.
+    """Draws success against a property of an experiment's settings; None without its results.
 
     Args:
-      groups: any.
-      colours: by label.
-      experiment: whose.
-      place: where a setting of it stands on the horizontal axis.
-      rate: the success of a mean return.
-      texts: title, both axes' labels, note.
+      groups: groups of any tasks.
+      colours: colour of each label.
+      experiment: name of the experiment.
+      place: maps a setting to its position on the horizontal axis.
+      rate: maps a mean return to a success rate.
+      texts: title, label of each axis, note.
     """
     ours: dict[str, dict[int, list[float]]] = {}
     published: dict[str, dict[int, float]] = {}
@@ -138,7 +142,7 @@ def _success(groups, colours, *, experiment, place, rate, texts) -> Picture | No
             continue
         try:
             x = place(int(setting))
-        except (ValueError, IndexError):  # a setting that bsuite does not have
+        except (ValueError, IndexError):  # bsuite has no such setting
             continue
         ours.setdefault(group.label, {}).setdefault(x, []).extend(map(rate, group.finals))
     if not ours:
@@ -161,7 +165,7 @@ def _success(groups, colours, *, experiment, place, rate, texts) -> Picture | No
         x = sorted(by_place)
         values = [by_place[each] for each in x]
         axes.plot(
-            x, values, line, color=_PUBLISHED_COLOUR, marker="D", markersize=3, fillstyle="none",
+            x, values, line, color=REFERENCE_COLOUR, marker="D", markersize=3, fillstyle="none",
             label=f"{who} (published)",
         )  # fmt: skip
         rows += [(f"{who} (published)", *pair, None, None) for pair in zip(x, values, strict=True)]
@@ -171,8 +175,8 @@ def _success(groups, colours, *, experiment, place, rate, texts) -> Picture | No
     axes.minorticks_off()
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.set_ylim(min(-0.05, *(row[2] for row in rows)), 1.05)
+    axes.set_ylim(min(0.0, *(row[2] for row in rows)) - 0.05, 1.05)
     legend_below(figure)
     name = f"bsuite-{experiment.replace('_', '-')}"
-    table = Table(name, title, ("agent", x_label, "mean", "lowest", "highest"), rows)
-    return Picture(name, title, figure, table, note)
+    header = ("agent", x_label, "mean", "lowest", "highest")
+    return Picture(name, title, figure, header, rows, note)

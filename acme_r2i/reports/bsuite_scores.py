@@ -1,7 +1,7 @@
-"""bsuite's scores: by its own functions, from the CSV files that it or this project has recorded.
+"""bsuite's scores, by its own functions, from CSV files in its format.
 
-bsuite scores a table of results without a notion of seeds, so every seed is scored by itself. The
-files of a run of this project are where `--env.results_dir` put them.
+bsuite's functions know no seeds, so every seed is scored separately. A run of this project records
+the files in the folder given by `--env.results_dir`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from acme_r2i.reports import foreign
 from acme_r2i.reports.collection import Group, LeftOut
-from acme_r2i.reports.content import Table, number
+from acme_r2i.reports.content import Table, plural
 from acme_r2i.reports.runs import DamagedFileError, reading
 
 if TYPE_CHECKING:
@@ -27,15 +25,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What bsuite says of one agent, as means over its seeds.
+    """Scores of one agent, as means over its seeds.
 
     Attributes:
-      seeds: how many there are.
-      ids: how many of bsuite's ids have results, by experiment.
-      by_experiment: score in [0, 1] of each experiment that has results enough for bsuite.
-      finished: whether all results of an experiment have all of its episodes.
-      types: the experiment's first tag.
-      by_tag: score of each tag that an experiment with results has.
+      seeds: number of seeds.
+      ids: number of bsuite's ids with results, by experiment.
+      by_experiment: score in [0, 1] of each experiment with enough episodes for bsuite.
+      finished: True for each experiment whose results have all of its episodes.
+      types: first tag of each experiment.
+      by_tag: score of each tag, over its experiments with results.
     """
 
     seeds: int
@@ -49,11 +47,11 @@ class Scores:
 def score(
     groups: Sequence[Group], on_damage: Callable[[LeftOut], None] = lambda left_out: None
 ) -> dict[str, Scores]:
-    """The scores of each label that has results in bsuite's files.
+    """Returns the scores of each label that has results in bsuite's files.
 
     Args:
-      groups: any.
-      on_damage: takes files that cannot be read.
+      groups: groups of any tasks.
+      on_damage: called for each file that cannot be read.
     """
     import matplotlib
 
@@ -63,45 +61,46 @@ def score(
         try:
             frame = _results(run)
         except DamagedFileError as error:
-            on_damage(LeftOut(run.folder, f"{error}; its episodes are in no score of bsuite"))
+            on_damage(LeftOut(run.folder, f"{error}; bsuite's scores are without it"))
             continue
         if frame is not None:
-            # A folder that bsuite wrote names no seed: another folder is another one.
+            # A folder written by bsuite names no seed: each folder counts as a seed.
             seed = str(run.folder) if run.seed is None else run.seed
             frames.setdefault(label, {}).setdefault(seed, {})[_bsuite_id(run)] = frame
-    # bsuite sets a style for all figures when it is imported: that is undone.
+    # bsuite changes the style of all figures on import; this undoes it.
     with matplotlib.rc_context():
         return {label: _score_seeds(list(by_seed.values())) for label, by_seed in frames.items()}
 
 
 def experiment_table(scores: Mapping[str, Scores]) -> Table:
-    """bsuite's score of every experiment, an agent a column."""
+    """Returns bsuite's score of every experiment: for each agent score and unfinished ids."""
     from bsuite.experiments import summary_analysis
 
-    names = ordered_experiments(scores)
-    rows = [
-        (
-            name,
-            summary_analysis.BSUITE_INFO[name].type.replace("_", " "),
-            *(_experiment_cell(each, name) for each in scores.values()),
-        )
-        for name in names
-    ]
+    rows = []
+    for name in ordered_experiments(scores):
+        row = [name, summary_analysis.BSUITE_INFO[name].type.replace("_", " ")]
+        for each in scores.values():
+            unfinished = None if each.finished.get(name) else each.ids.get(name)
+            score = each.by_experiment.get(name)
+            # Rounding hides sums that miss 0 by a floating-point error.
+            row += [None if score is None else round(score, 6) + 0.0, unfinished]
+        rows.append(row)
+    columns = [(name, f"{name}: unfinished ids") for name in _headings(scores)]
     return Table(
         "bsuite-experiments",
         "bsuite's score by experiment",
-        ("experiment", "kind", *_headings(scores)),
+        ("experiment", "kind", *(name for names in columns for name in names)),
         rows,
-        "From 0 to 1, by bsuite's own functions; mean over seeds. In brackets how many of the "
-        "experiment's ids there are results of, where not all have as many episodes as bsuite asks "
-        "for: such a score is that of an unfinished run.",
+        "From 0 to 1, by bsuite's own functions; mean over seeds. Unfinished ids: number of the "
+        "experiment's ids with results, if not all have as many episodes as bsuite asks for. "
+        "Without a score, they have too few for bsuite.",
     )
 
 
 def tag_table(scores: Mapping[str, Scores]) -> Table:
-    """bsuite's score of every tag, an agent a column."""
+    """Returns bsuite's score of every tag, one column per agent."""
     rows = [
-        (tag.replace("_", " "), *(number(each.by_tag.get(tag)) for each in scores.values()))
+        (tag.replace("_", " "), *(each.by_tag.get(tag) for each in scores.values()))
         for tag in ordered_tags(scores)
     ]
     return Table(
@@ -109,21 +108,21 @@ def tag_table(scores: Mapping[str, Scores]) -> Table:
         "bsuite's score by tag",
         ("tag", *_headings(scores)),
         rows,
-        "The mean over the experiments that have the tag, of those with results.",
+        "Mean over the experiments with this tag that have results.",
     )
 
 
 def ordered_experiments(scores: Mapping[str, Scores]) -> list[str]:
-    """The experiments that any agent has results of, in the order of bsuite's figures."""
+    """Returns the experiments with results of any agent, in the order of bsuite's figures."""
     from bsuite.experiments import summary_analysis
 
-    there = {name for each in scores.values() for name in each.ids}
+    known = {name for each in scores.values() for name in each.ids}
     # bsuite's own list has no public name.
-    return [name for name in summary_analysis._ORDERED_EXPERIMENTS if name in there]
+    return [name for name in summary_analysis._ORDERED_EXPERIMENTS if name in known]
 
 
 def ordered_tags(scores: Mapping[str, Scores]) -> list[str]:
-    """The tags that any agent has a score of."""
+    """Returns the tags with a score of any agent."""
     return sorted({tag for each in scores.values() for tag in each.by_tag})
 
 
@@ -151,11 +150,11 @@ def _score_seeds(seeds: Sequence[Mapping[str, pd.DataFrame]]) -> Scores:
 
 
 def _score_frame(frame: pd.DataFrame) -> pd.DataFrame | None:
-    """bsuite's scores of one set of results; None if there is none.
+    """Returns bsuite's scores of one set of results; None without any.
 
-    An experiment at a time: some of bsuite's functions fail, in ways of their own, on results that
-    have few episodes yet, and the others' scores are not to go with them. That of mnist is no
-    number then: it is a mean over the last tenth of all of bsuite's episodes.
+    Experiments are scored one by one, because some of bsuite's functions raise various errors on
+    results with few episodes, which must not lose the other scores. mnist's score is NaN then: it
+    is a mean over the last tenth of all episodes that bsuite asks for.
     """
     import pandas as pd
     from bsuite.experiments import summary_analysis
@@ -172,7 +171,7 @@ def _score_frame(frame: pd.DataFrame) -> pd.DataFrame | None:
 
 @contextlib.contextmanager
 def _older_pandas() -> Iterator[None]:
-    """While this is entered, pandas has what bsuite 0.3.6 scores deep_sea with: Series.append."""
+    """Adds Series.append to pandas, which bsuite 0.3.6 calls to score deep_sea."""
     import pandas as pd
 
     if hasattr(pd.Series, "append"):
@@ -186,7 +185,7 @@ def _older_pandas() -> Iterator[None]:
 
 
 def _results(run: Run) -> pd.DataFrame | None:
-    """bsuite's table of a run's results, None without any.
+    """Returns bsuite's table of a run's results; None without any.
 
     Raises:
       DamagedFileError: if the file cannot be read.
@@ -207,12 +206,12 @@ def _folders(run: Run) -> list[pathlib.Path]:
     given = run.config.get("env_options", {}).get("results_dir")
     if given is None:
         return []
-    # A run may have been moved, or started elsewhere.
+    # The run may have been moved, or started in another directory.
     return [run.folder / pathlib.Path(given).name, pathlib.Path(given)]
 
 
 def _load(path: pathlib.Path, bsuite_id: str) -> pd.DataFrame:
-    """As bsuite's ``csv_load`` loads all files of a folder, where one that is damaged fails all."""
+    """Loads one file. bsuite's ``csv_load`` loads a folder, and fails if one file is damaged."""
     import pandas as pd
     from bsuite.logging import logging_utils
 
@@ -226,14 +225,5 @@ def _bsuite_id(run: Run) -> str:
     return run.task.removeprefix("bsuite:")
 
 
-def _experiment_cell(scores: Scores, name: str) -> str | None:
-    if name not in scores.by_experiment:
-        return f"too few episodes ({scores.ids[name]})" if name in scores.ids else None
-    text = number(float(np.round(scores.by_experiment[name], 6)))
-    return text if scores.finished[name] else f"{text} ({scores.ids[name]})"
-
-
 def _headings(scores: Mapping[str, Scores]) -> list[str]:
-    return [
-        f"{label} ({each.seeds} seed{'s' * (each.seeds > 1)})" for label, each in scores.items()
-    ]
+    return [f"{label} ({plural(each.seeds, 'seed')})" for label, each in scores.items()]

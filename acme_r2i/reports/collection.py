@@ -1,4 +1,4 @@
-"""All that a report is about: the runs found under some folders, in groups of seeds."""
+"""Finds the runs below some folders, and groups them by task and settings."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from acme_r2i.reports.runs import Run, is_run, read_run, sweep_variants
 from acme_r2i.runs import UsageError
 from acme_r2i.runs.config_json import flatten
 
-# Options of a task that say where it writes, and not what it is.
+# Options of a task that only say where it writes.
 _NOT_SETTINGS = {"results_dir", "resume_results"}
-# What a run is beside its seed, of config.json: the rest is where, when and how well it is kept.
+# Fields of config.json that tell runs apart, besides the seed. The rest says where, when and how
+# safely a run was made.
 _SETTINGS = ("agent", "env_options", "env_steps", "num_actors", "max_staleness", "config")
-# Settings that differ are all named in a label up to so many; of more, those that tell runs apart.
+# Most differing settings that a label names; of more, it names enough to tell runs apart.
 _MOST_NAMED = 3
 
 
 class LeftOut(NamedTuple):
-    """Something that figures and means do not have.
+    """A run or file that figures and means leave out.
 
     Attributes:
-      place: folder of the run, or a file.
+      place: the file, or the folder of the run.
       reason: why it is left out.
     """
 
@@ -38,12 +39,12 @@ class LeftOut(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Runs of one task that differ in their seeds alone.
+    """Runs of one task that differ only in their seeds.
 
     Attributes:
-      label: what they have in common: the agent with its settings.
-      task: the task's full name.
-      runs: one or more.
+      label: name of the agent and its settings.
+      task: full name of the task.
+      runs: at least one run.
     """
 
     label: str
@@ -52,17 +53,17 @@ class Group:
 
     @property
     def suite(self) -> str:
-        """The task's suite; "" if the task is unknown."""
+        """Suite of the task; "" if the task is unknown."""
         return self.task.partition(":")[0] if ":" in self.task else ""
 
     @property
     def finals(self) -> np.ndarray:
-        """The last mean return of each run that has one, [R]."""
+        """Final mean return of each run that has one, [R]."""
         return np.array([run.final for run in self.runs if run.final is not None], float)
 
     @property
     def bests(self) -> np.ndarray:
-        """The best mean return over 100 episodes of each run that has one, [R]."""
+        """Best mean return of 100 consecutive episodes of each run that has one, [R]."""
         return np.array([run.best for run in self.runs if run.best is not None], float)
 
 
@@ -71,27 +72,28 @@ def find_runs(
     task: str = foreign.UNKNOWN_TASK,
     on_damage: Callable[[LeftOut], None] | None = None,
 ) -> Iterator[Run]:
-    """Yields the runs in some folders and the folders below them.
+    """Yields the runs in some folders and all folders below them.
 
     Args:
-      places: folders, or files of Acme's CSVLogger; "NAME=PLACE" calls what is found there NAME.
-      task: of logs that do not name theirs.
-      on_damage: takes what cannot be read, which is skipped. Without it, that is an error.
+      places: folders, or files of Acme's CSVLogger; "NAME=PLACE" labels its runs NAME.
+      task: task of logs that do not name theirs.
+      on_damage: called for each run or file that cannot be read, which is skipped. Without it, such
+        a file raises a UsageError.
 
     Raises:
-      UsageError: if there is no such place, or nothing in it that can be read.
+      UsageError: if a place does not exist, or holds no run that can be read.
     """
     for place in places:
         variant, path = _split(str(place))
         if not os.path.lexists(path):
-            raise UsageError(f"there is no folder or file {path}")
+            raise UsageError(f"no such folder or file: {path}")
         damaged: list[LeftOut] = []
         found = list(_find(path, task, variant, damaged.append))
         if damaged and (on_damage is None or not found):
             raise UsageError(f"{damaged[0].place}: {damaged[0].reason}")
         if not found:
             raise UsageError(
-                f"{path} holds no run: no folder in it has a config.json, files of bsuite's "
+                f"{path} holds no run: no folder in it has a config.json, CSV files of bsuite's "
                 "results, or a CSV file with the columns episode_return and actor_steps"
             )
         for each in damaged:
@@ -100,11 +102,11 @@ def find_runs(
 
 
 def select(runs: Iterable[Run], *, unfinished: bool = False) -> tuple[list[Group], list[LeftOut]]:
-    """Groups of the runs that came to their end, each seed once, and the other runs.
+    """Groups the finished runs, each seed once, and returns the groups and the other runs.
 
     Args:
-      runs: any.
-      unfinished: whether runs that have not come to their end are in the groups, too.
+      runs: runs in any state.
+      unfinished: include unfinished runs in the groups.
     """
     whole, left_out = [], []
     for run in sorted(runs, key=lambda run: run.state != "done"):
@@ -116,21 +118,21 @@ def select(runs: Iterable[Run], *, unfinished: bool = False) -> tuple[list[Group
     for group in group_runs(whole):
         by_seed: dict[object, Run] = {}
         for run in group.runs:
-            # What others wrote names no seed: another folder is another one.
+            # Logs of other programs name no seed: each folder counts as a seed.
             seed = (run.folder, run.task) if run.seed is None else run.seed
             first = by_seed.setdefault(seed, run)
             if first is not run:
-                reason = f"it has the task, settings and seed of {first.folder}"
+                reason = f"same task, settings and seed as {first.folder}"
                 left_out.append(LeftOut(run.folder, reason))
         groups.append(dataclasses.replace(group, runs=tuple(by_seed.values())))
     return groups, left_out
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Puts runs of one task and the same settings together.
+    """Groups runs by task and settings.
 
-    The groups of a suite are in the order of its tasks; those of a task in that of their first
-    runs, as suites are.
+    Suites, and the groups of a task, are in the order of their first runs; the tasks of a suite are
+    in the suite's own order.
     """
     groups: dict[tuple[str, str], list[Run]] = {}
     for run, label in zip(runs, labels(runs), strict=True):
@@ -144,10 +146,10 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
-    """A label for each run: its sweep's name for it, or agent, preset and what was set by hand.
+    """Returns a label for each run: its variant in a sweep, or agent, preset and overrides.
 
-    What is alike in all runs is left out. Where this leaves one label to runs of a task with
-    different settings, the settings that differ are added.
+    Overrides that are equal in all runs are left out. If runs of a task with different settings
+    would share a label, the settings that differ are added.
     """
     settings = [_settings(run) for run in runs]
     named = [each for each, run in zip(settings, runs, strict=True) if not run.variant]
@@ -175,7 +177,7 @@ def labels(runs: Sequence[Run]) -> list[str]:
 
 
 def _described(run: Run, settings: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> str:
-    """Agent, preset, and what was set by hand and is not alike in all others."""
+    """Returns agent, preset, and the overrides that are not equal in all runs."""
     by_hand = [f"config.{name}" for name in run.config.get("overrides", {})]
     by_hand += [f"env_options.{name}" for name in run.config.get("env_options", {})]
     parts = [
@@ -187,7 +189,7 @@ def _described(run: Run, settings: Mapping[str, str], others: Sequence[Mapping[s
 
 
 def _names_that_differ(settings: Sequence[Mapping[str, str]]) -> list[str]:
-    """Names of settings that are not alike; of many, some that tell all of these apart."""
+    """Returns the names of settings that differ; of many, enough to tell the runs apart."""
     names = dict.fromkeys(name for each in settings for name in each)
     differing = [name for name in names if len({each.get(name) for each in settings}) > 1]
     if len(differing) <= _MOST_NAMED:
@@ -202,7 +204,7 @@ def _names_that_differ(settings: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _item(name: str, value: str) -> str:
-    """A setting in a label, with the last two parts of its path."""
+    """Returns a setting as labels show it, with the last two parts of its path."""
     path = name.removeprefix("config.").replace("env_options.", "env.")
     return f"{'.'.join(path.split('.')[-2:])}={value}"
 
@@ -212,7 +214,7 @@ def _tasks(suite: str) -> list[str]:
 
 
 def _settings(run: Run) -> dict[str, str]:
-    """Settings by their dotted paths; as text, so that they can be compared."""
+    """Returns the settings by their dotted paths, as text for comparison."""
     content = {name: run.config[name] for name in _SETTINGS if name in run.config}
     return {
         name: str(value)
@@ -223,9 +225,8 @@ def _settings(run: Run) -> dict[str, str]:
 
 def _why_unfinished(run: Run) -> str:
     if run.state == "failed":
-        return f"it failed: {run.summary['failure']}"
-    how = "it was stopped" if run.state == "stopped" else "it has not ended"
-    return f"{how}, at {run.env_steps:,} of {run.config['env_steps']:,} env steps"
+        return f"failed: {run.summary['failure']}"
+    return f"{run.state} at {run.env_steps:,} of {run.config['env_steps']:,} env steps"
 
 
 def _agent(run: Run) -> str:
@@ -243,7 +244,7 @@ def _split(place: str) -> tuple[str, pathlib.Path]:
 def _find(
     path: pathlib.Path, task: str, variant: str, note: Callable[[LeftOut], None]
 ) -> Iterator[Run]:
-    """Yields what can be read in a file or a folder and below it, and notes what cannot."""
+    """Yields the runs in a file, or in a folder and below it; notes those that cannot be read."""
     try:
         if path.is_file():
             if foreign.is_acme_log(path):
@@ -252,7 +253,7 @@ def _find(
         if is_run(path):
             run = read_run(path)
             yield dataclasses.replace(run, variant=variant or run.variant)
-            return  # what is below belongs to the run
+            return  # folders below belong to the run
         folders = [each for each in sorted(path.iterdir()) if each.is_dir()]
         logs = foreign.logs(path)
     except (OSError, ValueError) as error:
@@ -261,7 +262,7 @@ def _find(
     try:
         sweep_variants(path)
     except ValueError as error:
-        note(LeftOut(path, f"{error}; runs are named by their settings"))
+        note(LeftOut(path, f"{error}; its runs are labelled by their settings"))
     for log in logs:
         try:
             yield foreign.read(log, task, variant)

@@ -1,4 +1,4 @@
-"""The command that makes a run again, from its config.json."""
+"""The command that reproduces a run, from its config.json."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from acme_r2i.agents.registry import AGENTS, get_agent
 from acme_r2i.runs import UsageError, overrides, train_config
 from acme_r2i.runs.config_json import described_fields
 
-# Fields that consist of what follows the options: settings, and options of the task.
+# Fields of config.json that are written as settings and options of the task, not as options.
 _COMPOSED = {"config", "overrides", "env_options"}
-# Options that are written even at their defaults, and those that come first: commands are easy to
-# compare then.
+# Options written even at their defaults, and options written first, so that commands are easy to
+# compare.
 _ALWAYS = ("env", "preset", "env_steps", "seed")
 _FIRST = ("agent", *_ALWAYS)
-# Rounds that bring a preset's settings to a run's: kinds, kinds within these, fields.
+# Most rounds to reproduce settings from a preset: kinds, kinds within these, fields.
 _ROUNDS = 4
 
 
@@ -26,16 +26,16 @@ def train_command(config: Mapping[str, Any]) -> str:
 
 
 def train_arguments(config: Mapping[str, Any]) -> list[str]:
-    """Returns the arguments of `r2i train` that make the run of a config.json again.
+    """Returns the arguments of `r2i train` that reproduce the run of a config.json.
 
-    Options at their defaults are left out. So are the folder, and options that have an environment
-    record its episodes: these would write into the results of the run that is there.
+    Leaves out options at their defaults, the folder, and options by which an environment records
+    its episodes: those would write into the results of the old run.
 
     Args:
       config: content of config.json.
 
     Raises:
-      ValueError: if this version does not make these settings.
+      ValueError: if this version cannot make these settings.
       KeyError: if an option is missing in config.json.
     """
     names = [
@@ -64,7 +64,7 @@ def train_arguments(config: Mapping[str, Any]) -> list[str]:
 
 
 def _default(name: str, config: Mapping[str, Any]) -> Any:
-    """The value that an option has where it is not given."""
+    """Returns the value of an option that is not given."""
     default = train_config.default_of(name)
     if name == "checkpoint_every":
         return train_config.checkpoint_every(default, config["env_steps"])
@@ -74,10 +74,10 @@ def _default(name: str, config: Mapping[str, Any]) -> Any:
 
 
 def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields to set on top of the preset, with their values: by hand, and where it is another now.
+    """Returns the fields to set on top of the preset: overrides, and what has changed since.
 
     Raises:
-      ValueError: if the settings of config.json do not come of it.
+      ValueError: if that does not reproduce the settings of config.json.
     """
     agent = config["agent"]
     if agent not in AGENTS:
@@ -97,15 +97,15 @@ def _fields(config: Mapping[str, Any]) -> dict[str, Any]:
             return values
         kinds = {name: value for name, value in missing.items() if name.endswith(".kind")}
         values |= kinds or missing
-    raise UsageError(f"the settings {', '.join(missing)} cannot be set as they were")
+    raise UsageError(f"the settings {', '.join(missing)} cannot be set to their old values")
 
 
 def _assignment(name: str, value: Any) -> list[str]:
-    """The arguments that set an option or a field; a flag is there or not."""
+    """Returns the arguments that set an option or a field."""
     if value is True and name.replace("-", "_") in train_config.flags():
         return [f"--{name}"]
     text = _text(value)
-    # In one piece where the text could be taken for an option.
+    # One argument if the value could be mistaken for an option.
     return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
 
 

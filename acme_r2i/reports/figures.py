@@ -1,7 +1,7 @@
 """Figures of returns: learning curves, final scores, scores of whole suites.
 
-They are drawn small, about as wide as a phone's screen, so that their text can be read on one; on a
-wider screen they stand side by side.
+Figures are about as wide as a phone's screen, so that their text is legible on one. On a wider
+screen they stand side by side.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import cycle
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from acme_r2i.reports import statistics, suites
+from acme_r2i.reports import suites
 from acme_r2i.reports.collection import Group
-from acme_r2i.reports.content import Picture, Table
+from acme_r2i.reports.content import Cell, Picture, plural
 from acme_r2i.reports.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
 WIDTH_INCHES = 4.4
 CURVE_POINTS = 200
-# Of a legend below a figure: what fits in half a line, in a whole one, and its height.
+# Legends below a figure: characters that fit in half a line and in a line, height of a line.
 _COLUMN_CHARACTERS, _LINE_CHARACTERS, _LINE_INCHES = 26, 56, 0.18
-# Returns so much larger than the tasks' middle one would leave no difference between the others.
+# Ratio of the largest score to the median one from which the axis is logarithmic.
 _TOO_WIDE = 100
-# Dark enough on white, and told apart by those who see few colours.
+# Dark enough on white, and distinct to colour-blind readers.
 COLOURS = (
     "#0072b2",
     "#d55e00",
@@ -48,7 +49,10 @@ COLOURS = (
     "#a0522d",
     "#00a3a3",
 )
-_REFERENCE = "#777777"
+REFERENCE_COLOUR = "#777777"
+_PUBLISHED = {"color": REFERENCE_COLOUR, "fillstyle": "none"}
+# Least distance between the labels of two reference lines, as a fraction of the axis.
+_LABEL_DISTANCE = 0.07
 _STYLE = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -57,14 +61,15 @@ _STYLE = {
     "legend.fontsize": 8,
     "legend.frameon": False,
     "svg.hashsalt": "acme_r2i",
+    "pdf.fonttype": 42,  # TrueType: text stays text, as journals ask
 }
 
 
 def style() -> AbstractContextManager:
-    """While this is entered, figures are drawn and written in the style of all."""
+    """Returns a context in which figures are drawn and written in the common style."""
     import matplotlib
 
-    # From the defaults: what a user, or bsuite when it is imported, has set is not part of it.
+    # Starts from the defaults: users, and bsuite on import, change the global settings.
     defaults = {
         name: value
         for name, value in matplotlib.rcParamsDefault.items()
@@ -74,7 +79,7 @@ def style() -> AbstractContextManager:
 
 
 def palette(groups: Sequence[Group]) -> dict[str, str]:
-    """A colour for each label, the same in all figures of a report."""
+    """Returns a colour for each label, the same in all figures of a report."""
     names = dict.fromkeys(group.label for group in groups)
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
 
@@ -85,16 +90,16 @@ def learning_curves(
     colours: Mapping[str, str],
     by: Literal["env steps", "hours"],
 ) -> Picture | None:
-    """The mean return over the seeds of each group, and how far they lie apart.
+    """Draws the mean return over the seeds of each group, and the range from lowest to highest.
 
     Args:
-      task: the task's full name.
-      groups: those of the task.
-      colours: by label.
-      by: what the horizontal axis has.
+      task: full name of the task.
+      groups: groups of that task.
+      colours: colour of each label.
+      by: unit of the horizontal axis.
 
     Returns:
-      The figure, or None if no run has an episode, or by time where no run tells it.
+      The figure. None if no run has an episode, or if no run has times and ``by`` is "hours".
     """
     figure, axes = new_figure(2.6)
     rows, ragged = [], False
@@ -116,15 +121,15 @@ def learning_curves(
                 alpha=0.7,
             )
         mean = by_run.mean(axis=0)
-        colour, runs = colours[group.label], f"{len(curves)} run{'s' * (len(curves) > 1)}"
+        colour = colours[group.label]
         axes.plot(
             scale * x,
             mean,
-            marker="o" if x[0] == x[-1] else None,  # a line of one point would not be seen
+            marker="o" if x[0] == x[-1] else None,  # a line of one point is invisible
             markersize=4,
             color=colour,
             linewidth=1.6,
-            label=f"{group.label} ({runs})",
+            label=f"{group.label} ({plural(len(curves), 'run')})",
         )
         low, high = by_run.min(axis=0), by_run.max(axis=0)
         if len(curves) > 1:
@@ -133,17 +138,7 @@ def learning_curves(
     if not rows:
         return None
     known = suites.reference(task)
-    for name, value, line in (
-        ("chance", known.chance_return, ":"),
-        ("solved", known.solved_return, "--"),
-    ):
-        if value is not None:
-            axes.axhline(value, color=_REFERENCE, linestyle=line, linewidth=1)
-            axes.text(
-                1.0, value, name, transform=axes.get_yaxis_transform(), ha="right", va="bottom",
-                color=_REFERENCE, fontsize=8, zorder=3,
-                bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
-            )  # fmt: skip
+    reference_lines(axes, {"chance": known.chance_return, "solved": known.solved_return})
     axes.set_xlabel(unit)
     axes.set_ylabel("return")
     if max(map(abs, axes.get_ylim())) >= 10_000:
@@ -155,37 +150,61 @@ def learning_curves(
     name = f"curve-{kind}-{file_name(task)}"
     header = ("agent", "runs", by, "mean return", "lowest", "highest")
     title = f"{suites.short_task(task)}, by {'environment steps' if kind == 'steps' else 'time'}"
-    note = "Mean of the last 100 episodes; of several runs the mean, and the lowest to the highest."
+    note = "Mean return of the last 100 episodes. Line: mean over runs; band: lowest to highest."
     if ragged:
-        note += " Thin: runs that went on when another one of their seeds had ended."
-    return Picture(name, title, figure, Table(name, title, header, rows), note)
+        note += " Thin lines: single runs, after the shortest run of the same settings."
+    return Picture(name, title, figure, header, rows, note)
+
+
+def reference_lines(axes: Axes, lines: Mapping[str, float | None]) -> None:
+    """Draws horizontal lines below the curves, with their names to the right of the axes.
+
+    Call this after the curves are drawn; the range of the axis then includes the lines.
+
+    Args:
+      axes: the axes.
+      lines: value of each line by its name; those that are None are left out.
+    """
+    known = sorted((value, name) for name, value in lines.items() if value is not None)
+    for value, name in known:
+        style = "--" if name == "solved" else ":"
+        axes.axhline(value, color=REFERENCE_COLOUR, linestyle=style, linewidth=1, zorder=0.5)
+    low, high = axes.get_ylim()
+    place = -np.inf
+    for value, name in known:
+        place = max((value - low) / (high - low), place + _LABEL_DISTANCE)
+        axes.text(
+            1.01, place, name, transform=axes.transAxes, va="center",
+            color=REFERENCE_COLOUR, fontsize=8,
+        )  # fmt: skip
 
 
 def final_scores(suite: str, groups: Sequence[Group], colours: Mapping[str, str]) -> Picture | None:
-    """Each group's final return as a point with its interval, beside what was published.
+    """Draws each group's final return with its interval, beside published figures.
 
-    Atari's are human-normalised; others' are returns, on a logarithmic axis where those of some
-    tasks are far larger than the others'.
+    Atari's scores are human-normalised, others are returns. The axis is logarithmic if some tasks'
+    returns are far larger than the others'.
     """
     from matplotlib.ticker import SymmetricalLogLocator
 
-    rows, published = [], []
-    convert = suites.normalised if suite == "atari" else lambda task, score: score
+    rows: list[tuple[Cell, ...]] = []
     for group in groups:
-        scores = [convert(group.task, float(value)) for value in group.finals]
+        scores = [float(value) for value in group.finals]
+        if suite == "atari":
+            scores = [suites.normalised(group.task, value) for value in scores]
         if scores and None not in scores:
-            estimate = statistics.estimate(statistics.mean, [scores])
+            estimate = suites.mean_estimate(scores)
             rows.append((suites.short_task(group.task), group.label, len(scores), *estimate))
     if not rows:
         return None
     tasks = list(dict.fromkeys(row[0] for row in rows))
-    if suite != "atari":
-        for task in dict.fromkeys(group.task for group in groups):
-            published += [
-                (suites.short_task(task), each.who, each.value)
-                for each in suites.reference(task).published
-                if each.measure == "return"
-            ]
+    published = [
+        (suites.short_task(task), suites.published_name(each), each.value)
+        for task in dict.fromkeys(group.task for group in groups)
+        for each in suites.reference(task).published
+        if each.measure == "return" and suite != "atari"
+    ]
+    markers = dict(zip(dict.fromkeys(who for _, who, _ in published), cycle("Ds^vPX")))
     figure, axes = new_figure(0.8 + 0.12 * (len(rows) + len(tasks)))
     y, ticks = 0.0, []
     for task in tasks:
@@ -197,36 +216,29 @@ def final_scores(suite: str, groups: Sequence[Group], colours: Mapping[str, str]
             axes.plot(value, y, "o", color=colours[label], markersize=5, clip_on=False)
             y += 1
         for _, who, value in (each for each in published if each[0] == task):
-            marker = _markers(published)[who]
-            axes.plot(value, ticks[-1], marker, color=_REFERENCE, markersize=6, fillstyle="none")
+            axes.plot(value, ticks[-1], markers[who], markersize=6, **_PUBLISHED)
         y += 1
-    shown = dict.fromkeys(row[1] for row in rows)
-    for label in shown:
+    for label in dict.fromkeys(row[1] for row in rows):
         axes.plot([], [], "o", color=colours[label], label=label)
-    for who, marker in _markers(published).items():
-        axes.plot([], [], marker, color=_REFERENCE, fillstyle="none", label=f"{who} (published)")
+    for who, marker in markers.items():
+        axes.plot([], [], marker, label=who, **_PUBLISHED)
     axes.set_yticks(ticks, tasks)
     axes.set_ylim(y - 0.5, -1.0)
     sizes = np.abs([row[3] for row in rows])
     if sizes.max() > _TOO_WIDE * max(np.median(sizes), 1.0):
-        axes.set_xscale("symlog")  # in straight lines from -1 to 1
+        axes.set_xscale("symlog")  # linear from -1 to 1
         axes.xaxis.set_major_locator(locator := SymmetricalLogLocator(base=10, linthresh=1))
         locator.set_params(numticks=6)
         axes.xaxis.set_major_formatter(lambda value, position: _thousands(value))
     axes.set_xlabel("human-normalised score" if suite == "atari" else "final return")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     legend_below(figure)
-    name = f"scores-{suite or 'other'}"
-    header = ("task", "agent", "runs", "score", "95% low", "95% high")
-    lines = [
-        *rows,
-        *((task, f"{who} (published)", None, v, None, None) for task, who, v in published),
-    ]
     return Picture(
-        name,
+        f"scores-{suite or 'other'}",
         "Final scores",
         figure,
-        Table(name, "Final scores", header, lines),
+        ("task", "agent", "runs", "score", *suites.INTERVAL),
+        [*rows, *((task, who, None, value, None, None) for task, who, value in published)],
         "Points: mean over runs. Bars: 95% intervals of a bootstrap over runs; one run has none.",
     )
 
@@ -236,7 +248,7 @@ def aggregate_scores(
     scores: Mapping[str, Mapping[str, Estimate]],
     colours: Mapping[str, str],
 ) -> Picture | None:
-    """Mean, median and IQM of a suite with their intervals, an agent a line."""
+    """Draws mean, median and IQM of a suite with their intervals, one row per agent."""
     if not scores:
         return None
     figure, _ = new_figure(0.8 + 0.28 * len(scores))
@@ -257,13 +269,18 @@ def aggregate_scores(
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
         axes.locator_params(axis="x", nbins=2)
     legend_below(figure, panels[0])
-    name = f"aggregate-figure-{suite or 'other'}"
-    table = Table(name, "All tasks", ("statistic", "agent", "score", "95% low", "95% high"), rows)
-    return Picture(name, "All tasks together", figure, table, f"In {suites.scale(suite)}.")
+    return Picture(
+        f"aggregate-figure-{suite or 'other'}",
+        "All tasks together",
+        figure,
+        ("statistic", "agent", "score", *suites.INTERVAL),
+        rows,
+        f"In {suites.scale(suite)}.",
+    )
 
 
 def new_figure(height_inches: float) -> tuple[Figure, Axes]:
-    """An empty figure, as wide as all are, and its axes."""
+    """Returns an empty figure of the common width, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
@@ -271,7 +288,7 @@ def new_figure(height_inches: float) -> tuple[Figure, Axes]:
 
 
 def file_name(task: str) -> str:
-    """A task's name as files may have it."""
+    """Returns a task's name without the characters that file names may not have."""
     return re.sub(r"[^A-Za-z0-9_]+", "_", task)
 
 
@@ -284,13 +301,9 @@ def _axis(run: Run, by: str) -> tuple[np.ndarray | None, np.ndarray]:
 
 
 def _common_grid(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Curves at the same places: where all runs have one, the latest value up to each place.
-
-    Returns:
-      The places [N], and the values [R, N].
-    """
+    """Returns positions [N] that all curves cover, and each curve's latest value there, [R, N]."""
     begin, end = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
-    if end < begin:  # One run ended before another had an episode.
+    if end < begin:  # one run ended before another had an episode
         end = begin
     grid = np.linspace(begin, end, CURVE_POINTS)
     values = [y[np.maximum(np.searchsorted(x, grid, side="right") - 1, 0)] for x, y in curves]
@@ -298,18 +311,13 @@ def _common_grid(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.nd
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A line of no more points than a curve has."""
+    """Returns at most ``CURVE_POINTS`` points of a line."""
     every = np.linspace(0, len(x) - 1, min(len(x), CURVE_POINTS)).astype(int)
     return x[every], y[every]
 
 
-def _markers(published: Sequence[tuple]) -> dict[str, str]:
-    names = dict.fromkeys(who for _, who, _ in published)
-    return {who: "Ds^vPX"[i % 6] for i, who in enumerate(names)}
-
-
 def legend_below(figure: Figure, axes: Axes | None = None) -> None:
-    """Puts the legend of some axes (the first, by default) below all, and makes room for it."""
+    """Adds the legend of some axes (default: the first) below the figure, and makes room for it."""
     handles, texts = (axes or figure.axes[0]).get_legend_handles_labels()
     columns = 2 if max(map(len, texts), default=0) <= _COLUMN_CHARACTERS else 1
     wrapped = ["\n".join(textwrap.wrap(text, _LINE_CHARACTERS)) for text in texts]
@@ -320,10 +328,10 @@ def legend_below(figure: Figure, axes: Axes | None = None) -> None:
 
 
 def _unit_of_time(hours: float) -> tuple[str, int]:
-    """The name of an axis that ends there, and how many of its units an hour has."""
+    """Returns the label of a time axis of this length, and its units per hour."""
     if hours >= 1:
-        return "hours of running", 1
-    return ("minutes of running", 60) if hours * 60 >= 1 else ("seconds of running", 3600)
+        return "hours of running time", 1
+    return ("minutes of running time", 60) if hours * 60 >= 1 else ("seconds of running time", 3600)
 
 
 def _thousands(value: float) -> str:

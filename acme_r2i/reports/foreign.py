@@ -1,4 +1,4 @@
-"""Runs that other programs wrote: bsuite's CSV files, and the logs of Acme's CSVLogger."""
+"""Reads runs of other programs: bsuite's CSV files, and logs of Acme's CSVLogger."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ACME_RETURN, _ACME_STEPS = "episode_return", "actor_steps"
 
 
 def bsuite_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The files of results in a folder, by their bsuite ids, e.g. "memory_len/3"."""
+    """Returns the files of bsuite's results in a folder by bsuite id, e.g. "memory_len/3"."""
     return {_bsuite_id(path): path for path in sorted(folder.glob(f"{BSUITE_PREFIX}*.csv"))}
 
 
 def logs(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Files of bsuite's results and of Acme's CSVLogger in a folder; not those below it.
+    """Returns files of bsuite's results and of Acme's CSVLogger directly in a folder.
 
     Raises:
       OSError: if the folder cannot be read.
@@ -36,21 +36,17 @@ def read(path: pathlib.Path, task: str = UNKNOWN_TASK, variant: str = "") -> Run
 
     Args:
       path: the file.
-      task: of a log that does not name its own.
-      variant: name of what the run is one of; by default of the folder.
+      task: task of a log that does not name its own.
+      variant: label of the run; by default the name of the folder.
 
     Raises:
-      DamagedFileError: if it cannot be read.
+      DamagedFileError: if the file cannot be read.
     """
     return read_bsuite(path, variant) if _is_bsuites(path) else read_acme(path, task, variant)
 
 
 def read_bsuite(path: pathlib.Path, variant: str = "") -> Run:
-    """Reads a file of bsuite's results.
-
-    Raises:
-      DamagedFileError: if it cannot be read.
-    """
+    """Reads a file of bsuite's results; DamagedFileError if it cannot be read."""
     with reading(path):
         curve = bsuite_curve(path)
     return Run(
@@ -64,10 +60,10 @@ def read_bsuite(path: pathlib.Path, variant: str = "") -> Run:
 
 
 def bsuite_curve(path: pathlib.Path) -> Curve:
-    """The mean return between rows at least 100 episodes apart, or since the beginning.
+    """Returns the mean return between rows at least 100 episodes apart, or since the start.
 
-    bsuite writes a row at episodes that get further apart, with sums over all episodes until then;
-    so the mean between two rows is exact.
+    bsuite writes sums over all episodes so far, at increasing distances, so the mean between two
+    rows is exact.
     """
     rows = _read_csv(path)
     episode, steps, total = (
@@ -75,7 +71,7 @@ def bsuite_curve(path: pathlib.Path) -> Curve:
         for name in ("episode", "steps", "total_return")
     )
     if (np.diff(episode, prepend=0.0) <= 0).any():
-        raise ValueError("its episodes do not follow one another")
+        raise ValueError("the numbers of its episodes do not increase")
     before = np.searchsorted(episode, episode - EPISODES_IN_MEAN, side="right") - 1
     returns = [
         (total[i] - (total[j] if j >= 0 else 0.0)) / (episode[i] - (episode[j] if j >= 0 else 0.0))
@@ -85,7 +81,7 @@ def bsuite_curve(path: pathlib.Path) -> Curve:
 
 
 def is_acme_log(path: pathlib.Path) -> bool:
-    """Whether a CSV file has an episode's return and the actor's steps, as Acme's loops log."""
+    """Returns True if a CSV file has the columns of an Acme environment loop's log."""
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
             columns = next(csv.reader(file), [])
@@ -95,10 +91,10 @@ def is_acme_log(path: pathlib.Path) -> bool:
 
 
 def read_acme(path: pathlib.Path, task: str = UNKNOWN_TASK, variant: str = "") -> Run:
-    """Reads a log of an Acme environment loop, a line an episode. It names neither task nor seed.
+    """Reads the log of an Acme environment loop, one line per episode, without task and seed.
 
     Raises:
-      DamagedFileError: if a line that is not the last one cannot be read.
+      DamagedFileError: if a line other than the last cannot be read.
     """
     with reading(path):
         steps, returns = _acme_episodes(path)
@@ -114,7 +110,7 @@ def read_acme(path: pathlib.Path, task: str = UNKNOWN_TASK, variant: str = "") -
 
 
 def _acme_episodes(path: pathlib.Path) -> tuple[list[int], list[float]]:
-    """Actor's steps at the end of each episode, and returns."""
+    """Returns the actor's steps at the end of each episode, and the returns."""
     steps, returns = [], []
     rows = _read_csv(path)
     for number, row in enumerate(rows):
@@ -122,8 +118,8 @@ def _acme_episodes(path: pathlib.Path) -> tuple[list[int], list[float]]:
             step, value = int(float(row[_ACME_STEPS])), finite_number(float(row[_ACME_RETURN]))
         except (TypeError, ValueError):
             if number + 1 < len(rows):
-                raise ValueError(f"line {number + 2} is no episode: {row}") from None
-            continue  # what a process that was killed left of its last line
+                raise ValueError(f"line {number + 2} is not an episode: {row}") from None
+            continue  # incomplete last line of a killed process
         steps.append(step)
         returns.append(value)
     return steps, returns

@@ -1,4 +1,4 @@
-"""Pictures of an open-loop prediction: what happened, and what the model made of it."""
+"""Pictures of an open-loop prediction, beside what happened in the environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from acme_r2i.runs.imagine import Prediction
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Rows of a strip, and lines of a vector, that a page holds and an eye can follow.
+# Most columns of a strip of images, and most elements of a vector, that are drawn.
 MAX_COLUMNS = 14
 MAX_LINES = 6
 
@@ -21,10 +21,10 @@ _TRUE, _SEEN, _IMAGINED = "black", "tab:blue", "tab:orange"
 
 
 def draw(prediction: Prediction, title: str, folder: pathlib.Path) -> list[pathlib.Path]:
-    """Draws all that there is of a prediction.
+    """Draws a prediction.
 
     Returns:
-      The files: lines.png always (vector, reward, continue); strip.png and animation.gif of images.
+      The files: lines.png (vector, reward, continue), and for images strip.png and animation.gif.
 
     Raises:
       OSError: if one of them cannot be written.
@@ -38,7 +38,7 @@ def draw(prediction: Prediction, title: str, folder: pathlib.Path) -> list[pathl
 
 
 def _draw_lines(prediction: Prediction, title: str, path: pathlib.Path) -> pathlib.Path:
-    """Every number over time: the truth, the model while it sees, the model while it imagines."""
+    """Draws numbers over time: the truth, the model's reconstruction, and its imagination."""
     panels = [
         ("reward", prediction.reward, prediction.predicted_reward),
         ("continue", prediction.discount, prediction.predicted_continue),
@@ -57,7 +57,7 @@ def _draw_lines(prediction: Prediction, title: str, path: pathlib.Path) -> pathl
     for axis, (name, truth, predicted) in zip(axes, panels, strict=True):
         axis.plot(time, truth, color=_TRUE, linewidth=2.5, alpha=0.35, label="what happened")
         seen, imagined = slice(0, context), slice(context - 1, None)
-        axis.plot(time[seen], predicted[seen], color=_SEEN, label="model, which sees it")
+        axis.plot(time[seen], predicted[seen], color=_SEEN, label="model, observing")
         axis.plot(time[imagined], predicted[imagined], color=_IMAGINED, label="model, imagining")
         axis.axvline(context - 0.5, color="grey", linewidth=0.8, linestyle=":")
         axis.set_ylabel(name, rotation=0, ha="right", va="center")
@@ -69,7 +69,7 @@ def _draw_lines(prediction: Prediction, title: str, path: pathlib.Path) -> pathl
 
 
 def _draw_strip(prediction: Prediction, title: str, path: pathlib.Path) -> pathlib.Path:
-    """Truth above, model below, error under both; columns spread evenly if there are many."""
+    """Draws images in rows: truth, model, error. Of many columns, some at even distances."""
     total, context = len(prediction.image), prediction.context
     columns = np.unique(np.linspace(0, total - 1, min(total, MAX_COLUMNS)).round().astype(int))
     error = np.abs(prediction.image - prediction.predicted_image)
@@ -97,12 +97,12 @@ def _draw_strip(prediction: Prediction, title: str, path: pathlib.Path) -> pathl
             if line == 0:
                 axis.set_title(str(time), fontsize=8, color=colour)
         axes[line, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    figure.suptitle(f"{title}: seen up to row {context - 1} (blue), then imagined (orange)")
+    figure.suptitle(f"{title}: observed up to row {context - 1} (blue), then imagined (orange)")
     return _save(figure, path)
 
 
 def _animate(prediction: Prediction, path: pathlib.Path) -> pathlib.Path:
-    """Truth to the left, model to the right, framed blue while it sees and orange while not."""
+    """Animates truth (left) and model (right), framed blue if observed, orange if imagined."""
     from PIL import Image
 
     size = prediction.image.shape[1]
@@ -128,7 +128,7 @@ def _save(figure: Figure, path: pathlib.Path) -> pathlib.Path:
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:
-    """[height, width, channels] in [0, 1] as three channels: the first three, or grey."""
+    """Returns an image [H, W, C] in [0, 1] with three channels: the first three, or grey."""
     if image.shape[-1] >= 3:
         return image[..., :3]
     return np.repeat(image[..., :1], 3, axis=-1)

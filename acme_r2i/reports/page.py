@@ -1,17 +1,18 @@
-"""One HTML page of tables and figures that needs nothing beside it, and no network."""
+"""A self-contained HTML page of tables and figures: no other files, no scripts, no network."""
 
 from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Iterable, Sequence
 
-from acme_r2i.reports.content import Cell, Picture, Section, Table
+from acme_r2i.reports.content import Cell, Picture, Section, Table, cell_text, draw
 
-# Tells a page of this project from other files.
+# Marks pages of this project, so that other files are not overwritten.
 GENERATOR = '<meta name="generator" content="acme_r2i">'
 
+# Characters from which a cell is wide and a heading wraps.
+_LONG = 24
 _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -46,12 +47,12 @@ img { display: block; width: 100%; max-width: 30rem; height: auto; }
 
 
 def render(title: str, introduction: Sequence[str], sections: Sequence[Section]) -> str:
-    """The page as text.
+    """Returns the page as HTML.
 
     Args:
-      title: its heading.
-      introduction: paragraphs below it.
-      sections: the rest; those without parts are left out.
+      title: heading of the page.
+      introduction: paragraphs below the heading.
+      sections: sections; those without parts are left out.
     """
     sections = [section for section in sections if section.parts]
     links = (
@@ -82,7 +83,7 @@ def render(title: str, introduction: Sequence[str], sections: Sequence[Section])
 
 
 def _parts(parts: Iterable[Table | Picture | str]) -> Iterable[str]:
-    """Pictures that follow one another share a grid."""
+    """Yields the HTML of each part; consecutive figures share a grid."""
     in_grid = False
     for part in parts:
         if isinstance(part, Picture) != in_grid:
@@ -99,10 +100,7 @@ def _parts(parts: Iterable[Table | Picture | str]) -> Iterable[str]:
 
 
 def _picture(picture: Picture) -> str:
-    file = io.BytesIO()
-    # Without the date, the same numbers make the same page.
-    picture.figure.savefig(file, format="svg", metadata={"Date": None})
-    source = base64.b64encode(file.getvalue()).decode()
+    source = base64.b64encode(draw(picture, "svg")).decode()
     title = html.escape(picture.title)
     return (
         f'<figure id="{html.escape(picture.name)}"><figcaption>{title}</figcaption>'
@@ -112,10 +110,10 @@ def _picture(picture: Picture) -> str:
 
 
 def _table(table: Table) -> str:
-    columns = [[row[i] for row in table.rows] for i in range(len(table.header))]
-    # What nothing is known of in any row would only push the others off a screen.
-    shown = [i for i, cells in enumerate(columns) if not all(map(_is_empty, cells))]
-    numbers = {i for i in shown if _holds_numbers(columns[i])}
+    """Returns the HTML of a table, without the columns that are empty in every row."""
+    known = [[row[i] for row in table.rows if row[i] is not None] for i in range(len(table.header))]
+    shown = [i for i, cells in enumerate(known) if cells]
+    numbers = {i for i in shown if not any(isinstance(cell, str) for cell in known[i])}
     head = "".join(_heading(table.header[i], i in numbers) for i in shown)
     rows = (f"<tr>{''.join(_cell(row[i], i in numbers) for i in shown)}</tr>" for row in table.rows)
     return (
@@ -125,37 +123,23 @@ def _table(table: Table) -> str:
     )
 
 
-def _heading(text: str, among_numbers: bool) -> str:
-    """An agent's settings may be long: they take lines, and not the width of a screen."""
-    kinds = ["number"] * among_numbers + ["long"] * (len(text) > 24)
+def _heading(text: str, is_number: bool) -> str:
+    """Returns a heading. A long one, such as an agent's settings, may wrap."""
+    kinds = ["number"] * is_number + ["long"] * (len(text) > _LONG)
     attribute = f' class="{" ".join(kinds)}"' if kinds else ""
     return f"<th{attribute}>{html.escape(text)}</th>"
 
 
-def _cell(value: Cell, among_numbers: bool) -> str:
-    kind = "number" if among_numbers else "" if _is_empty(value) else _kind(value)
-    text = "\N{EN DASH}" if value is None else f"{value:,}" if isinstance(value, int) else value
-    return f"<td{f' class={kind}' if kind else ''}>{html.escape(str(text))}</td>"
-
-
-def _kind(value: Cell) -> str:
-    """How a cell is set: "number", "command", "wide" (a text that takes lines), or ""."""
-    text = "" if value is None else str(value)
-    if text.startswith("r2i "):
-        return "command"
-    if len(text) > 24:
-        return "wide"
-    return "number" if not text or text[0].isdigit() or text[0] in "-\N{EN DASH}" else ""
-
-
-def _is_empty(value: Cell) -> bool:
-    return value is None or value in ("", "\N{EN DASH}")
-
-
-def _holds_numbers(cells: Sequence[Cell]) -> bool:
-    """Whether a column is one of numbers, with a word here and there in place of one."""
-    kinds = [_kind(cell) for cell in cells if not _is_empty(cell)]
-    return set(kinds) <= {"number", ""} and 2 * kinds.count("number") > len(kinds)
+def _cell(cell: Cell, is_number: bool) -> str:
+    text = cell_text(cell)
+    kind = ""
+    if is_number:
+        kind = "number"
+    elif text.startswith("r2i "):
+        kind = "command"
+    elif len(text) > _LONG:
+        kind = "wide"
+    return f"<td{f' class={kind}' if kind else ''}>{html.escape(text)}</td>"
 
 
 def _note(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`r2i report`: from folders of runs to a page, and to files of its figures and tables."""
+"""`r2i report`: makes a page about runs, and exports its figures and tables."""
 
 from __future__ import annotations
 
@@ -9,40 +9,31 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from acme_r2i.reports import bsuite_figures, bsuite_scores, figures, suites
-from acme_r2i.reports import page as pages
+from acme_r2i.reports import bsuite_figures, bsuite_scores, content, figures, page, suites
 from acme_r2i.reports.collection import Group, LeftOut, find_runs, select
 from acme_r2i.reports.commands import train_command
-from acme_r2i.reports.content import (
-    Picture,
-    Section,
-    Table,
-    number,
-    save_text,
-    write_csv,
-    write_png,
-)
+from acme_r2i.reports.content import Picture, Section, Table, plural
 from acme_r2i.reports.foreign import UNKNOWN_TASK
 from acme_r2i.reports.runs import Run, throughput
 from acme_r2i.version import VERSION
 
-# Tasks of a suite whose learning curves a page has room for: bsuite has 468.
+# Most tasks of a suite with learning curves on the page; bsuite has 468.
 MAX_CURVES = 40
 
-# What config.json has of the machine, in the order of the table.
+# Fields of config.json in the table of machines, in its order.
 _MACHINE = ("device", "cpu_cores", "platform", "commit")
 _MAIN_VERSIONS = ("acme_r2i", "python", "jax", "dm-haiku", "dm-acme", "dm-reverb")
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What there is to say of some runs.
+    """A report about runs.
 
     Attributes:
-      title: of the page.
-      introduction: paragraphs that come first.
-      sections: the rest.
-      left_out: runs and files that figures and means do not have.
+      title: title of the page.
+      introduction: paragraphs at the top.
+      sections: sections below them.
+      left_out: runs and files that figures and means leave out.
     """
 
     title: str
@@ -53,25 +44,28 @@ class Report:
     def write_page(self, path: pathlib.Path) -> None:
         """Writes the page as one HTML file; OSError if it cannot be written."""
         with figures.style():
-            text = pages.render(self.title, self.introduction, self.sections)
+            text = page.render(self.title, self.introduction, self.sections)
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_text(path, text)
+        content.save_text(path, text)
 
     def export(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        """Writes every figure as PNG and CSV, and every table as CSV; returns the files.
+        """Writes every table as CSV, and every figure as PNG, PDF, SVG and CSV.
+
+        Returns:
+          The files.
 
         Raises:
           OSError: if one of them cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        written = []
+        parts = (part for section in self.sections for part in section.parts)
         with figures.style():
-            for part in (part for section in self.sections for part in section.parts):
-                if isinstance(part, Picture):
-                    written += [write_png(part, folder), write_csv(part.data, folder)]
-                elif isinstance(part, Table):
-                    written.append(write_csv(part, folder))
-        return written
+            return [
+                path
+                for part in parts
+                if not isinstance(part, str)
+                for path in content.export(part, folder)
+            ]
 
 
 def make_report(
@@ -83,56 +77,48 @@ def make_report(
 ) -> Report:
     """Reads runs and makes a report of them.
 
-    Means are over runs that came to their end, each seed once. Other runs are listed.
+    Figures and means include finished runs, each seed once. Other runs are listed.
 
     Args:
-      places: see ``collection.find_runs``.
-      title: of the page.
-      task: of logs that do not name theirs.
-      unfinished: whether means are over runs that have not come to their end, too.
+      places: folders and files, as in ``collection.find_runs``.
+      title: title of the page.
+      task: task of logs that do not name theirs.
+      unfinished: include unfinished runs in figures and means.
 
     Raises:
-      UsageError: if there are no runs at a place.
+      UsageError: if a place holds no runs.
     """
     left_out: list[LeftOut] = []
     found = find_runs(places, task, left_out.append)
-    runs = list({run_key(run): run for run in found}.values())
+    # A folder may have been named twice.
+    runs = list({(run.folder.resolve(), run.task): run for run in found}.values())
     groups, others = select(runs, unfinished=unfinished)
-    left_out = list(dict.fromkeys([*left_out, *others]))
+    left_out += others
     colours = figures.palette(groups)
+    by_suite: dict[str, list[Group]] = {}
+    for group in groups:
+        by_suite.setdefault(group.suite, []).append(group)
     with figures.style():
         sections = [
             _suite_section(suite, members, colours, left_out.append)
-            for suite, members in _by_suite(groups)
+            for suite, members in by_suite.items()
         ]
+    left_out = list(dict.fromkeys(left_out))
     if groups:
         sections.append(Section("Speed", [_speed_table(groups)]))
     if left_out:
         rows = [(str(each.place), each.reason) for each in left_out]
-        table = Table("left-out", "In no figure and no mean", ("place", "reason"), rows)
+        table = Table("left-out", "Not in figures and means", ("place", "reason"), rows)
         sections.append(Section("Left out", [table]))
     sections.append(_provenance(runs))
     states = Counter(run.state for run in runs)
     introduction = (
-        f"{len(runs)} run{'s' * (len(runs) > 1)} of {len({r.task for r in runs})} task"
-        f"{'s' * (len({r.task for r in runs}) > 1)}: "
+        f"{plural(len(runs), 'run')} of {plural(len({run.task for run in runs}), 'task')}: "
         + ", ".join(f"{count} {state}" for state, count in states.items())
         + (f". Left out of figures and means: {len(left_out)}" if left_out else "")
         + f". Written by acme_r2i {VERSION} on {time.strftime('%Y-%m-%d')}.",
     )
     return Report(title, introduction, tuple(sections), tuple(left_out))
-
-
-def run_key(run: Run) -> tuple[pathlib.Path, str]:
-    """Tells runs apart, also if a folder was named twice."""
-    return run.folder.resolve(), run.task
-
-
-def _by_suite(groups: Sequence[Group]) -> list[tuple[str, list[Group]]]:
-    by_suite: dict[str, list[Group]] = {}
-    for group in groups:
-        by_suite.setdefault(group.suite, []).append(group)
-    return list(by_suite.items())
 
 
 def _suite_section(
@@ -141,7 +127,7 @@ def _suite_section(
     colours: dict[str, str],
     on_damage: Callable[[LeftOut], None],
 ) -> Section:
-    parts: list[Table | Picture | None] = [suites.final_table(suite, groups)]
+    parts: list[Table | Picture | str | None] = [suites.final_table(suite, groups)]
     if suite == "popgym":
         parts.append(suites.popgym_table(groups))
     if suite == "memory_maze":
@@ -154,10 +140,8 @@ def _suite_section(
     parts.append(figures.aggregate_scores(suite, suites.aggregates(suite, groups), colours))
     tasks = list(dict.fromkeys(group.task for group in groups))
     shown = tasks[:MAX_CURVES]
-    parts.append(
-        "Learning curves"
-        + (f" of the first {len(shown)} of {len(tasks)} tasks" if len(shown) < len(tasks) else "")
-    )
+    some = f" of the first {len(shown)} of {len(tasks)} tasks" if len(shown) < len(tasks) else ""
+    parts.append(f"Learning curves{some}")
     for task in shown:
         members = [group for group in groups if group.task == task]
         for by in ("env steps", "hours"):
@@ -167,7 +151,7 @@ def _suite_section(
 
 def _bsuite_parts(
     groups: Sequence[Group], colours: dict[str, str], on_damage: Callable[[LeftOut], None]
-) -> Iterator[Table | Picture | None]:
+) -> Iterator[Table | Picture | str | None]:
     scores = bsuite_scores.score(groups, on_damage)
     if scores:
         yield bsuite_scores.experiment_table(scores)
@@ -192,34 +176,26 @@ def _speed_table(groups: Sequence[Group]) -> Table:
                 group.task,
                 group.label,
                 count,
-                number(sum(each.env_steps_per_second for each in speeds) / count),
-                number(sum(each.updates_per_second for each in speeds) / count),
-                number(sum(each.milliseconds_per_update for each in speeds) / count),
-                number(sum(hours) / len(hours)),
+                sum(each.env_steps_per_second for each in speeds) / count,
+                sum(each.updates_per_second for each in speeds) / count,
+                sum(each.milliseconds_per_update for each in speeds) / count,
+                sum(hours) / len(hours),
             )
         )
-    header = (
-        "task",
-        "agent",
-        "runs",
-        "env steps/s",
-        "updates/s",
-        "ms per update",
-        "hours",
-    )
+    header = ("task", "agent", "runs", "env steps/s", "updates/s", "ms per update", "hours")
     note = (
-        "Between the first update, which is compiled, and the last line of metrics; means over "
-        "runs. The environment steps between two updates are part of the time of an update."
+        "From the first update, which includes compiling, to the last line of metrics; means over "
+        "runs. The time per update includes the environment steps between two updates."
     )
     return Table("speed", "Throughput while learning", header, rows, note)
 
 
 def _provenance(runs: Sequence[Run]) -> Section:
-    """What was run, where and when."""
+    """Returns the commands, machines and dates of the runs."""
     commands, machines = [], Counter()
     for run in runs:
         if run.source:
-            commands.append((str(run.folder), "", run.state, f"read from {run.source}", None))
+            commands.append((str(run.folder), None, run.state, f"read from {run.source}", None))
             continue
         started = str(run.config.get("started", ""))
         commands.append((str(run.folder), run.seed, run.state, _command(run), started))
@@ -237,11 +213,11 @@ def _command(run: Run) -> str:
     try:
         return train_command(run.config)
     except (ValueError, KeyError, TypeError) as error:
-        return f"this version cannot make it again: {error}"
+        return f"not reproducible with this version: {error}"
 
 
 def _machine(run: Run) -> tuple[str | None, ...]:
-    """Cells of ``_MACHINE``, and the main versions."""
+    """Returns the cells of ``_MACHINE``, and the main versions."""
     versions = run.config["versions"]
     known = {**run.config, "commit": (run.config.get("source") or {}).get("commit")}
     return (

@@ -1,8 +1,8 @@
-"""Runs as a report needs them, read from their folders.
+"""Reads runs from their folders.
 
-A run is a folder with ``config.json``; what else is in it may be there, unfinished or missing
-(``runs.run_folder`` has the files). ``reports.foreign`` reads what others have written into the
-same ``Run``.
+A run is a folder with ``config.json``; its other files may be missing or unfinished
+(``runs.run_folder`` lists them). ``reports.foreign`` reads logs of other programs into the same
+``Run``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ from typing import Any
 import numpy as np
 
 from acme_r2i.runs.config_json import check_config
+from acme_r2i.runs.evaluation import EVALUATIONS
 from acme_r2i.runs.metrics import EPISODES_IN_MEAN
 from acme_r2i.runs.run_folder import CONFIG, EPISODES, METRICS, SUMMARY
 from acme_r2i.sweeps.definition import INDEX
 
-EVALUATIONS = "evaluations.jsonl"
-
-# Numbers that every line of metrics has.
+# Numbers in every line of metrics.jsonl.
 _METRICS_NUMBERS = ("env_steps", "learner_steps", "wall_seconds")
-# Types of what a report reads in config.json.
+# Types of the fields of config.json that a report reads.
 _CONFIG_TYPES = {
     "env": str,
     "agent": str,
@@ -43,7 +42,7 @@ _CONFIG_TYPES = {
 
 
 class DamagedFileError(ValueError):
-    """A file of a run that cannot be read; the message names the file and the reason."""
+    """Unreadable file of a run. The message names the file and the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +50,9 @@ class Curve:
     """Mean returns along a run.
 
     Attributes:
-      env_steps: environment steps, rising, [N].
-      returns: mean return up to there, of the last 100 episodes where they are known (or as many
-        as were asked for), [N].
-      full: whether so many episodes are behind it, [N].
+      env_steps: environment steps, increasing, int [N].
+      returns: mean return of the last 100 episodes until then (or of another window), float [N].
+      full: True where the window is full, bool [N].
     """
 
     env_steps: np.ndarray
@@ -67,17 +65,17 @@ class Run:
     """One run.
 
     Attributes:
-      folder: where it was read from.
-      task: the task's full name.
-      seed: its seed; None if that is not known.
-      curve: its learning curve, maybe of no point.
-      returns: return of each episode that ended, [E]; None where only means are known.
-      variant: what the sweep that it is part of calls it; "" without one.
-      config: config.json; empty if another program wrote the run.
-      summary: summary.json; None as long as the run has not ended.
-      metrics: the lines of metrics.jsonl.
-      evaluations: the lines of evaluations.jsonl.
-      source: "" for a run of this project, or what wrote it.
+      folder: folder of the run.
+      task: full name of the task.
+      seed: seed; None if unknown.
+      curve: learning curve; it may be empty.
+      returns: return of each finished episode, [E]; None if only means are known.
+      variant: name of its settings in a sweep; "" without a sweep.
+      config: content of config.json; empty if another program wrote the run.
+      summary: content of summary.json; None if the run has not ended.
+      metrics: lines of metrics.jsonl.
+      evaluations: lines of evaluations.jsonl.
+      source: format of a run of another program; "" for a run of this project.
     """
 
     folder: pathlib.Path
@@ -94,7 +92,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """ "done", "stopped", "failed" or "not ended"."""
+        """State of the run: "done", "stopped", "failed" or "not ended"."""
         if self.source:
             return "done"
         if self.summary is None:
@@ -105,27 +103,27 @@ class Run:
 
     @property
     def final(self) -> float | None:
-        """The curve's last value; None if no episode has ended."""
+        """Last value of the curve; None if no episode has ended."""
         return float(self.curve.returns[-1]) if self.curve.returns.size else None
 
     @property
     def best(self) -> float | None:
-        """The curve's highest value that 100 episodes are behind; None if there is none."""
+        """Highest value of the curve over a full window; None without one."""
         full = self.curve.returns[self.curve.full]
         return float(full.max()) if full.size else None
 
     @property
     def env_steps(self) -> int:
-        """How far it has come, as far as its files tell."""
+        """Environment steps taken, according to the curve and the metrics."""
         ends = [int(self.curve.env_steps[-1])] if self.curve.env_steps.size else []
         ends += [line["env_steps"] for line in self.metrics[-1:]]
         return max(ends, default=0)
 
     def wall_seconds(self, env_steps: np.ndarray) -> np.ndarray | None:
-        """Seconds of running until some environment steps, in a straight line between log lines.
+        """Returns the running time in seconds until each of some environment steps.
 
-        The clock of a run that was resumed may begin anew; what was before is added then. None
-        where nothing tells the time.
+        Interpolates between lines of metrics. If the clock restarted when the run was resumed, the
+        time before is added. None if the run has no metrics.
         """
         if not self.metrics:
             return None
@@ -138,19 +136,19 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Throughput:
-    """How fast a run was between its first update, which is compiled, and its end."""
+    """Speed of a run, without the time until its first update, which is compiled."""
 
     env_steps_per_second: float
     updates_per_second: float
 
     @property
     def milliseconds_per_update(self) -> float:
-        """Environment steps between two updates are part of it."""
+        """Time per update, including the environment steps between two updates."""
         return 1e3 / self.updates_per_second
 
 
 def throughput(run: Run) -> Throughput | None:
-    """Returns the speed of a run; None if it has too few updates to tell."""
+    """Returns the speed of a run; None if it has too few updates."""
     lines = [line for line in run.metrics if line["learner_steps"]]
     if len(lines) < 2:
         return None
@@ -165,12 +163,12 @@ def throughput(run: Run) -> Throughput | None:
 def window_curve(
     env_steps: np.ndarray, returns: np.ndarray, episodes: int = EPISODES_IN_MEAN
 ) -> Curve:
-    """The curve of the mean return of the last episodes, or of all if there are fewer.
+    """Returns the curve of the mean return of the last episodes, or of all if there are fewer.
 
     Args:
       env_steps: environment steps at the end of each episode, [E].
-      returns: their returns, [E].
-      episodes: in a mean.
+      returns: return of each episode, [E].
+      episodes: number of episodes in a mean.
     """
     sums = np.cumsum(np.concatenate([[0.0], returns]))
     ends = np.arange(1, len(returns) + 1)
@@ -180,7 +178,7 @@ def window_curve(
 
 
 def is_run(folder: pathlib.Path) -> bool:
-    """Whether a folder holds a run of this project."""
+    """Returns True if a folder holds a run of this project."""
     return (folder / CONFIG).exists()
 
 
@@ -188,7 +186,7 @@ def read_run(folder: pathlib.Path) -> Run:
     """Reads a run, finished or not.
 
     Raises:
-      DamagedFileError: naming the file that cannot be read.
+      DamagedFileError: if a file cannot be read; the message names it.
       FileNotFoundError: if the folder holds no run.
     """
     config = _read_config(folder / CONFIG)
@@ -208,10 +206,10 @@ def read_run(folder: pathlib.Path) -> Run:
 
 
 def sweep_variants(folder: pathlib.Path) -> dict[str, str]:
-    """Variants of the runs in a sweep's folder by their names; {} of a folder without an index.
+    """Returns the variants of the runs in a sweep's folder by name; {} without sweep.json.
 
     Raises:
-      DamagedFileError: if the index cannot be read.
+      DamagedFileError: if sweep.json cannot be read.
     """
     index = folder / INDEX
     if not index.exists():
@@ -223,9 +221,9 @@ def sweep_variants(folder: pathlib.Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def reading(path: pathlib.Path) -> Iterator[None]:
-    """Turns all that a damaged file can raise into a DamagedFileError.
+    """Turns every error of reading a damaged file into a DamagedFileError.
 
-    A file that is missing stays a FileNotFoundError.
+    A missing file still raises a FileNotFoundError.
     """
     try:
         yield
@@ -240,9 +238,9 @@ def reading(path: pathlib.Path) -> Iterator[None]:
 
 
 def finite_number(value: Any) -> float:
-    """The value, if it is a finite number; ValueError if not."""
+    """Returns the value if it is a finite number; raises ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
+        raise ValueError(f"{value!r} is not a finite number")
     return value
 
 
@@ -250,12 +248,12 @@ def _read_object(path: pathlib.Path) -> dict[str, Any]:
     with reading(path):
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
-            raise ValueError("it holds no JSON object")
+            raise ValueError("not a JSON object")
         return content
 
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:
-    """config.json with the types that a report relies on."""
+    """Reads config.json and checks the types that a report relies on."""
     with reading(path):
         config = _read_object(path)
         check_config(config)
@@ -270,9 +268,9 @@ def _read_text(path: pathlib.Path) -> str:
 
 
 def _read_lines(path: pathlib.Path, numbers: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yields the objects of a JSONL file, which have a number of each of these names.
+    """Yields the objects of a JSONL file, each with a number under each of some names.
 
-    A last line that was cut short is left out; a file that is missing has no line.
+    An incomplete last line is skipped; a missing file has no lines.
     """
     with reading(path):
         text = _read_text(path)
@@ -290,9 +288,9 @@ def _read_lines(path: pathlib.Path, numbers: Sequence[str]) -> Iterator[dict[str
 
 
 def _read_episodes(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    """Environment steps at the end of each episode, int [E], and returns, float [E].
+    """Reads environment steps at the end of each episode, int [E], and returns, float [E].
 
-    What follows the last end of a line is left out: it may be cut short within a number.
+    Skips an incomplete last line: it may end within a number.
     """
     env_steps, returns = [], []
     with reading(path):
@@ -312,7 +310,7 @@ def _reason(error: Exception) -> str:
 
 
 def _variant(folder: pathlib.Path) -> str:
-    """What the sweep in the folder above calls a run; "" if that cannot be read."""
+    """Returns the variant of a run in the sweep of the folder above; "" if it cannot be read."""
     try:
         return sweep_variants(folder.absolute().parent).get(folder.name, "")
     except DamagedFileError:

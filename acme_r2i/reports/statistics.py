@@ -1,9 +1,9 @@
-"""Scores of several tasks and seeds in one number, with intervals.
+"""Scores over tasks and seeds, with confidence intervals.
 
-The practice of Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
-Precipice" (NeurIPS 2021): besides mean and median, the interquartile mean over all runs; and
-percentile intervals of a bootstrap that draws seeds anew within each task (stratified), so that no
-task drops out of a resample.
+Follows Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
+(NeurIPS 2021): the interquartile mean over all runs beside mean and median, and percentile
+intervals of a stratified bootstrap, which resamples seeds within each task so that every task is in
+every resample.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 
 RESAMPLES = 2000
 
-# Of a list with an array [..., seeds] a task, the score [...].
+# Maps one array [..., seeds] per task to a score [...].
 Statistic = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
 class Estimate(NamedTuple):
-    """A score with its interval; both ends None where no task has two seeds to draw from."""
+    """A score and its interval; low and high are None if every task has a single seed."""
 
     value: float
     low: float | None = None
@@ -28,9 +28,9 @@ class Estimate(NamedTuple):
 
 
 def interquartile_mean(scores: np.ndarray) -> np.ndarray:
-    """Mean of what is left without the lowest and the highest quarter, over the last axis.
+    """Returns the mean without the lowest and the highest quarter, over the last axis.
 
-    A quarter is rounded down: of five scores, one falls away at each end.
+    Quarters are rounded down: of five scores, one is dropped at each end.
     """
     ordered = np.sort(scores, axis=-1)
     number = ordered.shape[-1]
@@ -39,17 +39,17 @@ def interquartile_mean(scores: np.ndarray) -> np.ndarray:
 
 
 def iqm(tasks: Sequence[np.ndarray]) -> np.ndarray:
-    """Interquartile mean over the runs of all tasks together."""
+    """Returns the interquartile mean over the runs of all tasks."""
     return interquartile_mean(np.concatenate(tasks, axis=-1))
 
 
 def mean(tasks: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean over tasks of each task's mean over its seeds."""
+    """Returns the mean over tasks of each task's mean over its seeds."""
     return np.mean([scores.mean(axis=-1) for scores in tasks], axis=0)
 
 
 def median(tasks: Sequence[np.ndarray]) -> np.ndarray:
-    """Median over tasks of each task's mean over its seeds."""
+    """Returns the median over tasks of each task's mean over its seeds."""
     return np.median([scores.mean(axis=-1) for scores in tasks], axis=0)
 
 
@@ -61,21 +61,21 @@ def estimate(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
-    """A statistic with the percentile interval of its stratified bootstrap.
+    """Returns a statistic with the percentile interval of its stratified bootstrap.
 
     Args:
-      statistic: ``iqm``, ``mean`` or ``median``, or another of their form.
-      tasks: the scores of each task's runs, one or more a task.
-      confidence: the share of resamples between the ends of the interval.
-      resamples: how many to draw.
-      seed: of the drawing; the same seed gives the same interval.
+      statistic: ``iqm``, ``mean`` or ``median``, or a function of the same form.
+      tasks: scores of each task's runs; at least one task, each with at least one score.
+      confidence: fraction of the resamples inside the interval.
+      resamples: number of resamples.
+      seed: seed of the resampling.
 
     Raises:
-      ValueError: if there is no task, or one without a score.
+      ValueError: if there is no task, or a task has no score.
     """
     arrays = [np.asarray(scores, float) for scores in tasks]
     if not arrays or not all(scores.size for scores in arrays):
-        raise ValueError("a score needs one task or more, and each of them a run or more")
+        raise ValueError("tasks must hold at least one task, and each task at least one score")
     value = float(statistic(arrays))
     if all(scores.size == 1 for scores in arrays):
         return Estimate(value)

@@ -1,24 +1,26 @@
-"""Scores of a suite: its tasks, what others have published, and the suite in one number."""
+"""Tables of a suite: its tasks, published scores, and scores over all its tasks."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+
+import numpy as np
 
 from acme_r2i import environments
-from acme_r2i.environments.references import SUITE_SCORES
+from acme_r2i.environments.references import SUITE_SCORES, PublishedScore
 from acme_r2i.environments.references.atari import ATARI_100K_GAMES, RANDOM_AND_HUMAN
 from acme_r2i.reports import statistics
 from acme_r2i.reports.collection import Group
-from acme_r2i.reports.content import Table, interval, number
+from acme_r2i.reports.content import Cell, Table
 from acme_r2i.reports.statistics import Estimate
 
-# The statistics that a suite's scores are put together by.
+# Statistics of a suite's scores.
 STATISTICS: dict[str, statistics.Statistic] = {
     "mean": statistics.mean,
     "median": statistics.median,
     "IQM": statistics.iqm,
 }
+INTERVAL = ("95% low", "95% high")
 _NAMES = {
     "atari": "Atari",
     "bsuite": "bsuite",
@@ -31,68 +33,74 @@ _NAMES = {
 
 
 def title(suite: str) -> str:
-    """The suite as a heading has it."""
+    """Returns the heading of a suite."""
     return _NAMES.get(suite, suite or "Other tasks")
 
 
 def reference(task: str) -> environments.TaskReference:
-    """What is known of a task's returns; nothing of one that this project does not have."""
+    """Returns the known returns of a task; an empty reference for an unknown task."""
     try:
         return environments.task_reference(task)
     except ValueError:
         return environments.TaskReference()
 
 
+def mean_estimate(scores: Sequence[float] | np.ndarray) -> tuple[float | None, ...]:
+    """Returns the mean of some runs' scores and its interval: value, low, high; None if unknown."""
+    if not len(scores):
+        return None, None, None
+    return statistics.estimate(statistics.mean, [scores])
+
+
+def published_name(score: PublishedScore) -> str:
+    """Returns the name of a published score, as columns and legends show it."""
+    measure = "" if score.measure == "return" else f" {score.measure}"
+    return f"{score.who} (published{measure})"
+
+
 def final_table(suite: str, groups: Sequence[Group]) -> Table:
-    """The final and best return of every group, beside chance and what was published."""
+    """Returns final and best return of every group, beside chance, best and published figures."""
+    others, published = _published([group.task for group in groups])
     rows = []
     for group in groups:
         known = reference(group.task)
-        finals = group.finals
-        final = statistics.estimate(statistics.mean, [finals]) if finals.size else None
+        steps = [run.env_steps for run in group.runs]
+        evaluated = [run.evaluations[-1]["mean_return"] for run in group.runs if run.evaluations]
         rows.append(
             (
                 short_task(group.task),
                 group.label,
                 len(group.runs),
-                _span(run.env_steps for run in group.runs),
-                number(final and final.value),
-                interval(final) if final else None,
-                number(group.bests.mean() if group.bests.size else None),
-                _evaluations(group),
-                number(known.chance_return),
-                number(known.max_return),
-                _published(known) or None,
+                min(steps),
+                max(steps),
+                *mean_estimate(group.finals),
+                mean_estimate(group.bests)[0],
+                mean_estimate(evaluated)[0],
+                known.chance_return,
+                known.max_return,
+                *(published[group.task].get(name) for name in others),
             )
         )
+    header = ("task", "agent", "runs", "fewest env steps", "most env steps", "final return")
+    header += (*INTERVAL, "best 100 episodes", "evaluated", "chance", "best possible")
     return Table(
         f"final-{suite or 'other'}",
         "Final returns",
-        (
-            "task",
-            "agent",
-            "runs",
-            "env steps",
-            "final return",
-            "95% interval",
-            "best",
-            "evaluated",
-            "chance",
-            "highest",
-            "published",
-        ),
+        (*header, *others),
         rows,
-        "Final: mean return of the last 100 training episodes, mean over runs, with the percentile "
-        "interval of a bootstrap over runs. Best: each run's best mean of 100 episodes, mean over "
-        "runs. Evaluated: the last evaluation of r2i evaluate, mean over runs. Highest: the best "
-        "expected return there can be. Published figures are others', not measured here.",
+        "Final return: mean of the last 100 training episodes, averaged over runs, with the "
+        "percentile interval of a bootstrap over runs. Best 100 episodes: highest mean of 100 "
+        "consecutive episodes of each run, averaged over runs. Evaluated: mean return of the last "
+        "r2i evaluate, averaged over runs. Chance: expected return of random actions. Best "
+        "possible: highest expected return of any policy. Published: figures of other authors, "
+        "not measured here.",
     )
 
 
 def normalised(task: str, score: float) -> float | None:
-    """A return between a bad policy's (0) and a good one's (1); None where these are unknown.
+    """Scales a return so that chance is 0 and the best possible return 1; None if unknown.
 
-    Atari: random play and a human tester. Else: chance and the highest expected return.
+    For Atari, random play is 0 and a human tester 1.
     """
     suite, _, name = task.partition(":")
     if suite == "atari":
@@ -106,189 +114,138 @@ def normalised(task: str, score: float) -> float | None:
 
 
 def aggregates(suite: str, groups: Sequence[Group]) -> dict[str, dict[str, Estimate]]:
-    """The suite's score of each agent, by the name of the statistic; see ``scale``.
+    """Returns the suite's scores of each agent, by statistic, in the unit of ``scale``.
 
-    Empty where no agent has scores of two tasks or more.
+    Empty if no agent has scores on two tasks.
     """
-    found: dict[str, dict[str, Estimate]] = {}
     scores = _scores(suite, groups)
     if all(len(tasks) < 2 for tasks in scores.values()):
         return {}
-    for label, tasks in scores.items():
-        found[label] = {
+    return {
+        label: {
             name: statistics.estimate(statistic, list(tasks.values()))
             for name, statistic in STATISTICS.items()
         }
-    return found
+        for label, tasks in scores.items()
+    }
 
 
 def scale(suite: str) -> str:
-    """What ``aggregates`` are in."""
+    """Returns the unit of ``aggregates``."""
     return {
         "atari": "human-normalised score: random play is 0, a human tester 1",
         "dmc": "return",
         "dmc_vision": "return",
         "popgym": "best mean return of 100 episodes",
-    }.get(suite, "normalised score: chance is 0, the highest expected return 1")
+    }.get(suite, "normalised score: chance is 0, the best possible return 1")
 
 
 def aggregate_table(suite: str, groups: Sequence[Group]) -> Table | None:
-    """All tasks of a suite in one number an agent, and the published ones.
-
-    None where ``aggregates`` are empty.
-    """
-    together = aggregates(suite, groups)
-    if not together:
+    """Returns the scores over all tasks of a suite, with published ones; None without any."""
+    rows: list[tuple[Cell, ...]] = []
+    scores = _scores(suite, groups)
+    for label, by_name in aggregates(suite, groups).items():
+        tasks = scores[label]
+        inside = sum(short_task(task) in ATARI_100K_GAMES for task in tasks)
+        rows.append(
+            (
+                label,
+                len(tasks),
+                inside if suite == "atari" else None,
+                sum(map(len, tasks.values())),
+                *(cell for name in STATISTICS for cell in by_name[name]),
+            )
+        )
+    if not rows:
         return None
-    scores, rows = _scores(suite, groups), []
-    for label, by_name in together.items():
-        cells = []
-        for name in STATISTICS:
-            cells += [number(by_name[name].value), interval(by_name[name])]
-        runs = sum(map(len, scores[label].values()))
-        rows.append((label, _coverage(suite, scores[label]), runs, *cells))
-    rows += _published_rows(suite)
-    header = ["agent", "tasks", "runs"]
+    published: dict[str, dict[str, float]] = {}
+    for each in SUITE_SCORES.get(suite, ()):
+        name = "median" if "median" in each.measure else "mean"
+        published.setdefault(f"{each.who} (published: {each.source})", {})[name] = each.value
+    for who, values in published.items():
+        cells = (cell for name in STATISTICS for cell in (values.get(name), None, None))
+        rows.append((who, None, None, None, *cells))
+    header = ["agent", "tasks", "tasks of Atari 100K's 26", "runs"]
     for name in STATISTICS:
-        header += [name, "95% interval"]
+        header += [name, *(f"{name} {end}" for end in INTERVAL)]
     return Table(
         f"aggregate-{suite or 'other'}",
         f"All tasks together ({scale(suite)})",
         header,
         rows,
-        "Mean and median over tasks of the mean over runs; IQM: mean over the middle half of all "
-        "runs of all tasks. Intervals: percentiles of a bootstrap that draws runs anew within each "
+        "Mean and median over tasks of the mean over runs. IQM: mean of the middle half of all "
+        "runs of all tasks. Intervals: percentiles of a bootstrap that resamples runs within each "
         "task.",
     )
 
 
 def memory_maze_table(groups: Sequence[Group]) -> Table | None:
-    """Memory Maze as shares of a human's and of the oracle's return."""
+    """Returns Memory Maze returns as fractions of a human's and of the oracle's; None without."""
     rows = []
     for group in groups:
         by_who = {each.who: each.value for each in reference(group.task).published}
-        if "human" not in by_who or not group.finals.size:
-            continue
-        value = float(group.finals.mean())
-        rows.append(
-            (
-                short_task(group.task),
-                group.label,
-                number(value),
-                number(by_who["human"]),
-                f"{value / by_who['human']:.0%}",
-                number(by_who["oracle"]),
-                f"{value / by_who['oracle']:.0%}",
-            )
-        )
-    header = ("maze", "agent", "return", "human", "of human", "oracle", "of oracle")
+        if "human" in by_who and group.finals.size:
+            value = float(group.finals.mean())
+            row = [short_task(group.task), group.label, value]
+            for who in ("human", "oracle"):
+                row += [by_who[who], value / by_who[who]]
+            rows.append(row)
+    header = ("maze", "agent", "final return", "human (published)", "fraction of human")
+    header += ("oracle (published)", "fraction of oracle")
     note = "Human and oracle: published by Pasukonis et al. 2022, not measured here."
     return Table("memory-maze", "Against human and oracle", header, rows, note) if rows else None
 
 
 def popgym_table(groups: Sequence[Group]) -> Table | None:
-    """POPGym's table: the best mean return of 100 episodes, of every task, an agent a column."""
+    """Returns POPGym's table: best mean return of 100 episodes, one row per task; None without."""
     agents = list(dict.fromkeys(group.label for group in groups))
-    values = {
-        (group.task, group.label): statistics.estimate(statistics.mean, [group.bests])
-        for group in groups
-        if group.bests.size
-    }
-    tasks = list(dict.fromkeys(task for task, _ in values))
+    found = {(group.task, group.label): group.bests for group in groups if group.bests.size}
+    tasks = list(dict.fromkeys(task for task, _ in found))
     if not tasks:
         return None
-    published = list(dict.fromkeys(e.who for task in tasks for e in reference(task).published))
-
-    def cell(estimate: Estimate | None) -> str | None:
-        if estimate is None:
-            return None
-        with_interval = estimate.low is not None
-        return number(estimate.value) + (f" ({interval(estimate)})" if with_interval else "")
-
-    rows = []
-    for task in tasks:
-        others = {each.who: number(each.value) for each in reference(task).published}
-        rows.append(
-            (
-                short_task(task),
-                *(cell(values.get((task, agent))) for agent in agents),
-                *(others.get(who) for who in published),
-            )
+    others, published = _published(tasks)
+    rows = [
+        (
+            short_task(task),
+            *(cell for agent in agents for cell in mean_estimate(found.get((task, agent), ()))),
+            *(published[task].get(name) for name in others),
         )
+        for task in tasks
+    ]
+    columns = [(agent, *(f"{agent}: {end}" for end in INTERVAL)) for agent in agents]
     return Table(
         "popgym-best",
-        "Best mean episode return",
-        ("task", *agents, *(f"{who} (published)" for who in published)),
+        "Best mean return of 100 episodes",
+        ("task", *(name for names in columns for name in names), *others),
         rows,
-        "The best mean return over 100 training episodes, mean over runs, with the 95% interval of "
-        "a bootstrap over runs. Published: final returns read off a figure, not measured here.",
+        "Highest mean return of 100 consecutive training episodes, averaged over runs, with the "
+        "95% interval of a bootstrap over runs. Published: final returns read off a figure, not "
+        "measured here.",
     )
 
 
 def short_task(task: str) -> str:
-    """A task without its suite."""
+    """Returns the name of a task without its suite."""
     return task.partition(":")[2] or task
 
 
 def _scores(suite: str, groups: Sequence[Group]) -> dict[str, dict[str, list[float]]]:
-    """The scores of each agent's runs, by task, in the suite's scale; tasks without are absent."""
-    convert = _conversion(suite)
+    """Returns the scores of each agent's runs by task, in the suite's scale, where known."""
     found: dict[str, dict[str, list[float]]] = {}
     for group in groups:
         raw = group.bests if suite == "popgym" else group.finals
-        scores = [convert(group.task, float(value)) for value in raw]
+        scores = [float(value) for value in raw]
+        if suite not in ("dmc", "dmc_vision", "popgym"):
+            scores = [normalised(group.task, value) for value in scores]
         if scores and None not in scores:
             found.setdefault(group.label, {})[group.task] = scores
     return found
 
 
-def _conversion(suite: str) -> Callable[[str, float], float | None]:
-    if suite in ("dmc", "dmc_vision", "popgym"):
-        return lambda task, score: score
-    return normalised
-
-
-def _coverage(suite: str, tasks: Iterable[str]) -> str:
-    tasks = list(tasks)
-    if suite == "atari":
-        inside = sum(short_task(task) in ATARI_100K_GAMES for task in tasks)
-        return f"{inside} of the 26 of Atari 100K" + (
-            f" and {len(tasks) - inside} more" if inside < len(tasks) else ""
-        )
-    return str(len(tasks))
-
-
-def _published_rows(suite: str) -> list[tuple]:
-    """The published scores of the suite, in the columns of ``aggregate_table``."""
-    rows: dict[str, dict[str, float]] = {}
-    sources: dict[str, str] = {}
-    for each in SUITE_SCORES.get(suite, ()):
-        name = "median" if "median" in each.measure else "mean"
-        rows.setdefault(each.who, {})[name] = each.value
-        sources[each.who] = each.source
-    lines = []
-    for who, values in rows.items():
-        cells = []
-        for name in STATISTICS:
-            cells += [number(values.get(name)), None]
-        lines.append((f"{who} (published: {sources[who]})", None, None, *cells))
-    return lines
-
-
-def _published(known: environments.TaskReference) -> str:
-    return "; ".join(
-        f"{each.who} {number(each.value)}"
-        + (f" ({each.measure})" if each.measure != "return" else "")
-        for each in known.published
-    )
-
-
-def _evaluations(group: Group) -> str | None:
-    last = [run.evaluations[-1]["mean_return"] for run in group.runs if run.evaluations]
-    return number(math.fsum(last) / len(last)) if last else None
-
-
-def _span(values: Iterable[int]) -> str:
-    values = list(values)
-    low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+def _published(tasks: Sequence[str]) -> tuple[list[str], dict[str, dict[str, float]]]:
+    """Returns all names of published scores of some tasks, and each task's scores by name."""
+    by_task = {
+        task: {published_name(each): each.value for each in reference(task).published}
+        for task in tasks
+    }
+    return list(dict.fromkeys(name for scores in by_task.values() for name in scores)), by_task

@@ -112,12 +112,15 @@ def test_an_experiment_that_bsuite_cannot_score_yet_is_said(tmp_path):
         play(f"{name}/0", tmp_path, episodes=20, seed=0)
     scores = bsuite_scores.score(group_runs(list(find_runs([f"few={tmp_path}"]))))
     assert set(scores["few"].by_experiment) == {"catch"}
-    rows = {row[0]: row for row in bsuite_scores.experiment_table(scores).rows}
-    assert rows["deep_sea_stochastic"] == (
-        "deep_sea_stochastic",
-        "exploration",
-        "too few episodes (1)",
-    )
+    table = bsuite_scores.experiment_table(scores)
+    rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+    deep_sea = rows["deep_sea_stochastic"]
+    assert deep_sea["kind"] == "exploration"
+    # One id has results, too few for a score.
+    assert deep_sea["few (1 seed)"] is None and deep_sea["few (1 seed): unfinished ids"] == 1
+    catch = rows["catch"]
+    assert catch["few (1 seed)"] == pytest.approx(scores["few"].by_experiment["catch"], abs=1e-6)
+    assert catch["few (1 seed): unfinished ids"] == 1
 
 
 def test_bars_and_radar_show_the_scores(results):
@@ -133,7 +136,7 @@ def test_bars_and_radar_show_the_scores(results):
     line = radar.figure.axes[0].lines[0].get_ydata()
     tags = bsuite_scores.ordered_tags(scores)
     np.testing.assert_allclose(line[:-1], [scores["a"].by_tag[tag] for tag in tags])
-    assert line[-1] == line[0] and len(radar.data.rows) == 2 * len(tags)
+    assert line[-1] == line[0] and len(radar.rows) == 2 * len(tags)
 
 
 def test_success_is_drawn_against_length_and_delay(tmp_path):
@@ -146,14 +149,14 @@ def test_success_is_drawn_against_length_and_delay(tmp_path):
     with figures.style():
         length = bsuite_figures.success_by_length(groups, figures.palette(groups))
         delay = bsuite_figures.success_by_delay(groups, figures.palette(groups))
-    ours = [row for row in length.data.rows if row[0] == "R2I cpu"]
+    ours = [row for row in length.rows if row[0] == "R2I cpu"]
     np.testing.assert_allclose(
         [row[1:] for row in ours], [(1, 0.95, 0.9, 1.0), (100, 0.45, 0.4, 0.5)]
     )
-    published = {row[:2]: row[2] for row in length.data.rows if "published" in row[0]}
+    published = {row[:2]: row[2] for row in length.rows if "published" in row[0]}
     assert published["R2I (published)", 40] == 0.95
     # Setting 7 has the bonus on the chain of delay 10; 1.08 of 1.1 is taking it 4 times in 5.
-    (row,) = (row for row in delay.data.rows if row[0] == "R2I cpu")
+    (row,) = (row for row in delay.rows if row[0] == "R2I cpu")
     assert row[1] == 10 and row[2] == pytest.approx(0.8)
     chains = [group for group in groups if "chain" in group.task]
     assert bsuite_figures.success_by_length(chains, {}) is None

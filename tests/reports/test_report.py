@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -101,6 +102,8 @@ def test_every_figure_is_exported_with_its_numbers(made):
             assert picture.width > 600 and picture.height > 200
         with (export / f"{name}.csv").open() as file:
             assert len(list(csv.reader(file))) > 1
+        assert (export / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert "<svg" in (export / f"{name}.svg").read_text()
     with (export / "curve-steps-popgym_RepeatPreviousEasy.csv").open() as file:
         last = list(csv.DictReader(file))[-1]
     # The mean of the last 100 of 150 returns that rise from 0 by 1/150.
@@ -108,6 +111,34 @@ def test_every_figure_is_exported_with_its_numbers(made):
         sum(i / 150 for i in range(50, 150)) / 100
     )
     assert (export / "final-popgym.csv").exists() and (export / "commands.csv").exists()
+
+
+WORDS = {"task", "agent", "maze", "experiment", "kind", "tag", "statistic", "finished"}
+TEXTS = {"commands.csv", "machines.csv", "left-out.csv"}
+
+
+def test_exported_tables_hold_numbers_under_names_of_their_own(made):
+    for path in made[1].glob("*.csv"):
+        with path.open() as file:
+            header, *rows = csv.reader(file)
+        assert len(set(header)) == len(header), path.name
+        if path.name in TEXTS:
+            continue
+        for name, *cells in zip(header, *rows, strict=True):
+            if name not in WORDS:
+                for cell in filter(None, cells):
+                    assert math.isfinite(float(cell)), (path.name, name)
+
+
+def test_tables_name_chance_best_and_what_is_published(made):
+    with (made[1] / "final-popgym.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["chance"], row["best possible"]) for row in rows} == {("-0.5", "1.0")}
+    assert {row["R2I (published)"] for row in rows} == {"0.81"}
+    low, high = float(rows[0]["95% low"]), float(rows[0]["95% high"])
+    assert low <= float(rows[0]["final return"]) <= high
+    with (made[1] / "memory-maze.csv").open() as file:
+        assert {"human (published)", "oracle (published)"} <= set(next(csv.reader(file)))
 
 
 @needs_chromium
@@ -146,8 +177,8 @@ def test_a_browser_shows_it_whole(made, tmp_path, width):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing"], "there is no folder or file missing"),
-        (["a=missing"], "there is no folder or file missing"),
+        (["missing"], "no such folder or file: missing"),
+        (["a=missing"], "no such folder or file: missing"),
         (["."], ". holds no run: no folder in it has a config.json"),
         ([".", "--out", "."], "--out {here} is a folder; it takes the name of a file"),
         ([".", "--task", "popgym:Chess"], "unknown task popgym:Chess"),

@@ -155,7 +155,7 @@ def test_bsuites_files_are_read(tmp_path):
 def test_a_place_without_runs_is_refused(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "table.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UsageError, match="there is no folder|holds no run"):
+    with pytest.raises(UsageError, match="no such folder|holds no run"):
         list(collection.find_runs([tmp_path / name]))
 
 
@@ -165,5 +165,5 @@ def test_another_csv_is_no_log_of_acmes(tmp_path):
         path.write_text(text)
         assert not foreign.is_acme_log(path)
     path.write_text("actor_steps,episode_return\n1,x\n2,3\n")
-    with pytest.raises(ValueError, match="line 2 is no episode"):
+    with pytest.raises(ValueError, match="line 2 is not an episode"):
         foreign.read_acme(path)
