@@ -28,9 +28,8 @@ from acme.jax.layouts import distributed_layout
 from acme.utils import loggers
 
 from acme_r2i import launchpad_ray as lp
-from acme_r2i.agents.r2d2 import networks as r2d2_networks
-from acme_r2i.agents.r2d2 import presets as r2d2_presets
-from acme_r2i.agents.r2d2.builder import to_acme_config
+from acme_r2i.agents.r2d2 import builder as r2d2_builder
+from acme_r2i.agents.r2d2 import config as r2d2_config
 from acme_r2i.agents.r2i import presets as r2i_presets
 from acme_r2i.agents.r2i.builder import R2IBuilder
 from acme_r2i.environments import make_environment
@@ -69,16 +68,16 @@ def _r2i(spec: specs.EnvironmentSpec, options: argparse.Namespace) -> dict[str, 
 
 
 def _r2d2(spec: specs.EnvironmentSpec, options: argparse.Namespace) -> dict[str, Any]:
-    settings = r2d2_presets.compose([options.preset])
+    settings = r2d2_config.PRESETS[options.preset]()
     config = dataclasses.replace(
-        to_acme_config(settings),
+        r2d2_builder.to_acme_config(settings),
         samples_per_insert=options.samples_per_insert,
         # Many sequences before the first update: the limiter lets the learner be this far behind.
         min_replay_size=100,
         samples_per_insert_tolerance_rate=1.0,
         variable_update_period=50,
     )
-    make_networks = functools.partial(r2d2_networks.make_networks, config=settings)
+    make_networks = functools.partial(r2d2_builder.make_networks, config=settings)
     return {
         "builder": r2d2.R2D2Builder(networks=make_networks(spec), config=config),
         "network_factory": make_networks,

@@ -113,7 +113,7 @@ LAYERS = (
     ),
     Layer(
         "replay",
-        ("acme_r2i.replay.*", "acme_r2i.agents.*.replay*"),
+        ("acme_r2i.replay.*",),
         outside=ANYTHING,
         inside=("acme_compat", "native replay", "rows"),
     ),
@@ -122,14 +122,6 @@ LAYERS = (
         ("acme_r2i.agents.*.acting*", "acme_r2i.agents.*.learning*"),
         outside=ANYTHING,
         inside=("acme_compat", "networks", "pure half", "replay", "rows"),
-        never=frozenset({"experiments", "reverb", "tensorflow"}),
-    ),
-    # Acme's form of networks that are pure themselves.
-    Layer(
-        "networks for acme",
-        ("acme_r2i.agents.r2d2.networks*",),
-        outside=ANYTHING,
-        inside=("acme_compat", "networks", "pure half"),
         never=frozenset({"experiments", "reverb", "tensorflow"}),
     ),
     Layer(
@@ -144,7 +136,7 @@ LAYERS = (
         "agents",
         ("acme_r2i.agents.registry", "acme_r2i.agents.*.agent"),
         outside=frozenset(),
-        inside=("builder", "networks for acme", "pure half"),
+        inside=("builder", "pure half"),
         lazily=frozenset({"jax"}),
     ),
     Layer(
@@ -344,9 +336,9 @@ def test_nothing_but_their_own_tests_imports_experiments():
         ("acme_r2i.agents.r2i.builder", "import reverb", []),
         ("acme_r2i.agents.r2i.builder", "def f():\n  import tensorflow", ["tensorflow"]),
         ("acme_r2i.agents.r2d2.builder", "import reverb, acme_r2i.agents.r2i.acting", []),
-        ("acme_r2i.agents.r2d2.q_network", "import haiku, acme_r2i.agents.common.checks", []),
-        ("acme_r2i.agents.r2d2.q_network", "import acme", ["acme"]),
-        ("acme_r2i.agents.r2d2.networks", "import acme, reverb", ["reverb"]),
+        ("acme_r2i.agents.r2d2.networks", "import haiku, acme_r2i.agents.common.checks", []),
+        ("acme_r2i.agents.r2d2.networks", "import acme", ["acme"]),
+        ("acme_r2i.agents.r2d2.acting", "import acme, reverb", ["reverb"]),
         ("acme_r2i.replay.reverb_tables", "import reverb, tensorflow", []),
         ("acme_r2i.replay.native", "import numpy, acme_r2i.replay.rows", []),
         ("acme_r2i.replay.native", "def f():\n  import reverb", ["reverb"]),
@@ -428,7 +420,7 @@ ACTING = [
     "acme_r2i.interface",
     "acme_r2i.runs.policies",
     "acme_r2i.agents.r2i.policy",
-    "acme_r2i.agents.r2d2.policy",
+    "acme_r2i.agents.r2d2.networks",
 ]
 
 

@@ -25,7 +25,7 @@ from acme_r2i.runs.run_folder import RunFolder
 from acme_r2i.runs.train_config import TrainConfig
 
 if TYPE_CHECKING:
-    from acme_r2i.agents.common.types import SkippedUpdate
+    from acme_r2i.agents.common.updates import SkippedUpdate
 
 TROUBLE = "trouble"
 

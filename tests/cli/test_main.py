@@ -16,7 +16,7 @@ import pytest
 
 import acme_r2i
 from acme_r2i.agents.common.config import CoreConfig, LSTMConfig
-from acme_r2i.agents.r2d2 import presets as r2d2_presets
+from acme_r2i.agents.r2d2 import config as r2d2_presets
 from acme_r2i.agents.r2i import presets
 from acme_r2i.agents.registry import AGENTS, get_agent
 from acme_r2i.cli.main import _make_parser, main

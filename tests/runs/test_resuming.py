@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from acme_r2i.agents.r2d2.presets import PRESETS as R2D2_PRESETS
+from acme_r2i.agents.r2d2.config import PRESETS as R2D2_PRESETS
 from acme_r2i.agents.r2i.presets import PRESETS
 from acme_r2i.runs import UsageError, checkpoints, config_json, policies
 from acme_r2i.runs.checkpoints import COUNTERS, Checkpoints

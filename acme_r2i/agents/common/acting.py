@@ -16,7 +16,7 @@ from acme.agents.jax import actor_core
 from acme.jax import variable_utils
 from jax import Array
 
-from acme_r2i.agents.common.types import PyTree
+from acme_r2i.replay.rows import PyTree
 
 POLICY_VARIABLES = "policy"
 

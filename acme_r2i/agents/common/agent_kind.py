@@ -65,9 +65,17 @@ class AgentKind(abc.ABC):
         """The sequence cores that there are."""
         return tuple(CoreConfig.family)
 
-    @abc.abstractmethod
     def compose(self, presets: Sequence[str]) -> AgentConfig:
-        """The settings of some presets; ValueError if they cannot be."""
+        """Returns the settings of one preset. An agent whose presets stack has its own.
+
+        Raises:
+          ValueError: for an unknown name, or several.
+        """
+        if len(presets) != 1 or presets[0] not in self.presets:
+            one = len(presets) == 1
+            wrong = f"unknown preset {presets[0]!r}" if one else "one preset is needed"
+            raise ValueError(f"{wrong}; presets: {', '.join(self.presets)}")
+        return self.presets[presets[0]]()
 
     def first_env_steps(self, config: Any) -> int:
         """Environment steps after which an update finds what it needs in replay."""

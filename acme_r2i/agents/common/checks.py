@@ -83,6 +83,10 @@ class Kind:
         elif "kind" in cls.__dict__:
             cls.family[cls.__dict__["kind"].default] = cls
 
+    def options(self) -> dict[str, Any]:
+        """Returns the fields by name, without the kind: arguments of what the settings make."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+
     def as_kind(self, kind: str) -> Self:
         """The settings as another kind: what both have keeps its value.
 

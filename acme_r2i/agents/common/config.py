@@ -89,6 +89,11 @@ class SSMConfig(CoreConfig):
 
     _scan_forms = ("auto", "parallel", "sequential", "chunked")
 
+    def options(self) -> dict[str, Any]:
+        """Returns the arguments of ``networks.cores.make_core``."""
+        options = super().options()
+        return {"num_layers": options.pop("layers"), **options}
+
     def __post_init__(self):
         require_positive(self, "layers", "width", "state_size", "dt_min", "dt_max")
         require(

@@ -21,8 +21,8 @@ from jax import Array
 
 from acme_r2i.agents.common.array_spec import ArraySpec, is_array, is_discrete
 from acme_r2i.agents.common.checks import one_line
-from acme_r2i.agents.common.types import PyTree
 from acme_r2i.networks.encoders import SMALLEST_IMAGE, num_stages
+from acme_r2i.replay.rows import PyTree
 
 
 @dataclasses.dataclass(frozen=True)

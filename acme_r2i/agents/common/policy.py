@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec, validate
-from acme_r2i.agents.common.types import PyTree
+from acme_r2i.replay.rows import PyTree
 
 
 class Seen(NamedTuple):

@@ -1,19 +1,22 @@
-"""Acting: what the agent sees of an environment, and which core state goes to replay."""
+"""Acting with Acme: the inputs of the policy, the core state of a row in replay, and the adder."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import acme_r2i.acme_compat  # noqa: F401
 
 import dm_env
 import numpy as np
+from acme import adders
+from acme import types as acme_types
 from acme.agents.jax import actor_core
 from jax import Array
 
 from acme_r2i.agents.common.acting import BatchedActor
-from acme_r2i.agents.common.types import PyTree
-from acme_r2i.agents.r2d2.q_network import NO_ACTION, OAR
+from acme_r2i.agents.r2d2.networks import NO_ACTION, OAR
+from acme_r2i.replay.rows import PyTree
 
 
 class CoreState(NamedTuple):
@@ -90,3 +93,40 @@ class OARActor:
     def update(self, wait: bool = False) -> None:
         """Asks for newer parameters; with ``wait``, has them on return."""
         self._actor.update(wait)
+
+
+class DroppingAdder(adders.Adder):
+    """Passes everything on to one of Acme's adders, and takes a new one after a dropped episode.
+
+    With dm-acme 0.4.0, an adder that is reset in the middle of an episode takes no other: the row
+    whose action is not known yet stays open in its writer, which refuses the observation of the
+    next episode's first row.
+    """
+
+    def __init__(self, make: Callable[[], adders.Adder]):
+        """Makes the first one."""
+        self._make = make
+        self._adder = make()
+        self._episode_under_way = False
+
+    def add_first(self, timestep: dm_env.TimeStep) -> None:
+        """Begins an episode with its first observation."""
+        self._adder.add_first(timestep)
+        self._episode_under_way = True
+
+    def add(
+        self,
+        action: acme_types.NestedArray,
+        next_timestep: dm_env.TimeStep,
+        extras: acme_types.NestedArray = (),
+    ) -> None:
+        """Adds the action that was taken and what came of it."""
+        self._adder.add(action, next_timestep, extras)
+        self._episode_under_way = not next_timestep.last()
+
+    def reset(self) -> None:
+        """Drops the episode under way, if any: those of its rows that are in no sequence yet."""
+        if self._episode_under_way:
+            self._adder.reset()  # has what it wrote inserted
+            self._adder = self._make()
+            self._episode_under_way = False

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind, tree_bytes
-from acme_r2i.agents.r2d2 import presets as r2d2_presets
-from acme_r2i.agents.r2d2.config import R2D2Config
+from acme_r2i.agents.common.agent_kind import AgentKind, tree_bytes
+from acme_r2i.agents.r2d2.config import PRESETS, R2D2Config
 
 
 class R2D2(AgentKind):
@@ -16,17 +15,13 @@ class R2D2(AgentKind):
     name = "r2d2"
     summary = "Acme's R2D2: recurrent Q-learning, with any of the sequence cores"
     config_class = R2D2Config
-    presets = r2d2_presets.PRESETS
+    presets = PRESETS
     core_field = "core"
     has_core_option = True
 
-    def compose(self, presets: Sequence[str]) -> AgentConfig:
-        """See AgentKind."""
-        return r2d2_presets.compose(presets)
-
     def make_networks(self, config: Any, spec: Any) -> Any:
         """See AgentKind."""
-        from acme_r2i.agents.r2d2.q_network import make_q_functions, with_previous
+        from acme_r2i.agents.r2d2.networks import make_q_functions, with_previous
 
         return make_q_functions(config, with_previous(spec).observations, spec.actions)
 
@@ -41,8 +36,7 @@ class R2D2(AgentKind):
 
     def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
         """See AgentKind."""
-        from acme_r2i.agents.r2d2.builder import R2D2Builder
-        from acme_r2i.agents.r2d2.networks import to_acme_networks
+        from acme_r2i.agents.r2d2.builder import R2D2Builder, to_acme_networks
 
         acme_networks = to_acme_networks(networks)
         return R2D2Builder(config, acme_networks), acme_networks
@@ -53,6 +47,6 @@ class R2D2(AgentKind):
 
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
         """See AgentKind."""
-        from acme_r2i.agents.r2d2.policy import make_policy
+        from acme_r2i.agents.r2d2.networks import make_policy
 
         return make_policy(networks, config, greedy=greedy)

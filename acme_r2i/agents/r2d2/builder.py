@@ -1,16 +1,18 @@
 """R2D2 as an Acme builder: Acme's own, with settings in this project's units.
 
-Acme's tables, adder, dataset, learner and policy are used as they are. Three things differ: the
-core state that is stored (``acting.with_extras_before``), several environments acted for in one
-call beside Acme's one, whose episodes can be dropped (``replay_adder``), and that what runs in the
-background ends (``learning``).
+Acme's tables, dataset, learner and policy are used as they are. Four things differ:
+
+- replay stores the core state from before an observation (``acting.with_extras_before``);
+- one call acts for several environments (``make_batched_actor``);
+- an episode can be dropped (``acting.DroppingAdder``);
+- background threads can be stopped (``learning``).
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import acme_r2i.acme_compat  # noqa: F401
@@ -26,12 +28,13 @@ from acme.agents.jax import actor_core, actors, r2d2
 from acme.agents.jax.r2d2 import actor as acme_actor
 from acme.agents.jax.r2d2 import learning as acme_learning
 from acme.agents.jax.r2d2 import networks as acme_networks
+from acme.jax import networks as networks_lib
 from acme.jax import variable_utils
 from acme.utils import counting
 from jax import Array
 
 from acme_r2i.agents.common.acting import BatchedActor
-from acme_r2i.agents.r2d2.acting import OARActor, with_extras_before
+from acme_r2i.agents.r2d2.acting import DroppingAdder, OARActor, with_extras_before
 from acme_r2i.agents.r2d2.config import R2D2Config
 from acme_r2i.agents.r2d2.learning import (
     EndingIterator,
@@ -39,8 +42,7 @@ from acme_r2i.agents.r2d2.learning import (
     MeanLogger,
     R2D2Learner,
 )
-from acme_r2i.agents.r2d2.q_network import with_previous
-from acme_r2i.agents.r2d2.replay_adder import DroppingAdder
+from acme_r2i.agents.r2d2.networks import QFunctions, make_q_functions, with_previous
 from acme_r2i.replay import reverb_tables
 
 # Updates in a row that are not finite, after which optax would let one through all the same.
@@ -219,3 +221,44 @@ def _make_variable_client(source: core.VariableSource | None) -> variable_utils.
     client = variable_utils.VariableClient(source, "actor_variables", device="cpu")
     client.update_and_wait()  # also after a restore, before the first action
     return client
+
+
+def make_networks(
+    environment_spec: specs.EnvironmentSpec, config: R2D2Config
+) -> acme_networks.R2D2Networks:
+    """Makes Acme's ``R2D2Networks`` with any of this project's cores.
+
+    With a specification from ``acme.wrappers.ObservationActionRewardWrapper`` (OAR) the network
+    sees the previous action and reward, too. A wrapped environment begins an episode with action 0;
+    what ``acting.OARActor`` begins it with is no action at all.
+
+    Args:
+      environment_spec: of the environment, OAR or not.
+      config: settings of the agent.
+
+    Raises:
+      ValueError: for a spec that is not supported.
+    """
+    return to_acme_networks(
+        make_q_functions(config, environment_spec.observations, environment_spec.actions)
+    )
+
+
+def to_acme_networks(functions: QFunctions) -> acme_networks.R2D2Networks:
+    """Acme's form of the pure functions; what Acme passes to ``init`` beside the key is unused."""
+
+    def init(key: jax.Array, *arguments: Any) -> networks_lib.Params:
+        del arguments
+        return functions.init(key)
+
+    def without_key(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda params, key, *arguments: function(params, *arguments)
+
+    return acme_networks.R2D2Networks(
+        forward=networks_lib.FeedForwardNetwork(init, without_key(functions.step)),
+        unroll=networks_lib.FeedForwardNetwork(init, without_key(functions.unroll)),
+        initial_state=networks_lib.FeedForwardNetwork(
+            init=lambda key, batch_size: {},
+            apply=lambda params, key, batch_size: functions.initial_state(batch_size),
+        ),
+    )

@@ -1,5 +1,5 @@
-"""Around Acme's R2D2 learner: its metrics as means, an end of what it has running, and updates that
-are not finite."""
+"""Acme's R2D2 learner with means of its metrics, threads that can be stopped, and updates that are
+skipped where they are not finite."""
 
 from __future__ import annotations
 
@@ -15,41 +15,39 @@ import jax
 import numpy as np
 from acme.utils import loggers
 
-from acme_r2i.agents.common.types import PyTree, SkippedUpdate
+from acme_r2i.agents.common.updates import Means, SkippedUpdate
+from acme_r2i.replay.rows import PyTree
 
 
 class MeanLogger(loggers.Logger):
-    """Keeps the mean of the losses that are finite, under the name that a run logs it by."""
+    """Keeps the mean of the finite losses, as the metric "q/loss"."""
 
     def __init__(self):
-        self._sum, self._number = 0.0, 0
+        self._means = Means()
 
     def write(self, data: Mapping[str, Any]) -> None:
-        """Takes what the learner says after an update."""
+        """Adds the loss of an update."""
         loss = float(data["loss"])
         if math.isfinite(loss):
-            self._sum += loss
-            self._number += 1
+            self._means.add({"q/loss": loss})
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Does nothing: no file is open."""
 
     def take(self) -> dict[str, float]:
-        """The mean since it was last taken; {} if there was none."""
-        total, number = self._sum, self._number
-        self._sum, self._number = 0.0, 0
-        return {"q/loss": total / number} if number else {}
+        """Returns the mean since the last call; {} if there was no finite loss."""
+        return self._means.take()
 
 
 class EndingIterator(Iterator[Any]):
-    """Batches until ``close``; afterwards whoever asks for one waits for ever.
+    """Batches until ``close``; after it, ``next`` blocks for ever.
 
-    Acme's learner reads ahead in a daemon thread that nothing ends. When the replay server goes, it
-    would fail and complain; this keeps it quiet.
+    Acme's learner prefetches in a daemon thread that cannot be stopped. It would fail, and print a
+    traceback, when the replay server stops. Blocking keeps it quiet.
     """
 
     def __init__(self, make_iterator: Callable[[], Iterator[Any]]):
-        """Stores the function; it is called for the first batch."""
+        """Takes a function that makes the batches; it is called for the first one."""
         self._make_iterator = make_iterator
         self._iterator: Iterator[Any] | None = None
         self._closed = threading.Event()
@@ -57,8 +55,7 @@ class EndingIterator(Iterator[Any]):
     def __next__(self) -> Any:
         """Returns the next batch.
 
-        Raises:
-          Whatever the batches raise, unless it is closed.
+        Errors of the batches are raised until ``close``, and suppressed after it.
         """
         try:
             if not self._closed.is_set():
@@ -71,25 +68,24 @@ class EndingIterator(Iterator[Any]):
         threading.Event().wait()
 
     def close(self) -> None:
-        """Ends the batches; a thread that waits for one goes on to wait."""
+        """Ends the batches; a thread that waits for one stays blocked."""
         self._closed.set()
 
 
 class FinitePriorities:
-    """Passes priorities on to replay, but none that is not finite, which it would not take."""
+    """Replay client that drops priorities which are not finite: Reverb rejects them."""
 
     def __init__(self, client: Any):
-        """Stores the client of replay."""
         self._client = client
 
     def mutate_priorities(self, table: str, updates: Mapping[int, float]) -> None:
-        """See Reverb's client."""
+        """Sends the finite priorities, by the keys of their sequences."""
         finite = {key: priority for key, priority in updates.items() if math.isfinite(priority)}
         self._client.mutate_priorities(table=table, updates=finite)
 
 
 class _Remembering(Iterator[Any]):
-    """Batches, of which the latest is remembered."""
+    """Batches; the latest one stays in ``latest``."""
 
     def __init__(self, batches: Iterator[Any]):
         self._batches = batches
@@ -101,18 +97,18 @@ class _Remembering(Iterator[Any]):
 
 
 class R2D2Learner(acme.Learner):
-    """Acme's learner, with the means of its metrics and an end.
+    """Acme's learner with ``take_metrics``, ``take_skipped`` and ``close``.
 
     Its optimiser is an ``optax.apply_if_finite``, so an update that is not finite changes no
-    parameter; ``take_skipped`` tells of it.
+    parameter; ``take_skipped`` returns it.
     """
 
     def __init__(self, learner: acme.Learner, batches: Any, metrics: MeanLogger):
-        """Stores the parts.
+        """Wraps a learner.
 
         Args:
           learner: Acme's.
-          batches: what it reads from.
+          batches: the iterator that it reads.
           metrics: the logger that it writes to.
         """
         self._learner = learner
@@ -122,7 +118,7 @@ class R2D2Learner(acme.Learner):
         self._metrics = metrics
 
     def step(self) -> None:
-        """Takes the next batch, updates once, and sends the new priorities on their way."""
+        """Takes the next batch, updates once, and starts sending the new priorities to replay."""
         self._learner.step()
         state = self._learner._state
         if not np.all(state.opt_state.last_finite):
@@ -131,13 +127,13 @@ class R2D2Learner(acme.Learner):
             self._skipped.append(SkippedUpdate(number, data, {"q/loss": math.nan}))
 
     def take_skipped(self, wait: bool = False) -> list[SkippedUpdate]:
-        """Returns the updates that were not made, once each."""
+        """Returns the skipped updates since the last call."""
         del wait  # each step waits for its loss
         skipped, self._skipped = self._skipped, []
         return skipped
 
     def take_metrics(self) -> dict[str, float]:
-        """Returns each metric's mean over the updates since it was last taken."""
+        """Returns the means of the metrics over the updates since the last call."""
         return self._metrics.take()
 
     def get_variables(self, names: Sequence[str]) -> list[PyTree]:
@@ -145,17 +141,16 @@ class R2D2Learner(acme.Learner):
         return self._learner.get_variables(names)
 
     def save(self) -> Any:
-        """See Acme's learner."""
+        """Returns Acme's training state."""
         return self._learner.save()
 
     def restore(self, state: Any) -> None:
-        """See Acme's learner."""
+        """Continues from a saved training state."""
         self._learner.restore(state)
 
     def close(self) -> None:
-        """Ends what runs in the background: reading ahead, and sending priorities."""
+        """Stops the background threads: prefetching, and sending priorities."""
         if isinstance(self._batches, EndingIterator):
             self._batches.close()
-        # Acme's learner has no end of its own; without this, its thread may ask a server that has
-        # stopped.
+        # Acme's learner cannot be closed itself; its thread would call a server that has stopped.
         self._learner._async_priority_updater.close()

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from acme.agents.jax import actor_core
 from jax import Array
 
-from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.types import ActorState
+from acme_r2i.replay.rows import PyTree
 
 
 class CoreState(NamedTuple):

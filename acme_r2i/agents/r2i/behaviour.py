@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from acme_r2i.agents.common.types import Metrics, PyTree
+from acme_r2i.agents.common.updates import Metrics
 from acme_r2i.agents.r2i import actor_critic
 from acme_r2i.agents.r2i import imagination as imagination_lib
 from acme_r2i.agents.r2i.actor_critic import ReturnRange
@@ -20,7 +20,7 @@ from acme_r2i.agents.r2i.types import LatentState, Params
 from acme_r2i.agents.r2i.world_model import Observed
 from acme_r2i.networks.parts import Parts
 from acme_r2i.networks.two_hot import SymlogTwoHot
-from acme_r2i.replay.rows import Row
+from acme_r2i.replay.rows import PyTree, Row
 
 
 class Imagined(NamedTuple):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from acme_r2i.agents.common.types import Metrics
+from acme_r2i.agents.common.updates import Metrics
 from acme_r2i.agents.r2i.update import TrainingState
 from acme_r2i.replay.rows import Row
 

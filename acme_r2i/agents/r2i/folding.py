@@ -18,10 +18,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from acme_r2i.agents.common.config import SSMConfig
-from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2i.config import R2IConfig, WorldModelConfig
 from acme_r2i.agents.r2i.types import LatentState
 from acme_r2i.networks.precision import product
+from acme_r2i.replay.rows import PyTree
 
 CORE_OPTIONS = {"read_out": False}
 """Of the core of a model that takes folded parameters."""

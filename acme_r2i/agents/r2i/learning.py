@@ -6,7 +6,7 @@ import collections
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import acme_r2i.acme_compat  # noqa: F401
@@ -18,7 +18,7 @@ from acme.utils import counting, loggers
 from jax import Array
 
 from acme_r2i.agents.common.acting import POLICY_VARIABLES
-from acme_r2i.agents.common.types import Metrics, PyTree, SkippedUpdate
+from acme_r2i.agents.common.updates import Means, Metrics, SkippedUpdate
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.finite import skip_unless_finite
 from acme_r2i.agents.r2i.networks import R2INetworks
@@ -30,31 +30,13 @@ from acme_r2i.agents.r2i.update import (
     init_training_state,
     make_update,
 )
-from acme_r2i.replay.rows import Row
+from acme_r2i.replay.rows import PyTree, Row
 
 # How many updates may be under way before it is asked whether the oldest was finite. With one, the
 # question waits for the update before the one that was just handed to JAX, so JAX is never idle.
 _UNASKED_UPDATES = 1
 # How many skipped updates are held for whoever may ask.
 _MAX_HELD = 16
-
-
-class _Totals:
-    """Sums of metrics over the updates that were finite."""
-
-    def __init__(self):
-        self._sums: dict[str, float] = {}
-        self._number = 0
-
-    def add(self, metrics: Mapping[str, float]) -> None:
-        """Adds an update."""
-        self._number += 1
-        for name, value in metrics.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-
-    def means(self) -> dict[str, float]:
-        """Over the updates; {} of none."""
-        return {name: total / self._number for name, total in self._sums.items()}
 
 
 class R2ILearner(acme.Learner):
@@ -121,7 +103,7 @@ class R2ILearner(acme.Learner):
         # Held from giving a state away to having the next one, so that no other thread copies from
         # a state that has been donated.
         self._lock = threading.Lock()
-        self._totals = _Totals()
+        self._means = Means()
         self._unasked: collections.deque[SkippedUpdate] = collections.deque()
         self._skipped: collections.deque[SkippedUpdate] = collections.deque(maxlen=_MAX_HELD)
         self._last_step: float | None = None
@@ -161,8 +143,7 @@ class R2ILearner(acme.Learner):
         """
         with self._lock:
             self._ask(0)
-            totals, self._totals = self._totals, _Totals()
-        return totals.means()
+            return self._means.take()
 
     def take_skipped(self, wait: bool = False) -> list[SkippedUpdate]:
         """Returns the updates that were not made, once each; of many, the last.
@@ -212,7 +193,7 @@ class R2ILearner(acme.Learner):
         with self._lock:
             self._state = state
             self._learner_steps = int(state.learner_steps)
-            self._totals = _Totals()
+            self._means = Means()
             self._unasked.clear()
 
     def _placed(self, state: TrainingState) -> TrainingState:
@@ -231,7 +212,7 @@ class R2ILearner(acme.Learner):
             update = self._unasked.popleft()
             metrics = {name: float(x) for name, x in jax.device_get(update.metrics).items()}
             if all(map(math.isfinite, metrics.values())):
-                self._totals.add(metrics)
+                self._means.add(metrics)
             else:
                 self._skipped.append(update._replace(metrics=metrics))
 

@@ -9,13 +9,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from acme_r2i.agents.common.observations import ObservationSpace
-from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2i.config import WorldModelConfig
 from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.world_model import Decoded, Observed, WorldModelFunctions, make_latent
 from acme_r2i.networks import distributions
 from acme_r2i.networks.two_hot import SymlogTwoHot
-from acme_r2i.replay.rows import Row
+from acme_r2i.replay.rows import PyTree, Row
 
 
 def world_model_losses(

@@ -15,7 +15,6 @@ from jax import Array
 
 from acme_r2i.agents.common.checks import require
 from acme_r2i.agents.common.observations import ObservationSpace, make_observation_space
-from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2i import folding
 from acme_r2i.agents.r2i.actions import ActionSpace, make_action_space
 from acme_r2i.agents.r2i.config import R2IConfig, WorldModelConfig
@@ -28,6 +27,7 @@ from acme_r2i.networks.heads import ScalarHead
 from acme_r2i.networks.mlp import MLP
 from acme_r2i.networks.parts import Inputs
 from acme_r2i.networks.precision import with_products_in
+from acme_r2i.replay.rows import PyTree
 
 _LARGEST_HIDDEN = 8192
 """Numbers of x that heads take: xlarge's S5 has 5,120; S4D has a state for each feature."""

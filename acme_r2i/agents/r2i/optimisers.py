@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2i.config import OptimiserConfig, R2IConfig
 from acme_r2i.networks.ssm import PARAMETER_NAMES
+from acme_r2i.replay.rows import PyTree
 
 
 class OptimiserStates(NamedTuple):

@@ -6,8 +6,8 @@ import jax
 from jax import Array
 
 from acme_r2i.agents.common.policy import PolicyFunctions, Seen
-from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2i.networks import R2INetworks
+from acme_r2i.replay.rows import PyTree
 
 
 def make_policy(networks: R2INetworks, *, greedy: bool) -> PolicyFunctions:

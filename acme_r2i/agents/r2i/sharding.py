@@ -22,9 +22,9 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.networks.parts import Inputs, leading_shape
+from acme_r2i.replay.rows import PyTree
 
 _AXIS = "sequences"
 

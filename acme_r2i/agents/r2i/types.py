@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from jax import Array
 
-from acme_r2i.agents.common.types import PyTree
 from acme_r2i.networks.sequence_core import flatten_hidden
+from acme_r2i.replay.rows import PyTree
 
 
 class LatentState(NamedTuple):

@@ -12,7 +12,7 @@ import optax
 from jax import Array
 from jax.sharding import Mesh
 
-from acme_r2i.agents.common.types import Metrics, PyTree
+from acme_r2i.agents.common.updates import Metrics
 from acme_r2i.agents.r2i import actor_critic, sharding
 from acme_r2i.agents.r2i.actor_critic import ReturnRange
 from acme_r2i.agents.r2i.behaviour import behaviour_gradients
@@ -23,7 +23,7 @@ from acme_r2i.agents.r2i.optimisers import OptimiserStates, apply, make_optimise
 from acme_r2i.agents.r2i.reward_size import reward_scale, update_reward_size
 from acme_r2i.agents.r2i.types import Params
 from acme_r2i.agents.r2i.world_model import Observed, make_latent
-from acme_r2i.replay.rows import Row
+from acme_r2i.replay.rows import PyTree, Row
 
 
 class TrainingState(NamedTuple):

@@ -15,19 +15,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from acme_r2i.agents.common.cores import make_core, options_of
 from acme_r2i.agents.common.observations import ObservationSpace
-from acme_r2i.agents.common.types import PyTree
 from acme_r2i.agents.r2i.actions import ActionSpace
 from acme_r2i.agents.r2i.config import CategoricalConfig, LatentConfig, WorldModelConfig
 from acme_r2i.agents.r2i.features import stoch_part
 from acme_r2i.agents.r2i.types import ActorState, LatentState
+from acme_r2i.networks.cores import make_core
 from acme_r2i.networks.decoders import ImageDecoder, VectorDecoder
 from acme_r2i.networks.encoders import ImageEncoder, VectorEncoder
 from acme_r2i.networks.heads import BernoulliHead, ScalarHead
 from acme_r2i.networks.latents import CategoricalLatent, GaussianLatent, Latent
 from acme_r2i.networks.mlp import MLP
 from acme_r2i.networks.parts import Inputs, Parts
+from acme_r2i.replay.rows import PyTree
 
 
 class Observed(NamedTuple):
@@ -71,7 +71,7 @@ class Decoded(NamedTuple):
 def make_latent(config: LatentConfig) -> Latent:
     """The distribution over z that the settings name."""
     kind = CategoricalLatent if isinstance(config, CategoricalConfig) else GaussianLatent
-    return kind(**options_of(config))
+    return kind(**config.options())
 
 
 class WorldModel(hk.Module):
@@ -99,7 +99,8 @@ class WorldModel(hk.Module):
         self._observations = observations
         self._actions = actions
         self._latent = make_latent(c.latent)
-        self._core = make_core(c.core, c.deter, **(core_options or {}))
+        options = c.core.options() | dict(core_options or {})
+        self._core = make_core(c.core.kind, c.deter, name="core", **options)
         outputs = self._latent.output_size
         self._posterior = MLP(
             c.posterior.layers,

@@ -1,12 +1,49 @@
-"""The random agent as one that can be trained."""
+"""The random agent: its settings, its presets, and how a run makes it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
-from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
-from acme_r2i.agents.random import config as random_config
+from acme_r2i.agents.common.agent_kind import AgentKind
+from acme_r2i.agents.common.checks import require_positive
+from acme_r2i.agents.common.config import ReplayConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomConfig:
+    """All settings of the agent. It has no use for a scale of rewards, which a task may set.
+
+    Attributes:
+      num_environments: environments acted for in one call.
+      reward_scale: has no effect.
+    """
+
+    num_environments: int = 1
+    reward_scale: float = 1.0
+
+    # What the run loop asks of every agent: there is no update, and nothing is kept for one.
+    batch_size: ClassVar[int] = 1
+    sequence_length: ClassVar[int] = 1
+    train_ratio: ClassVar[float] = 0.0
+    replay: ClassVar[ReplayConfig] = ReplayConfig(capacity_env_steps=1, min_env_steps=1, stride=1)
+
+    def __post_init__(self):
+        require_positive(self, "num_environments", "reward_scale")
+
+
+def cpu() -> RandomConfig:
+    """One environment."""
+    return RandomConfig()
+
+
+def debug() -> RandomConfig:
+    """Two environments."""
+    return RandomConfig(num_environments=2)
+
+
+PRESETS: dict[str, Callable[[], RandomConfig]] = {"cpu": cpu, "debug": debug}
 
 
 class Random(AgentKind):
@@ -14,14 +51,10 @@ class Random(AgentKind):
 
     name = "random"
     summary = "draws its actions uniformly and learns nothing: what benchmarks compare with"
-    config_class = random_config.RandomConfig
-    presets = random_config.PRESETS
+    config_class = RandomConfig
+    presets = PRESETS
     core_field = ""
     packages = ()
-
-    def compose(self, presets: Sequence[str]) -> AgentConfig:
-        """See AgentKind."""
-        return random_config.compose(presets)
 
     def first_env_steps(self, config: Any) -> int:
         """See AgentKind."""

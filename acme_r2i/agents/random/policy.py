@@ -12,7 +12,7 @@ from jax import Array
 
 from acme_r2i.agents.common.array_spec import is_array, is_bounded, is_discrete
 from acme_r2i.agents.common.policy import PolicyFunctions, Seen
-from acme_r2i.agents.common.types import PyTree
+from acme_r2i.replay.rows import PyTree
 
 
 class RandomNetworks(NamedTuple):

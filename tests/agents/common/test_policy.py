@@ -11,8 +11,8 @@ import pytest
 from dm_env import specs
 
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
-from acme_r2i.agents.r2d2 import presets as r2d2_presets
-from acme_r2i.agents.r2d2.q_network import NO_ACTION, OAR
+from acme_r2i.agents.r2d2 import config as r2d2_presets
+from acme_r2i.agents.r2d2.networks import NO_ACTION, OAR
 from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs.policies import make_policy
 from tests.helpers import random_agent_params

@@ -9,7 +9,7 @@ import numpy as np
 from acme.agents.jax import actor_core
 
 from acme_r2i.agents.r2d2.acting import OARActor, with_extras_before
-from acme_r2i.agents.r2d2.q_network import NO_ACTION, OAR
+from acme_r2i.agents.r2d2.networks import NO_ACTION, OAR
 
 
 def test_the_extras_of_an_action_are_those_from_before_it():

@@ -14,10 +14,9 @@ from acme import specs, wrappers
 from acme.jax.layouts import local_layout
 from acme.utils import loggers
 
-from acme_r2i.agents.r2d2 import presets
-from acme_r2i.agents.r2d2.builder import R2D2Builder
-from acme_r2i.agents.r2d2.networks import make_networks
-from acme_r2i.agents.r2d2.q_network import make_q_functions, with_previous
+from acme_r2i.agents.r2d2 import config as presets
+from acme_r2i.agents.r2d2.builder import R2D2Builder, make_networks
+from acme_r2i.agents.r2d2.networks import make_q_functions, with_previous
 from acme_r2i.environments import make_environment
 from acme_r2i.replay import reverb_server, reverb_tables
 from tests.helpers import assert_close, random_params
@@ -258,7 +257,7 @@ def test_it_trains_in_acmes_local_layout():
     loop = acme.EnvironmentLoop(environment, agent, logger=loggers.NoOpLogger())
     loop.run(num_steps=config.first_env_steps + 20)
     # LocalLayout learns every 4 rows x 8 / 8 = 4 steps, once it has what it was told to wait for.
-    assert builder._metrics._number == 6
+    assert builder._metrics._means.number == 6
     agent._learner.close()
 
 

@@ -6,8 +6,7 @@ import pytest
 import rlax
 
 from acme_r2i.agents.common.config import CoreConfig, LSTMConfig, ReplayConfig, S5Config
-from acme_r2i.agents.r2d2 import presets
-from acme_r2i.agents.r2d2.config import R2D2Config
+from acme_r2i.agents.r2d2.config import PRESETS, R2D2Config
 
 ABOVE_0 = (
     *("batch_size", "trace_length", "train_ratio", "num_environments", "reward_scale"),
@@ -39,7 +38,7 @@ def test_every_field_with_a_limit_is_tried_above():
     assert fields - {field for field, *_ in REFUSED} == free
 
 
-@pytest.mark.parametrize("preset", presets.PRESETS.values())
+@pytest.mark.parametrize("preset", PRESETS.values())
 @pytest.mark.parametrize("core", CoreConfig.family)
 def test_a_preset_takes_every_core(preset, core):
     config = preset()

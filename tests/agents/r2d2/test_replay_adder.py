@@ -11,7 +11,7 @@ import reverb
 from acme import specs
 from acme.adders import reverb as adders_reverb
 
-from acme_r2i.agents.r2d2.replay_adder import DroppingAdder
+from acme_r2i.agents.r2d2.acting import DroppingAdder
 from acme_r2i.replay import reverb_server, reverb_tables
 
 pytestmark = pytest.mark.integration

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acme_r2i.agents.random.config import RandomConfig, compose
+from acme_r2i.agents.random.agent import Random, RandomConfig
 from acme_r2i.agents.random.policy import make_networks
 
 
@@ -48,5 +48,5 @@ def test_actions_without_bounds_are_refused(spec):
 def test_settings():
     with pytest.raises(ValueError, match="num_environments=0 is not allowed"):
         RandomConfig(num_environments=0)
-    with pytest.raises(ValueError, match="one preset of cpu, debug, got cpu, debug"):
-        compose(["cpu", "debug"])
+    with pytest.raises(ValueError, match="one preset is needed; presets: cpu, debug"):
+        Random().compose(["cpu", "debug"])

@@ -9,8 +9,8 @@ import pytest
 from dm_env import specs
 
 from acme_r2i.agents.common.config import CoreConfig
-from acme_r2i.agents.r2d2 import presets
-from acme_r2i.agents.r2d2.q_network import NO_ACTION, OAR, make_q_functions
+from acme_r2i.agents.r2d2 import config as presets
+from acme_r2i.agents.r2d2.networks import NO_ACTION, OAR, make_q_functions
 from tests.helpers import assert_close, random_like, random_params
 
 B, T, ACTIONS = 3, 7, 4
