@@ -12,7 +12,7 @@ from acme_r2i.distributed.step_shares import StepShares
 from acme_r2i.runs import RunFailedError
 from acme_r2i.runs.loop import SPENT_ON
 from acme_r2i.runs.metrics import Counts, Episode
-from acme_r2i.runs.reporting import Reporter
+from acme_r2i.runs.record import RunRecord
 
 
 class _Member:
@@ -45,7 +45,7 @@ class ActorGroup:
         plan: Plan,
         clients: list[Any],
         counts: Counts,
-        reporter: Reporter,
+        record: RunRecord,
     ):
         """Begins.
 
@@ -53,14 +53,14 @@ class ActorGroup:
           plan: of the run.
           clients: of the actor nodes.
           counts: how far the run is; steps and episodes are added there.
-          reporter: is told of episodes and restarts.
+          record: takes episodes and restarts.
         """
         left = plan.options.env_steps - counts.env_steps
         self._environments = plan.environments_per_actor
         self._shares = StepShares(left, len(clients), self._environments)
         self._members = [_Member(number, client) for number, client in enumerate(clients)]
         self._counts = counts
-        self._reporter = reporter
+        self._record = record
 
     @property
     def are_done(self) -> bool:
@@ -173,7 +173,7 @@ class ActorGroup:
             member.restarts += 1
             self._shares.restart(number)
             self._counts.dropped_episodes += self._environments
-            self._reporter.note(
+            self._record.note(
                 f"{member.name} begins anew with fresh episodes; those it was in are lost"
             )
         member.report = ActorReport(report.place, doing=report.doing)
@@ -185,11 +185,11 @@ class ActorGroup:
         counts = self._counts
         for restart, dropped_env_steps in report.restarts:
             counts.restarts += 1
-            self._reporter.add_restart(restart, dropped_env_steps)
+            self._record.add_restart(restart, dropped_env_steps)
         counts.dropped_episodes += report.dropped_episodes - before.dropped_episodes
         for episode in report.episodes:
             counts.episodes += 1
-            self._reporter.add_episode(
+            self._record.add_episode(
                 Episode(
                     # As if all that is reported had happened at once, after what is known.
                     counts.env_steps + episode.env_steps - before.env_steps,

@@ -109,13 +109,12 @@ class Conductor:
           Whether the run has come to where it was to end, and what failed, if anything did.
         """
         self._record = record
-        reporter = record.reporter
         clients = [handle.dereference() for handle in self._nodes.actors]
-        self._actors = ActorGroup(self._plan, clients, record.counts, reporter)
+        self._actors = ActorGroup(self._plan, clients, record.counts, record)
         self._trouble = Trouble(
-            self._options.workdir, self._options.max_skipped_updates, reporter.note
+            self._options.workdir, self._options.max_skipped_updates, record.note
         )
-        self._stalls = StallWatch(reporter.note)
+        self._stalls = StallWatch(record.note)
         self._evaluated = drop_lost_future(self._options.workdir, record.counts.env_steps)
         try:
             while True:
@@ -155,16 +154,16 @@ class Conductor:
 
     def _turn(self) -> None:
         record = self._record
-        counts, reporter = record.counts, record.reporter
+        counts = record.counts
         self._note_restarts()
         self._connect()
-        self._learner.turn(self._last_step, self._most_left_out, reporter.note)
+        self._learner.turn(self._last_step, self._most_left_out, record.note)
         counts.learner_steps = self._learner.learner_steps
         for skipped in self._learner.take_skipped():
             counts.skipped_updates += 1
             self._trouble.add(skipped)
         self._actors.turn(counts.learner_steps)
-        reporter.add_step(counts)
+        record.add_step(counts)
         self._evaluate()
         every = self._options.checkpoint_every
         if every is not None and self._agent.client is not None and self._learner.has_begun:
@@ -216,7 +215,7 @@ class Conductor:
             self._record.save_if_due() if if_due else self._record.save()
         except NodeAwayError as error:
             if not if_due:
-                self._record.reporter.note(f"no checkpoint at the end: {error}")
+                self._record.note(f"no checkpoint at the end: {error}")
 
     def _connect(self) -> None:
         if self._agent.client is not None or not self._replay.done():
@@ -248,13 +247,13 @@ class Conductor:
         evaluation = self._evaluator.take()
         if evaluation is not None:
             append_evaluation(self._options.workdir, evaluation)
-            self._record.reporter.add_evaluation(evaluation)
+            self._record.add_evaluation(evaluation)
         if self._evaluation_is_due and not self._evaluator.waits:
             self._evaluated = self._record.counts.env_steps
             self._evaluator.ask(self._evaluated)
 
     def _note_restarts(self) -> None:
-        note = self._record.reporter.note
+        note = self._record.note
         for number, restart in enumerate(self._nodes.program.restarts):
             if number not in self._told_restarts:
                 self._told_restarts[number] = False

@@ -16,7 +16,7 @@ from acme_r2i.distributed import cluster
 from acme_r2i.distributed.plan import Plan
 from acme_r2i.replay import reverb_tables
 from acme_r2i.runs import UsageError, external_logs
-from acme_r2i.runs.checkpoints import Start, add_life, open_checkpoints
+from acme_r2i.runs.checkpoints import Start, config_content, open_checkpoints
 from acme_r2i.runs.config_json import describe_machine
 from acme_r2i.runs.console import introduce
 from acme_r2i.runs.environment_pool import environment_seeds, make_pool
@@ -63,7 +63,7 @@ def train_on_cluster(
     blueprint = make_blueprint(get_agent(options.agent), options.config, spec, options.env_steps)
     ray = stack.enter_context(cluster.joined(options))
     gpus = ray.cluster_resources().get("GPU", 0) >= 1
-    plan = Plan(options, spec, start.lives)
+    plan = Plan(options, spec, start.restart_count)
     device = "the learner's, a GPU" if gpus else "the learner's, CPUs"
     print(introduce(options, blueprint, device, start, _describe(plan, ray)), flush=True)
 
@@ -88,7 +88,7 @@ def train_on_cluster(
         )
         _wait_for(learner, watch, should_stop)
         device = learner.report.device if learner.report else "not known"
-        config = add_life(start, wanted, describe_machine(device))
+        config = config_content(start, wanted, describe_machine(device))
         folder = RunFolder(options.workdir, config, start.counts)
         stack.callback(folder.close)
         began -= start.wall_seconds
@@ -112,7 +112,7 @@ def train_on_cluster(
             logs=logs,
             measure=conductor.measure,
         )
-        with contextlib.closing(record.reporter):
+        with contextlib.closing(record):
             whole, failure = conductor.run(record, should_stop)
             summary = record.end(whole=whole, failure=failure)
     return summary, stop.exit_code

@@ -115,7 +115,7 @@ class Agent:
         blueprint: Blueprint,
         seed: int,
         *,
-        lives: int = 0,
+        restart_count: int = 0,
         replay_scratch: pathlib.Path | None = None,
         restore: pathlib.Path | None = None,
         replay_sizes: Mapping[str, int] | None = None,
@@ -125,7 +125,8 @@ class Agent:
         Args:
           blueprint: what to build.
           seed: of parameters, updates and actions.
-          lives: processes that have had the run before; each acts with other random numbers.
+          restart_count: number of processes that had the run before; each acts with other random
+            numbers.
           replay_scratch: an empty folder for checkpoints of the server; without it, there can be
             none.
           restore: a folder that ``save`` has written.
@@ -136,8 +137,8 @@ class Agent:
         """
         builder, networks = blueprint.kind.make_builder(blueprint.config, blueprint.networks)
         learner_key, actor_key = jax.random.split(jax.random.PRNGKey(np.uint32(seed)))
-        if lives:
-            actor_key = jax.random.fold_in(actor_key, lives)
+        if restart_count:
+            actor_key = jax.random.fold_in(actor_key, restart_count)
         try:
             self._server = reverb_server.start_server(
                 builder.make_replay_tables(blueprint.spec),
@@ -214,11 +215,11 @@ def start_agent(blueprint: Blueprint, seed: int, **saved: Any) -> Agent | Random
     Args:
       blueprint: what to build.
       seed: of parameters, updates and actions.
-      **saved: what else :class:`Agent` takes; the random agent has none of it but ``lives``.
+      **saved: other arguments of :class:`Agent`; the random agent uses ``restart_count`` only.
     """
     if blueprint.schedule.updates_per_env_step:
         return Agent(blueprint, seed, **saved)
-    return RandomAgent(blueprint, seed, lives=saved.get("lives", 0))
+    return RandomAgent(blueprint, seed, restart_count=saved.get("restart_count", 0))
 
 
 def save_learner(learner: Any, folder: pathlib.Path) -> None:
@@ -323,15 +324,15 @@ class PolicyActor:
 class RandomAgent:
     """The agent; see ``runs.agent.Agent``."""
 
-    def __init__(self, blueprint: Blueprint, seed: int, *, lives: int = 0):
+    def __init__(self, blueprint: Blueprint, seed: int, *, restart_count: int = 0):
         """Makes it.
 
         Args:
           blueprint: what to build.
           seed: of the actions.
-          lives: processes that have had the run before; each draws other actions.
+          restart_count: number of processes that had the run before; each draws other actions.
         """
-        sequence = np.random.SeedSequence([seed, lives], spawn_key=(_SEED_STREAM,))
+        sequence = np.random.SeedSequence([seed, restart_count], spawn_key=(_SEED_STREAM,))
         policy = make_policy(
             blueprint.kind,
             blueprint.config,

@@ -198,7 +198,7 @@ class Start:
     """Where a run starts.
 
     Attributes:
-      lives: restart count: number of processes that had the run before.
+      restart_count: number of processes that had the run before.
       checkpoint: checkpoint to restore; None for none.
       counts: how far the run is.
       wall_seconds: time so far, without the time between processes.
@@ -211,7 +211,7 @@ class Start:
       finished: whether nothing is left to do.
     """
 
-    lives: int = 0
+    restart_count: int = 0
     checkpoint: Checkpoint | None = None
     counts: Counts = dataclasses.field(default_factory=Counts)
     wall_seconds: float = 0.0
@@ -267,7 +267,7 @@ def find_start(folder: pathlib.Path, wanted: Mapping[str, Any], *, allow_changes
         [each for each in changes if not (finished and each.field == "env_steps")],
         allow=allow_changes,
     )
-    common = {"lives": len(recorded.get("resumes", ())) + 1, "recorded": recorded}
+    common = {"restart_count": len(recorded.get("resumes", ())) + 1, "recorded": recorded}
     if finished:
         return Start(**common, finished=True)
 
@@ -316,9 +316,11 @@ def describe_counters(
     }
 
 
-def add_life(start: Start, wanted: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Any]:
+def config_content(
+    start: Start, wanted: Mapping[str, Any], machine: Mapping[str, Any]
+) -> dict[str, Any]:
     """Returns the content of config.json; of a resumed run, with when and where it was resumed."""
-    if not start.lives:
+    if not start.restart_count:
         return {**wanted, **machine}
     resume = {
         "env_steps": start.counts.env_steps,

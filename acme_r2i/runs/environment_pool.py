@@ -15,15 +15,15 @@ from acme_r2i.runs import UsageError
 from acme_r2i.runs.train_config import TrainConfig
 
 
-def environment_seeds(seed: int, number: int, lives: int = 0) -> list[int]:
+def environment_seeds(seed: int, number: int, restart_count: int = 0) -> list[int]:
     """Derives a seed for each environment; unrelated ones, also for neighbouring seeds of a run.
 
     Args:
       seed: of the run.
       number: of environments.
-      lives: processes that have had the run before. Each plays other episodes.
+      restart_count: number of processes that had the run before. Each plays other episodes.
     """
-    sequence = np.random.SeedSequence([seed, lives] if lives else seed)
+    sequence = np.random.SeedSequence([seed, restart_count] if restart_count else seed)
     return [int(each) for each in sequence.generate_state(number, np.uint32)]
 
 

@@ -201,7 +201,7 @@ def _make_job(
         job.state, job.note = State.DONE, "already done"
     elif start.checkpoint is not None:
         job.note = "goes on from its checkpoint"
-    elif start.lives:
+    elif start.restart_count:
         job.note = "begins again: it was ended before its first checkpoint"
     return job
 

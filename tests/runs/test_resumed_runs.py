@@ -19,7 +19,7 @@ import pytest
 
 from acme_r2i.cli.main import main
 from acme_r2i.replay import reverb_server
-from acme_r2i.runs import RunFailedError, loop, reporting
+from acme_r2i.runs import RunFailedError, loop, record
 from acme_r2i.runs.agent import Agent
 from tests.run_files import RunFiles
 
@@ -199,7 +199,7 @@ def test_bsuites_results_count_every_episode_of_a_run_that_was_killed(
         assert len(before) == others
     else:
         before = []
-    keep = reporting.Reporter.add_step
+    keep = record.RunRecord.add_step
 
     def die(self, counts):
         """As SIGKILL ends it: nothing is written any more."""
@@ -208,7 +208,7 @@ def test_bsuites_results_count_every_episode_of_a_run_that_was_killed(
             deaths.remove(counts.env_steps)
             raise MemoryError
 
-    monkeypatch.setattr(reporting.Reporter, "add_step", die)
+    monkeypatch.setattr(record.RunRecord, "add_step", die)
     # Before the first checkpoint, and after the second, with a row that is cut and one that is not.
     deaths = [93, 287]
     for _ in range(2):
@@ -238,21 +238,21 @@ def test_results_that_are_missing_are_told_before_anything_is_written(tmp_path, 
 @pytest.mark.slow
 def test_sigterm_makes_a_checkpoint_and_the_run_goes_on(tmp_path, capfd, monkeypatch):
     folder = tmp_path / "run"
-    add_step = reporting.Reporter.add_step
+    add_step = record.RunRecord.add_step
 
     def terminate_in_time(self, counts):
         if counts.env_steps == 250:
             os.kill(os.getpid(), signal.SIGTERM)
         add_step(self, counts)
 
-    monkeypatch.setattr(reporting.Reporter, "add_step", terminate_in_time)
+    monkeypatch.setattr(record.RunRecord, "add_step", terminate_in_time)
     assert train(folder, 100_000) == 143
     assert "SIGTERM: stopping the run" in capfd.readouterr().err
     run = RunFiles(folder)
     summary = run.json("summary.json")
     assert summary["interrupted"] is True and 250 <= summary["env_steps"] < 300
     assert int(run.checkpoints[-1].name) == summary["env_steps"]
-    monkeypatch.setattr(reporting.Reporter, "add_step", add_step)
+    monkeypatch.setattr(record.RunRecord, "add_step", add_step)
     assert train(folder, 340, "--allow-config-change") == 0
     assert f"resumed     at env step {summary['env_steps']}, " in capfd.readouterr().out
     run.assert_continuous()

@@ -55,7 +55,7 @@ def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path):
     make_run(tmp_path, WANTED, 400, 500, resumes=[{}])
     start = find(tmp_path)
     assert start.counts == Counts(500, 3, 7) and start.checkpoint.env_steps == 500
-    assert (start.lives, start.wall_seconds, start.replay_sizes) == (2, 1.5, {"r2i": 11})
+    assert (start.restart_count, start.wall_seconds, start.replay_sizes) == (2, 1.5, {"r2i": 11})
     assert not start.finished and not start.notes and not start.changes
     assert start.describe(start.saved_at + 7200) == (
         "at env step 500, learner step 7, episode 3, with 11 sequences in replay, from a "
@@ -104,7 +104,9 @@ def test_a_run_that_was_ended_before_its_first_checkpoint_begins_again(tmp_path,
     make_run(tmp_path, summary=summary)
     (tmp_path / "checkpoints" / ".unfinished").mkdir()
     start = find(tmp_path)
-    assert start.checkpoint is None and start.lives == 1 and "starts again" in start.notes[0]
+    assert (
+        start.checkpoint is None and start.restart_count == 1 and "starts again" in start.notes[0]
+    )
 
 
 @pytest.mark.parametrize(

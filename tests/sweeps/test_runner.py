@@ -121,9 +121,13 @@ def test_a_killed_run_is_failed(tmp_path):
     ("start", "state", "note"),
     [
         ({}, State.WAITING, ""),
-        ({"lives": 1}, State.WAITING, "begins again"),
-        ({"lives": 1, "checkpoint": Checkpoint("x", 5)}, State.WAITING, "from its checkpoint"),
-        ({"lives": 1, "finished": True}, State.DONE, "already done"),
+        ({"restart_count": 1}, State.WAITING, "begins again"),
+        (
+            {"restart_count": 1, "checkpoint": Checkpoint("x", 5)},
+            State.WAITING,
+            "from its checkpoint",
+        ),
+        ({"restart_count": 1, "finished": True}, State.DONE, "already done"),
     ],
 )
 def test_what_is_to_be_done_is_told_by_where_a_run_would_begin(tmp_path, start, state, note):
