@@ -9,8 +9,8 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TextIO
 
 from acme_r2i import environments
 from acme_r2i.runs import checkpoints
@@ -18,6 +18,8 @@ from acme_r2i.runs.metrics import EPISODES_IN_MEAN, Counts
 from acme_r2i.runs.train_config import TrainConfig
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from acme_r2i.runs.agent import Blueprint
 
 
@@ -114,8 +116,10 @@ def _reference(reference: environments.TaskReference) -> str:
 
 PLAIN_PERIOD_SECONDS = 10.0
 LIVE_PERIOD_SECONDS = 0.25
+_COLUMNS_FOR_A_BAR = 60
+_SEPARATOR = " | "
 
-# What of the metrics is shown, and under what name.
+# Losses on the progress line, and their names there.
 _SHOWN = {
     "model/observation_loss": "observation",
     "model/reward_loss": "reward",
@@ -126,11 +130,49 @@ _SHOWN = {
 }
 
 
-class Progress(Protocol):
-    """Shows how a run is coming along."""
+class Part(NamedTuple):
+    """A part of a progress line.
 
-    def show(self, text: str, *, last: bool = False) -> None:
-        """Shows the latest state: as often as is useful, however often it is called.
+    Attributes:
+      rank: 0 for what even a narrow terminal shows; parts of the highest rank are dropped first.
+      text: the text.
+    """
+
+    rank: int
+    text: str
+
+
+class Status(NamedTuple):
+    """State of a run or an evaluation at one moment.
+
+    Attributes:
+      share: fraction done, in [0, 1]; the length of the bar.
+      parts: texts, from left to right.
+    """
+
+    share: float
+    parts: Sequence[Part]
+
+    def __str__(self) -> str:
+        return _SEPARATOR.join(part.text for part in self.parts)
+
+    def fit(self, columns: int) -> str:
+        """Returns the parts that fit into a number of columns, by rank."""
+        shown: set[int] = set()
+        left = columns + len(_SEPARATOR)
+        for index in sorted(range(len(self.parts)), key=lambda index: self.parts[index].rank):
+            left -= len(self.parts[index].text) + len(_SEPARATOR)
+            if left < 0:
+                break
+            shown.add(index)
+        return _SEPARATOR.join(part.text for i, part in enumerate(self.parts) if i in shown)
+
+
+class Progress(Protocol):
+    """Shows the progress of a run."""
+
+    def show(self, status: Status, *, last: bool = False) -> None:
+        """Shows a state: as often as is useful, however often it is called.
 
         The last state is always shown, and stays.
         """
@@ -151,7 +193,7 @@ def make_progress(stream: TextIO | None = None) -> Progress:
 
 
 class PlainProgress:
-    """A line every ten seconds, for files and pipes."""
+    """Writes a line every ten seconds, for files and pipes."""
 
     def __init__(
         self,
@@ -165,23 +207,21 @@ class PlainProgress:
         self._clock = clock
         self._last = clock()
 
-    def show(self, text: str, *, last: bool = False) -> None:
-        """See Progress."""
+    def show(self, status: Status, *, last: bool = False) -> None:
         now = self._clock()
         if last or now - self._last >= self._period_seconds:
             self._last = now
-            self.note(text)
+            self.note(str(status))
 
     def note(self, text: str) -> None:
-        """See Progress."""
         print(text, file=self._stream, flush=True)
 
     def close(self) -> None:
-        """See Progress."""
+        pass
 
 
 class LiveProgress:
-    """A line at the bottom of a terminal that is written anew a few times a second."""
+    """Draws a bar and a line at the bottom of a terminal, a few times a second."""
 
     def __init__(
         self,
@@ -196,7 +236,7 @@ class LiveProgress:
         self._period_seconds = period_seconds
         self._clock = clock
         self._last: float | None = None
-        # Without a thread of its own: it is shown when something has changed.
+        # Without a thread of its own: it is drawn when something has changed.
         self._live = rich.live.Live(
             console=rich.console.Console(file=stream, highlight=False),
             auto_refresh=False,
@@ -204,23 +244,33 @@ class LiveProgress:
             redirect_stderr=False,
         )
 
-    def show(self, text: str, *, last: bool = False) -> None:
-        """See Progress."""
-        import rich.text
-
+    def show(self, status: Status, *, last: bool = False) -> None:
         now = self._clock()
         if last or self._last is None or now - self._last >= self._period_seconds:
             self._last = now
             self._live.start()
-            self._live.update(rich.text.Text(text), refresh=True)
+            self._live.update(draw(status, self._live.console.width), refresh=True)
 
     def note(self, text: str) -> None:
-        """See Progress."""
         self._live.console.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        """See Progress."""
         self._live.stop()
+
+
+def draw(status: Status, columns: int) -> RenderableType:
+    """Returns one line of a terminal: a bar, if there is room for one, and the parts that fit."""
+    import rich.progress_bar
+    import rich.table
+    import rich.text
+
+    bar = 0 if columns < _COLUMNS_FOR_A_BAR else min(30, columns // 5)
+    line = rich.table.Table.grid(padding=(0, 1, 0, 0))
+    cells: list[RenderableType] = [rich.text.Text(status.fit(columns - bar - 1), no_wrap=True)]
+    if bar:
+        cells.insert(0, rich.progress_bar.ProgressBar(1.0, status.share, width=bar))
+    line.add_row(*cells)
+    return line
 
 
 def describe(
@@ -230,53 +280,82 @@ def describe(
     mean_return: float | None,
     metrics: Mapping[str, Any],
     env_steps_per_second: float | None,
-) -> str:
-    """One line on the state of a run.
+    first_update_env_steps: int = 0,
+) -> Status:
+    """Returns the state of a run.
 
     Args:
       counts: how far it is.
       total_env_steps: where it ends.
       mean_return: of recent episodes; None for unknown, as everywhere here.
       metrics: the latest of the learner.
-      env_steps_per_second: its speed, by which the time left is estimated while it learns.
+      env_steps_per_second: its speed, by which the time left is estimated.
+      first_update_env_steps: environment steps before the first update.
     """
-    percent = 100 * counts.env_steps // total_env_steps
-    parts = [
-        f"env steps {counts.env_steps:,}/{total_env_steps:,} ({percent}%)",
-        f"episodes {counts.episodes:,}",
-        f"return {_number(mean_return)}",
-        f"updates {counts.learner_steps:,}",
-    ]
-    if env_steps_per_second:
-        parts.append(f"{env_steps_per_second:.0f} steps/s")
-        if counts.learner_steps:
-            seconds = (total_env_steps - counts.env_steps) / env_steps_per_second
-            parts.append(f"{duration(seconds)} left")
+    share = counts.env_steps / total_env_steps
+    speed = env_steps_per_second
+    filling = not counts.learner_steps and counts.env_steps < first_update_env_steps
+    end = first_update_env_steps if filling else total_env_steps
+    # Before the first update the speed tells nothing about the time left to the end.
+    known = speed and (filling or counts.learner_steps)
+    left = f"{duration((end - counts.env_steps) / speed)} left" if known else ""
     losses = [f"{name} {_number(metrics[key])}" for key, name in _SHOWN.items() if key in metrics]
-    if losses:
-        parts.append(f"losses: {', '.join(losses)}")
-    return " | ".join(parts)
+    parts = (
+        Part(0, f"{share:.0%}"),
+        Part(1, f"filling replay{', ' * bool(left)}{left}") if filling else Part(2, left),
+        Part(0, f"return {_number(mean_return)}"),
+        Part(3, f"{speed:.0f} steps/s" if speed else ""),
+        Part(4, f"env steps {counts.env_steps:,}/{total_env_steps:,}"),
+        Part(5, f"episodes {counts.episodes:,}"),
+        Part(6, f"updates {counts.learner_steps:,}"),
+        Part(7, f"losses: {', '.join(losses)}" if losses else ""),
+    )
+    return Status(share, [part for part in parts if part.text])
+
+
+def describe_compiling(
+    counts: Counts, total_env_steps: int, seconds: float, *, stopping: bool
+) -> Status:
+    """Returns the state of a run whose first update is being compiled."""
+    share = counts.env_steps / total_env_steps
+    what = "stops after compiling" if stopping else "compiling the update"
+    parts = (
+        Part(0, f"{share:.0%}"),
+        Part(0, f"{what}, {duration(seconds)}"),
+        Part(1, "usually under a minute"),
+        Part(2, f"env steps {counts.env_steps:,}/{total_env_steps:,}"),
+    )
+    return Status(share, parts)
 
 
 class EpisodesSoFar:
-    """Episodes of an evaluation that have ended."""
+    """Counts the finished episodes of an evaluation."""
 
     def __init__(self, planned: int):
-        """Begins with none of so many episodes."""
+        """Begins with none of the planned episodes."""
         self._planned = planned
         self._number = 0
         self._total_return = 0.0
 
     def add(self, episode_return: float) -> None:
-        """Takes an episode that has ended."""
+        """Adds a finished episode."""
         self._number += 1
         self._total_return += episode_return
 
-    def describe(self, steps: int) -> str:
-        """One line on the state of the evaluation after so many steps in all environments."""
+    def describe(self, steps: int, title: str = "") -> Status:
+        """Returns the state of the evaluation.
+
+        Args:
+          steps: steps taken, over all environments.
+          title: what is evaluated.
+        """
         mean = _number(self._total_return / self._number if self._number else None)
-        episodes = f"{self._number:,} of {self._planned:,} episodes"
-        return f"{episodes} | mean return {mean} | {steps:,} steps"
+        parts = (
+            Part(0, f"{self._number:,} of {self._planned:,} episodes"),
+            Part(1, f"mean return {mean}"),
+            Part(2, f"{steps:,} steps"),
+        )
+        return Status(self._number / self._planned, [*([Part(3, title)] if title else ()), *parts])
 
 
 def duration(seconds: float) -> str:

@@ -31,7 +31,7 @@ from acme_r2i.agents.common.checks import MODES
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.environments.wrappers import TimeLimit
 from acme_r2i.runs import UsageError, files
-from acme_r2i.runs.console import EpisodesSoFar
+from acme_r2i.runs.console import EpisodesSoFar, Status
 from acme_r2i.runs.environment_pool import make_one
 from acme_r2i.runs.metrics import Counts
 from acme_r2i.runs.overrides import convert, without_recording
@@ -313,7 +313,7 @@ class Evaluator:
         options: TrainConfig,
         blueprint: Blueprint,
         *,
-        on_progress: Callable[[str], None] = lambda text: None,
+        on_progress: Callable[[Status], None] = lambda status: None,
         should_stop: Callable[[], bool] = lambda: False,
     ):
         """Makes no environment yet.
@@ -321,7 +321,7 @@ class Evaluator:
         Args:
           options: settings of the run.
           blueprint: the agent.
-          on_progress: called often with the state of an evaluation, a line of text.
+          on_progress: called often with the state of an evaluation.
           should_stop: called between two steps; True ends an evaluation without a result.
         """
         self._blueprint = blueprint
@@ -350,7 +350,7 @@ class Evaluator:
         policy = self._policy
         policy.params = params
         policy.reset(config.seed)
-        so_far, start = EpisodesSoFar(config.episodes), f"evaluation at env step {env_steps:,}"
+        so_far, title = EpisodesSoFar(config.episodes), f"evaluation at env step {env_steps:,}"
         return _evaluate(
             self._make_environment,
             lambda environment: policy,
@@ -361,7 +361,7 @@ class Evaluator:
                 "parameters": DURING_TRAINING,
             },
             on_episode=lambda episode: so_far.add(episode.episode_return),
-            on_step=lambda steps: self._on_progress(f"{start}: {so_far.describe(steps)}"),
+            on_step=lambda steps: self._on_progress(so_far.describe(steps, title)),
             should_stop=self._should_stop,
         )
 

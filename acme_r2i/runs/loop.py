@@ -15,10 +15,12 @@ counted, and the agent begins anew. The steps that it took stay counted, as the 
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import fractions
+import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import dm_env
 import numpy as np
@@ -28,10 +30,8 @@ from acme_r2i.environments import EnvironmentPool, Restart
 from acme_r2i.runs import RunFailedError
 from acme_r2i.runs.metrics import Counts, Episode, TimeShares
 
-if TYPE_CHECKING:
-    pass
-
-
+# Time between two reports on the first update.
+COMPILING_PERIOD_SECONDS = 0.25
 # What the loop tells apart in where its time goes.
 SPENT_ON = ("environment", "policy", "replay", "learner")
 
@@ -148,6 +148,9 @@ class RunLoop:
         on_step: Callable[[Counts], None] = lambda counts: None,
         on_turn: Callable[[Counts], None] = lambda counts: None,
         on_skipped: Callable[[Any], None] = lambda skipped: None,
+        on_compiling: Callable[[Counts, float, bool], None] = lambda counts, seconds, stopping: (
+            None
+        ),
         should_stop: Callable[[], bool] = lambda: False,
         counts: Counts | None = None,
         time_shares: TimeShares | None = None,
@@ -167,6 +170,8 @@ class RunLoop:
           on_step: called after that, and between two updates, so that it is called often even where
             they are many.
           on_skipped: called for an update that was not made, soon after.
+          on_compiling: called a few times a second while the first update is compiled, with the
+            seconds since it began, and whether the run stops after it.
           should_stop: asked between two steps of any kind; True ends the run.
           counts: how far the run has come before; None for a new one. The environments begin with
             fresh episodes.
@@ -181,6 +186,8 @@ class RunLoop:
         self._on_step = on_step
         self._on_turn = on_turn
         self._on_skipped = on_skipped
+        self._on_compiling = on_compiling
+        self._compiled = False
         self._should_stop = should_stop
         self._running = [_Running() for _ in range(len(environments))]
         self._waiting = list(range(len(environments)))  # for their first time steps
@@ -272,7 +279,10 @@ class RunLoop:
             return
         while not self._should_stop():
             with self._time.spend("learner"):
-                self._learner.step()
+                if self._compiled:
+                    self._learner.step()
+                else:
+                    self._compile_and_step()
             self.counts.learner_steps += 1
             self._note_skipped()
             if self.counts.learner_steps == due:
@@ -281,6 +291,17 @@ class RunLoop:
         # Waiting (for the request, not the update) makes it certain which parameters are next.
         with self._time.spend("policy"):
             self._actor.update(wait=True)
+
+    def _compile_and_step(self) -> None:
+        """Makes the first update in a thread, so that this one answers signals meanwhile."""
+        with concurrent.futures.ThreadPoolExecutor(1, "compiling") as thread:
+            step = thread.submit(self._learner.step)
+            began = time.monotonic()
+            while not concurrent.futures.wait([step], COMPILING_PERIOD_SECONDS).done:
+                seconds = time.monotonic() - began
+                self._on_compiling(seconds, self._should_stop())
+            step.result()
+        self._compiled = True
 
     def _note_skipped(self, wait: bool = False) -> None:
         for skipped in self._learner.take_skipped(wait):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from acme_r2i import environments
+from acme_r2i.agents.registry import get_agent
 from acme_r2i.runs import RunFailedError, console
 from acme_r2i.runs.checkpoints import COUNTERS, Checkpoints, Start, describe_counters
 from acme_r2i.runs.environment_pool import measure_recordings
@@ -115,6 +116,8 @@ class RunRecord:
         self._learner_metrics: Mapping[str, float] = {}
         self._evaluated: Mapping[str, float] = {}
         self._first_update_seen = False
+        kind = get_agent(options.agent)
+        self._first_update_env_steps = kind.first_env_steps(options.config)
 
     # Events of the run.
 
@@ -155,9 +158,17 @@ class RunRecord:
         ):
             self._log()
 
-    def show(self, text: str) -> None:
-        """Shows a line in place of the progress, until the progress is shown again."""
-        self._progress.show(text)
+    def show(self, status: console.Status) -> None:
+        """Shows a state in place of the progress, until the progress is shown again."""
+        self._progress.show(status)
+
+    def show_compiling(self, seconds: float, stopping: bool) -> None:
+        """Shows for how long the first update has been compiling."""
+        self._progress.show(
+            console.describe_compiling(
+                self.counts, self._options.env_steps, seconds, stopping=stopping
+            )
+        )
 
     def note(self, text: str) -> None:
         """Shows a line beside the progress."""
@@ -257,13 +268,14 @@ class RunRecord:
     def _wall_seconds(self) -> float:
         return round(time.monotonic() - self._began, 3)
 
-    def _describe(self) -> str:
+    def _describe(self) -> console.Status:
         return console.describe(
             self.counts,
             self._options.env_steps,
             mean_return=self._recent.mean_return,
             metrics=self._learner_metrics,
             env_steps_per_second=self._speed.env_steps_per_second,
+            first_update_env_steps=self._first_update_env_steps,
         )
 
     # Logs.

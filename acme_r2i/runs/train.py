@@ -175,6 +175,7 @@ def _run(
         on_episode=record.add_episode,
         on_restart=record.add_restart,
         on_step=record.add_step,
+        on_compiling=record.show_compiling,
         on_turn=end_turn,
         on_skipped=trouble.add,
         should_stop=should_stop,

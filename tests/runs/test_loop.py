@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 
 import dm_env
 import numpy as np
@@ -188,6 +189,30 @@ def test_a_run_ends_between_steps_when_told_to(stop_after):
     assert counts.env_steps == sum(call[0] == "observe" for call in recorder.calls)
     assert counts.env_steps % 2 == 0  # whole batched steps
     assert counts.learner_steps == recorder.calls.count(("learn",))
+
+
+def test_the_first_update_leaves_the_thread_that_answers_signals_free():
+    """The first update waits until it has been reported; later ones are made without a thread."""
+    reported, threads, stop = threading.Event(), [], threading.Event()
+
+    def report(seconds, stopping):
+        if not stop.is_set():
+            stop.set()
+        elif stopping:  # asked after the signal
+            reported.set()
+
+    loop, recorder = make_loop(on_compiling=report, should_stop=stop.is_set)
+
+    def step():
+        threads.append(threading.current_thread())
+        assert reported.wait(60.0)
+
+    recorder.step = step
+    counts = loop.run(1000)
+    assert counts.learner_steps == 1 and threads[0] is not threading.main_thread()
+    stop.clear()
+    loop.run(counts.env_steps + 8)
+    assert len(threads) > 1 and set(threads[1:]) == {threading.main_thread()}
 
 
 def test_a_restart_drops_the_episode_and_keeps_its_steps_counted():

@@ -180,7 +180,7 @@ def test_an_evaluation_tells_how_far_it_is_and_can_be_stopped(tmp_path, blueprin
         should_stop=lambda: len(told) == 5,
     )
     walk(evaluator, [100])
-    assert len(told) == 5 and "evaluation at env step 100" in told[0]
+    assert len(told) == 5 and "evaluation at env step 100" in str(told[0])
     assert not read_evaluations(tmp_path)
     # A run that is resumed does not know of it.
     walk(make(tmp_path, blueprint, run[1]), [101])

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
+
+import pytest
+import rich.console
 
 from acme_r2i.runs import console
 from acme_r2i.runs.metrics import Counts
@@ -16,31 +20,77 @@ class Clock:
         return self.now
 
 
+def text(content):
+    return console.Status(0.5, [console.Part(0, content)])
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
 
 
-def test_describe_a_run_under_way():
-    text = console.describe(
-        Counts(env_steps=25_000, episodes=490, learner_steps=2997),
-        100_000,
+def make_status(**changes):
+    arguments = dict(
         mean_return=0.4219,
         metrics={"model/reward_loss": 1.234, "actor/loss": -0.02, "critic/loss": 12345.6},
         env_steps_per_second=100.0,
     )
-    assert text == (
-        "env steps 25,000/100,000 (25%) | episodes 490 | return 0.42 | updates 2,997 | "
-        "100 steps/s | 12:30 left | losses: reward 1.23, actor -0.02, critic 1.23e+04"
+    counts = Counts(env_steps=25_000, episodes=490, learner_steps=2997)
+    return console.describe(counts, 100_000, **{**arguments, **changes})
+
+
+def test_describe_a_run_under_way():
+    status = make_status()
+    assert status.share == 0.25
+    assert str(status) == (
+        "25% | 12:30 left | return 0.42 | 100 steps/s | env steps 25,000/100,000 | episodes 490 | "
+        "updates 2,997 | losses: reward 1.23, actor -0.02, critic 1.23e+04"
     )
 
 
 def test_describe_a_run_that_has_hardly_begun():
-    text = console.describe(Counts(8), 100, mean_return=None, metrics={}, env_steps_per_second=None)
-    assert text == "env steps 8/100 (8%) | episodes 0 | return - | updates 0"
-    # Before learning the speed tells nothing about the time left.
-    text = console.describe(Counts(8), 100, mean_return=0, metrics={}, env_steps_per_second=2.0)
-    assert text.endswith("2 steps/s")
+    unknown = dict(mean_return=None, metrics={}, env_steps_per_second=None)
+    text = str(console.describe(Counts(8), 100, **unknown))
+    assert text == "8% | return - | env steps 8/100 | episodes 0 | updates 0"
+    filling = str(console.describe(Counts(8), 100, **unknown, first_update_env_steps=32))
+    assert filling.startswith("8% | filling replay | return -")
+    known = dict(mean_return=0, metrics={}, env_steps_per_second=2.0)
+    filling = str(console.describe(Counts(8), 100, **known, first_update_env_steps=32))
+    assert filling.startswith("8% | filling replay, 0:12 left | return 0.00 | 2 steps/s")
+    # Without an update the speed tells nothing about the time left.
+    assert "left" not in str(console.describe(Counts(40), 100, **known, first_update_env_steps=32))
+
+
+def test_describe_the_compilation_of_the_update():
+    for stopping, what in ((False, "compiling the update"), (True, "stops after compiling")):
+        status = console.describe_compiling(Counts(8), 100, 12.3, stopping=stopping)
+        assert status.share == 0.08
+        assert str(status).startswith(f"8% | {what}, 0:12 | usually")
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (9, "25%"),
+        (29, "25% | return 0.42"),
+        (30, "25% | 12:30 left | return 0.42"),
+        (44, "25% | 12:30 left | return 0.42 | 100 steps/s"),
+        (80, "25% | 12:30 left | return 0.42 | 100 steps/s | env steps 25,000/100,000"),
+    ],
+)
+def test_a_narrow_terminal_shows_what_matters_most(columns, expected):
+    assert make_status().fit(columns) == expected
+    assert len(expected) <= columns
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_the_line_fits_the_terminal(columns, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    console_of_rich = rich.console.Console(file=Terminal(), width=columns, force_terminal=True)
+    console_of_rich.print(console.draw(make_status(), columns))
+    [line] = re.sub(r"\x1b\[[\d;]*m", "", console_of_rich.file.getvalue()).splitlines()
+    assert "25%" in line and len(line) <= columns
+    assert ("\u2501" in line) == (columns >= 60)  # the bar
 
 
 def test_what_is_shown_is_among_the_metrics():
@@ -58,8 +108,8 @@ def test_a_pipe_gets_whole_lines_now_and_then():
     shown = console.PlainProgress(stream, period_seconds=10.0, clock=clock)
     for second in range(25):
         clock.now = float(second)
-        shown.show(f"at {second}")
-    shown.show("the end", last=True)
+        shown.show(text(f"at {second}"))
+    shown.show(text("the end"), last=True)
     shown.close()
     assert stream.getvalue() == "at 10\nat 20\nthe end\n"
     assert isinstance(console.make_progress(io.StringIO()), console.PlainProgress)
@@ -72,11 +122,11 @@ def test_a_terminal_gets_one_line_that_changes(monkeypatch):
     shown = console.make_progress(stream)
     assert isinstance(shown, console.LiveProgress)
     shown._clock = clock
-    shown.show("first [b]")  # brackets are text, not markup
-    shown.show("too soon")
+    shown.show(text("first [b]"))  # brackets are text, not markup
+    shown.show(text("too soon"))
     clock.now = 1.0
-    shown.show("second")
-    shown.show("the end", last=True)
+    shown.show(text("second"))
+    shown.show(text("the end"), last=True)
     shown.close()
     shown.close()
     written = stream.getvalue()

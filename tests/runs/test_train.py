@@ -126,7 +126,7 @@ def test_exit_code_and_output(process):
         f"replay      up to {ENV_STEPS * 32 / 1024:.0f} KiB before compression, of ",
         "env steps in 2 environments, in processes\n",
         " was killed by SIGKILL; restarted with seed ",
-        f"env steps {ENV_STEPS}/{ENV_STEPS} (100%) | episodes 112 | return ",
+        f" | env steps {ENV_STEPS}/{ENV_STEPS} | episodes 112 | updates ",
         "done: mean return of the last 100 episodes ",
         "stopped: mean return of the last ",
     ):
