@@ -297,7 +297,7 @@ def describe(
     filling = not counts.learner_steps and counts.env_steps < first_update_env_steps
     end = first_update_env_steps if filling else total_env_steps
     # Before the first update the speed tells nothing about the time left to the end.
-    known = speed and (filling or counts.learner_steps)
+    known = speed and (filling or counts.learner_steps) and counts.env_steps < end
     left = f"{duration((end - counts.env_steps) / speed)} left" if known else ""
     losses = [f"{name} {_number(metrics[key])}" for key, name in _SHOWN.items() if key in metrics]
     parts = (
