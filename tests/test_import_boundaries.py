@@ -335,7 +335,7 @@ def test_nothing_but_their_own_tests_imports_experiments():
         ("acme_r2i.agents.r2i.learning", "import reverb", ["reverb"]),
         ("acme_r2i.agents.r2i.builder", "import reverb", []),
         ("acme_r2i.agents.r2i.builder", "def f():\n  import tensorflow", ["tensorflow"]),
-        ("acme_r2i.agents.r2d2.builder", "import reverb, acme_r2i.agents.r2i.acting", []),
+        ("acme_r2i.agents.r2d2.builder", "import reverb, acme_r2i.agents.common.acting", []),
         ("acme_r2i.agents.r2d2.networks", "import haiku, acme_r2i.agents.common.checks", []),
         ("acme_r2i.agents.r2d2.networks", "import acme", ["acme"]),
         ("acme_r2i.agents.r2d2.acting", "import acme, reverb", ["reverb"]),

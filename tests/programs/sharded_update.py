@@ -19,10 +19,11 @@ from acme.jax import variable_utils
 from dm_env import specs
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from acme_r2i.agents.common.acting import BatchedActor
-from acme_r2i.agents.r2i import acting, actor_critic, presets
+from acme_r2i.agents.common.acting import BatchedActor, make_actor_core
+from acme_r2i.agents.r2i import actor_critic, presets
 from acme_r2i.agents.r2i.learning import R2ILearner
 from acme_r2i.agents.r2i.networks import make_networks
+from acme_r2i.agents.r2i.policy import make_policy
 from acme_r2i.agents.r2i.sharding import make_placement
 from acme_r2i.replay.rows import Row
 from benchmarks.flops import count_flops
@@ -185,7 +186,7 @@ def check_actors_take_the_variables(networks, learner):
     client = variable_utils.VariableClient(learner, "policy", update_period=1)
     client.update_and_wait()
     keys = jax.random.split(jax.random.PRNGKey(1), 2)
-    actor = BatchedActor(acting.make_actor_core(networks), keys, client)
+    actor = BatchedActor(make_actor_core(make_policy(networks, greedy=False)), keys, client)
     for index in range(2):
         actor.observe_first(index, dm_env.restart(np.zeros(3, np.float32)))
     assert actor.select_actions().shape == (2,)

@@ -1,4 +1,4 @@
-"""Acting for several environments in one call, with any of Acme's ``ActorCore``."""
+"""Acting with Acme: a policy as an ``ActorCore``, and several environments in one call."""
 
 from __future__ import annotations
 
@@ -16,9 +16,47 @@ from acme.agents.jax import actor_core
 from acme.jax import variable_utils
 from jax import Array
 
+from acme_r2i.agents.common.policy import PolicyFunctions, Seen
 from acme_r2i.replay.rows import PyTree
 
 POLICY_VARIABLES = "policy"
+
+
+class _CoreState(NamedTuple):
+    """State of an actor core, for one environment.
+
+    Attributes:
+      key: random key of the next step.
+      policy: state of the policy.
+      is_first: bool [], the next observation opens an episode.
+    """
+
+    key: Array
+    policy: PyTree
+    is_first: Array
+
+
+def make_actor_core(policy: PolicyFunctions) -> actor_core.ActorCore:
+    """Makes Acme's form of a policy. An episode begins with ``init``; there are no extras.
+
+    Raises:
+      ValueError: if the policy sees rewards, which Acme does not pass.
+    """
+    if policy.sees_reward:
+        raise ValueError("Acme passes an actor core no rewards, and this policy sees them")
+
+    def init(key: Array) -> _CoreState:
+        return _CoreState(key, policy.initial_state(), jnp.ones([], bool))
+
+    def select_action(
+        params: PyTree, observation: PyTree, state: _CoreState
+    ) -> tuple[Array, _CoreState]:
+        key, policy_key = jax.random.split(state.key)
+        seen = Seen(jax.tree.map(jnp.asarray, observation), jnp.zeros([]), state.is_first)
+        action, policy_state = policy.step(params, policy_key, seen, state.policy)
+        return action, _CoreState(key, policy_state, jnp.zeros([], bool))
+
+    return actor_core.ActorCore(init=init, select_action=select_action, get_extras=lambda state: ())
 
 
 class _BatchState(NamedTuple):

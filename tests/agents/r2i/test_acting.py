@@ -1,5 +1,7 @@
 """The actor core, and the batched actor against Acme's own actor."""
 
+import dataclasses
+
 import acme_r2i.acme_compat  # noqa: F401
 
 import dm_env
@@ -11,10 +13,10 @@ from acme.agents.jax import actors
 from acme.jax import variable_utils
 from dm_env import specs
 
-from acme_r2i.agents.common.acting import BatchedActor
-from acme_r2i.agents.r2i.acting import make_actor_core
+from acme_r2i.agents.common.acting import BatchedActor, make_actor_core
 from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.networks import make_networks
+from acme_r2i.agents.r2i.policy import make_policy
 from acme_r2i.agents.r2i.presets import PRESETS
 
 NUM_ACTIONS = 7
@@ -31,6 +33,10 @@ def make_params(seed=0, networks=NETWORKS):
     keys = jax.random.split(jax.random.PRNGKey(seed + 1), len(leaves))
     leaves = [x + jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
     return params._replace(actor=jax.tree.unflatten(structure, leaves))
+
+
+def make_core(networks, *, evaluation=False):
+    return make_actor_core(make_policy(networks, greedy=evaluation))
 
 
 class Source:
@@ -53,28 +59,28 @@ def observe(random):
 
 
 def test_core_begins_an_episode_at_init_and_carries_state_from_there():
-    core, params = make_actor_core(NETWORKS), make_params()
+    core, params = make_core(NETWORKS), make_params()
     state = core.init(jax.random.PRNGKey(3))
     assert state.is_first.all()
     observation = np.ones(3, np.float32)
     action, following = core.select_action(params, observation, state)
     assert action.shape == () and action.dtype == jnp.int32
     assert not following.is_first.any()
-    assert following.actor.action == action
+    assert following.policy.action == action
     assert core.get_extras(following) == ()
     # The state matters from the second step on, and is_first alone decides that it does.
     again = core.select_action(params, observation, following)[1]
     fresh = core.select_action(params, observation, state._replace(key=following.key))[1]
     reset = core.select_action(
-        params, observation, following._replace(is_first=jnp.ones([1], bool))
+        params, observation, following._replace(is_first=jnp.ones([], bool))
     )[1]
-    assert not np.allclose(again.actor.latent.deter, fresh.actor.latent.deter)
-    np.testing.assert_array_equal(reset.actor.latent.deter, fresh.actor.latent.deter)
+    assert not np.allclose(again.policy.latent.deter, fresh.policy.latent.deter)
+    np.testing.assert_array_equal(reset.policy.latent.deter, fresh.policy.latent.deter)
 
 
 def test_evaluation_takes_the_likeliest_action():
-    core, params = make_actor_core(NETWORKS, evaluation=True), make_params()
-    drawing_core = make_actor_core(NETWORKS)
+    core, params = make_core(NETWORKS, evaluation=True), make_params()
+    drawing_core = make_core(NETWORKS)
     random = np.random.default_rng(0)
     state = core.init(jax.random.PRNGKey(0))
     drawn_likeliest = 0
@@ -82,7 +88,7 @@ def test_evaluation_takes_the_likeliest_action():
         observation = observe(random)
         drawn, _ = drawing_core.select_action(params, observation, state)
         action, state = core.select_action(params, observation, state)
-        features = state_features(state.actor.latent, CONFIG.behaviour.policy_inputs)
+        features = state_features(state.policy.latent, CONFIG.behaviour.policy_inputs)
         assert action == jnp.argmax(NETWORKS.actor(params.actor, features)[0])
         drawn_likeliest += int(drawn == action)
     assert drawn_likeliest < 30
@@ -91,7 +97,7 @@ def test_evaluation_takes_the_likeliest_action():
 @pytest.mark.parametrize("evaluation", [False, True])
 def test_batched_actor_acts_as_that_many_single_actors(evaluation):
     """Episodes of different lengths, parameters that change on the way, one key per environment."""
-    core = make_actor_core(NETWORKS, evaluation=evaluation)
+    core = make_core(NETWORKS, evaluation=evaluation)
     keys = jax.random.split(jax.random.PRNGKey(5), 3)
     sources = [Source(make_params(0)), Source(make_params(0))]
     clients = [variable_utils.VariableClient(s, "policy", device="cpu") for s in sources]
@@ -134,7 +140,7 @@ def test_batched_actor_acts_as_that_many_single_actors(evaluation):
 
 
 def test_environments_are_independent_of_their_number_and_order():
-    core, keys = make_actor_core(NETWORKS), jax.random.split(jax.random.PRNGKey(1), 4)
+    core, keys = make_core(NETWORKS), jax.random.split(jax.random.PRNGKey(1), 4)
     random = np.random.default_rng(0)
     observations = [observe(random) for _ in range(4)]
     actions = {}
@@ -157,7 +163,7 @@ def test_actions_of_several_parts_are_in_the_environments_own_bounds(action_spec
     networks = make_networks(CONFIG, specs.Array((3,), np.float32), action_spec)
     keys = jax.random.split(jax.random.PRNGKey(2), 3)
     client = make_client(make_params(networks=networks))
-    actor, random = BatchedActor(make_actor_core(networks), keys, client), np.random.default_rng(0)
+    actor, random = BatchedActor(make_core(networks), keys, client), np.random.default_rng(0)
     for i in range(3):
         actor.observe_first(i, dm_env.restart(observe(random)))
     taken = []
@@ -168,7 +174,7 @@ def test_actions_of_several_parts_are_in_the_environments_own_bounds(action_spec
             action_spec.validate(action.astype(action_spec.dtype))
             actor.observe(i, action, dm_env.transition(0.0, observe(random)))
         # What the model is told is what the environment was.
-        np.testing.assert_array_equal(actor._state.core.actor.action[:, 0], actions)
+        np.testing.assert_array_equal(actor._state.core.policy.action[:, 0], actions)
         taken.append(actions)
     at_a_bound = np.isclose(taken, action_spec.minimum) | np.isclose(taken, action_spec.maximum)
     assert np.all(at_a_bound.any((0, 1)))  # of numbers, draws that were clipped
@@ -189,7 +195,7 @@ def test_what_batched_actor_hands_to_its_adders():
 
     recorders = [Recorder(), Recorder()]
     keys = jax.random.split(jax.random.PRNGKey(1), 2)
-    actor = BatchedActor(make_actor_core(NETWORKS), keys, make_client(make_params()), recorders)
+    actor = BatchedActor(make_core(NETWORKS), keys, make_client(make_params()), recorders)
     observation = np.zeros(3, np.float32)
     first, last = dm_env.restart(observation), dm_env.termination(1.0, observation)
     actor.observe_first(0, first)
@@ -208,4 +214,10 @@ def test_what_batched_actor_hands_to_its_adders():
 def test_number_of_adders_must_fit():
     keys = jax.random.split(jax.random.PRNGKey(1), 2)
     with pytest.raises(ValueError, match="1 adders for 2 environments"):
-        BatchedActor(make_actor_core(NETWORKS), keys, make_client(make_params()), [None])
+        BatchedActor(make_core(NETWORKS), keys, make_client(make_params()), [None])
+
+
+def test_a_policy_that_sees_rewards_is_no_actor_core():
+    policy = make_policy(NETWORKS, greedy=True)
+    with pytest.raises(ValueError, match="rewards"):
+        make_actor_core(dataclasses.replace(policy, sees_reward=True))
