@@ -346,7 +346,7 @@ def test_nothing_but_their_own_tests_imports_experiments():
         ("acme_r2i.replay.reverb_tables", "import acme_r2i.cli", ["cli"]),
         ("acme_r2i.launchpad_ray.launching", "import ray", ["ray"]),
         ("acme_r2i.launchpad_ray.launching", "def f():\n  import ray", []),
-        ("acme_r2i.launchpad_ray.nodes", "import acme_r2i.replay.reverb_tables", ["replay"]),
+        ("acme_r2i.launchpad_ray.program", "import acme_r2i.replay.reverb_tables", ["replay"]),
         ("acme_r2i.sweeps.definition", "from acme_r2i.agents.r2i import builder", []),
         ("acme_r2i.sweeps.definition", "import acme", ["acme"]),
         ("acme_r2i.sweeps.definition", "import experiments.popgym", ["experiments"]),
@@ -433,7 +433,7 @@ def test_acting_takes_jax_haiku_and_numpy_alone():
 def test_the_launchpad_on_ray_is_imported_without_anything_heavy():
     """The process of a node sets variables which JAX reads after it has imported this."""
     heavy = ACME_STACK | {"haiku", "jax", "numpy", "tree"}
-    failed = import_each(["acme_r2i.launchpad_ray", "acme_r2i.launchpad_ray.process"], heavy)
+    failed = import_each(["acme_r2i.launchpad_ray", "acme_r2i.launchpad_ray.node_actor"], heavy)
     assert not failed, "\n".join(failed.values())
 
 

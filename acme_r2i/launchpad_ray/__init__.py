@@ -1,34 +1,38 @@
-"""What Acme's layouts use of Launchpad, on Ray: an adapter.
+"""The part of Launchpad's interface that Acme's layouts use, on Ray.
 
-`acme_r2i.acme_compat` makes this package answer to ``import launchpad`` where no Launchpad is
-installed, so that Acme's ``DistributedLayout`` and ``make_distributed_experiment`` run as they are:
+Where no Launchpad is installed, `acme_r2i.acme_compat` makes ``import launchpad`` return this
+package, so that Acme's ``DistributedLayout`` and ``make_distributed_experiment`` run unchanged:
 
     program = layout.build()
     launchpad.launch(program, local_resources={"learner": Resources(num_gpus=1)}).wait()
 
-Each node of a program is a Ray actor, a process of its own on some machine of the cluster. Nodes
-call one another through handles (`handles`), and reach replay over Reverb's own gRPC. Nodes of the
-groups that ``launch`` is told of are restarted when they fail (`running.RunningProgram`). The rest
-of Launchpad is not here; what Acme names beside that raises NotImplementedError when it is used.
+Each node of a program (`program`) is a Ray actor (`node_actor`), a process of its own on some
+machine of the cluster. Nodes call one another through clients (`calls`), and reach replay over
+Reverb's own gRPC (`reverb_node`). Nodes of the groups in ``max_restarts`` are restarted when they
+fail (`supervisor`). Other names of Launchpad that Acme mentions raise NotImplementedError when they
+are used (`launchpad_names`).
 
-Ray is imported when a program is launched, not before.
+Ray is imported when a program is launched.
 """
 
 from acme_r2i.launchpad_ray.errors import NodeFailedError, NodeUnavailableError, RayMissingError
-from acme_r2i.launchpad_ray.launch_types import LaunchType, define_flag
 from acme_r2i.launchpad_ray.launching import launch
-from acme_r2i.launchpad_ray.node_actor import Restart
-from acme_r2i.launchpad_ray.nodes import CourierNode, MultiThreadingColocation, ReverbNode
-from acme_r2i.launchpad_ray.program import Program
-from acme_r2i.launchpad_ray.resources import Resources
-from acme_r2i.launchpad_ray.running import RunningProgram
-from acme_r2i.launchpad_ray.stopping import register_stop_handler, stop, unregister_stop_handler
-from acme_r2i.launchpad_ray.unsupported import (
+from acme_r2i.launchpad_ray.launchpad_names import (
     CacherNode,
     DockerConfig,
+    LaunchType,
     MultiProcessingColocation,
     batched_handler,
+    define_flag,
 )
+from acme_r2i.launchpad_ray.program import CourierNode, MultiThreadingColocation, Program, Resources
+from acme_r2i.launchpad_ray.reverb_node import ReverbNode
+from acme_r2i.launchpad_ray.stop_handlers import (
+    register_stop_handler,
+    stop,
+    unregister_stop_handler,
+)
+from acme_r2i.launchpad_ray.supervisor import Restart, RunningProgram
 
 define_flag()
 

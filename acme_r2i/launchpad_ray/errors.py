@@ -1,4 +1,4 @@
-"""What goes wrong with a program."""
+"""Errors of programs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ class RayMissingError(ImportError):
 
 
 class NodeFailedError(RuntimeError):
-    """A node failed for good, which ended its program; its ``__cause__`` is what the node raised.
+    """A node failed with no restart left, which ended its program.
+
+    ``__cause__`` is the error that the node raised.
 
     Attributes:
-      node: the node's name, as in "learner/0".
-      restarts: how often it had been restarted before.
+      node: name of the node, e.g. "learner/0".
+      restarts: its restart count.
     """
 
     def __init__(self, node: str, error: BaseException, restarts: int = 0):
@@ -23,10 +25,10 @@ class NodeFailedError(RuntimeError):
 
 
 class NodeUnavailableError(RuntimeError):
-    """A call to a node that has failed, and did not come back while it was waited for.
+    """A call to a node that has failed and was not back in time.
 
     Attributes:
-      node: the node's name.
+      node: name of the node.
     """
 
     def __init__(self, message: str, node: str = ""):
@@ -35,7 +37,7 @@ class NodeUnavailableError(RuntimeError):
 
 
 def describe(error: BaseException) -> str:
-    """What a node failed of: its own error and traceback, or one line on how its process ended."""
+    """Returns the node's own error and traceback, or one line on how its process ended."""
     if isinstance(error, import_ray().exceptions.RayActorError):
         # Ray's text ends with the reason, and advice.
         return str(error).strip().splitlines()[-1].partition(" Some common causes")[0]
@@ -43,11 +45,7 @@ def describe(error: BaseException) -> str:
 
 
 def import_ray():
-    """Returns the module ``ray``.
-
-    Raises:
-      RayMissingError: if it is not installed.
-    """
+    """Returns the module ``ray``; RayMissingError if it is not installed."""
     try:
         import ray
     except ModuleNotFoundError as error:

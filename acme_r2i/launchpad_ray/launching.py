@@ -1,24 +1,20 @@
-"""Starting a program: where Ray runs, what each node gets, one actor for each."""
+"""Launches a program: starts or joins Ray, checks resources, makes a Ray actor for each node."""
 
 from __future__ import annotations
 
+import collections
 import os
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acme_r2i.launchpad_ray.errors import import_ray
-from acme_r2i.launchpad_ray.launch_types import LaunchType, check_launch_type, check_terminal
+from acme_r2i.launchpad_ray.launchpad_names import LaunchType, check_names
 from acme_r2i.launchpad_ray.node_actor import NodeActor
-from acme_r2i.launchpad_ray.program import Program
-from acme_r2i.launchpad_ray.resources import (
-    Resources,
-    check_that_all_fits,
-    default_resources,
-)
-from acme_r2i.launchpad_ray.running import RunningProgram
+from acme_r2i.launchpad_ray.program import Program, Resources
+from acme_r2i.launchpad_ray.supervisor import RunningProgram
 
-# What Ray adds to it is /ray/session_<26 bytes of time>_<process>/sockets/plasma_store.1.
+# Ray appends /ray/session_<26 bytes of time>_<process>/sockets/plasma_store.1.
 _MOST_BYTES_OF_TMPDIR = 107 - 72
 
 
@@ -38,39 +34,38 @@ def launch(
 ) -> RunningProgram:
     """Starts the nodes of a program on Ray.
 
-    Ray is used as it is where this process has called ``ray.init``. Else it is started here (or
-    joined, see ``address``), and left when the program ends.
+    Uses the Ray that this process has joined with ``ray.init``. Otherwise starts one here or joins
+    the one at ``address``, and leaves it when the program ends.
 
     Args:
-      programs: the program, or a sequence with one; by Launchpad's name of the argument.
+      programs: the program, or a sequence with one; Launchpad's name of the argument.
       launch_type: one of Launchpad's local and test types, which all mean the same here.
       xm_resources: resources in Google's cloud: only None.
-      local_resources: what each node takes, by group; see ``default_resources`` for the others.
-      test_case: a ``unittest.TestCase``, at whose end the program is stopped.
+      local_resources: resources of each node, by group; for other groups ``default_resources``.
+      test_case: a ``unittest.TestCase`` whose end stops the program.
       terminal: one of Launchpad's terminals, which all mean the same here.
-      address: of a Ray cluster to join, "auto" for the one this machine is part of; None for
-        RAY_ADDRESS in the environment, or without it a Ray of this program's own on this machine.
-      max_restarts: how often each node of a group is started again when its process dies or it
-        raises, by group; 0 for the others. RunningProgram tells what a restart is.
-      start_timeout_seconds: how long nodes may take to be placed and their processes to start.
-      restart_timeout_seconds: how long a node that has failed may take until its object is made
-        anew, before it has failed for good.
-      stop_timeout_seconds: how long nodes may take to return when the program is stopped.
+      address: Ray cluster to join; "auto" for the one of this machine; None for RAY_ADDRESS in the
+        environment or, without it, for a Ray of this program's own on this machine.
+      max_restarts: restarts that each node of a group may have, by group; 0 for other groups.
+        RunningProgram describes a restart.
+      start_timeout_seconds: time for all processes to be placed and started.
+      restart_timeout_seconds: time from a failure until the node's new object is there; later, the
+        node has failed for good.
+      stop_timeout_seconds: time for nodes to return when the program is stopped.
 
     Returns:
-      The program as it runs. The interpreter does not exit before it has ended.
+      The running program. The interpreter does not exit before the program has ended.
 
     Raises:
       RayMissingError: if Ray is not installed.
-      ValueError: if an argument is not allowed, or nodes take more than the cluster has.
-      TimeoutError: if nodes do not start; the message names them.
+      ValueError: for an argument that is not allowed, or nodes that need more than the cluster.
+      TimeoutError: if nodes do not start in time; the message names them.
     """
     program = _only_program(programs)
     nodes = program.named_nodes()
     local_resources = dict(local_resources or {})
     max_restarts = dict(max_restarts or {})
-    check_launch_type(launch_type)
-    check_terminal(terminal)
+    check_names(launch_type, terminal)
     _check(program, xm_resources, local_resources, max_restarts)
     ray = import_ray()
     owns_ray = not ray.is_initialized()
@@ -109,6 +104,41 @@ def launch(
     if test_case is not None:
         test_case.addCleanup(running.stop)
     return running
+
+
+def default_resources(group: str, *, gpus: bool) -> Resources:
+    """Returns the resources of a node whose group has none in ``local_resources``.
+
+    Args:
+      group: label of the group. Counter and replay take nothing, other nodes a CPU.
+      gpus: whether the cluster has a GPU; the learner then takes one.
+    """
+    if group in ("counter", "replay"):
+        return Resources(num_cpus=0)
+    return Resources(num_gpus=1 if gpus and group == "learner" else 0)
+
+
+def check_that_all_fits(
+    wanted: Mapping[str, Resources], available: Mapping[str, float], program: str
+) -> None:
+    """Raises ValueError if the nodes need more of something than the whole cluster has.
+
+    Args:
+      wanted: resources by node.
+      available: totals of the cluster by Ray's names.
+      program: name of the program.
+    """
+    sums: dict[str, float] = collections.Counter()
+    for resources in wanted.values():
+        for name, amount in resources.totals().items():
+            sums[name] += amount
+    for name, amount in sums.items():
+        if amount > available.get(name, 0):
+            raise ValueError(
+                f"the {len(wanted)} nodes of program {program!r} take {amount:g} {name} and the "
+                f"cluster has {available.get(name, 0):g}: add machines, or give its groups less "
+                "with local_resources"
+            )
 
 
 def _only_program(programs: Program | Sequence[Program]) -> Program:
@@ -151,26 +181,26 @@ def _check(
 
 
 def _start_ray(ray: Any, address: str | None, num_nodes: int) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address != "local":
         ray.init(address=address)
         return
-    # Ray would run nodes at a lower priority than this process.
+    # Ray would give nodes a lower priority than this process.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    # Of one machine's own, all nodes run at once, however few its CPUs.
+    # All nodes run at once, however few CPUs the machine has.
     num_cpus = max(os.cpu_count() or 1, num_nodes)
     ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **ray_folder())
 
 
 def ray_folder() -> dict[str, str]:
-    """Options of ``ray.init`` for a Ray of this machine's own: a folder that Ray can use.
+    """Returns options of ``ray.init`` for a folder that Ray can use on this machine.
 
-    Ray makes its folder in RAY_TMPDIR, or else in TMPDIR. The path of a Unix socket in it can have
-    107 bytes only; where that is too few, the folder is in /tmp, /var/tmp or /dev/shm.
+    Ray makes its folder in RAY_TMPDIR, or else in TMPDIR. The path of a Unix socket may have 107
+    bytes; if it would have more, the folder is in /tmp, /var/tmp or /dev/shm.
 
     Raises:
-      ValueError: if none of these can be used.
+      ValueError: if none of these is writable.
     """
     name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
     wanted = os.environ.get(name, "/tmp")

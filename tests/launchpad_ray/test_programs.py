@@ -3,7 +3,7 @@
 import pytest
 
 from acme_r2i import launchpad_ray as lp
-from acme_r2i.launchpad_ray.resources import check_that_all_fits, default_resources
+from acme_r2i.launchpad_ray.launching import check_that_all_fits, default_resources
 
 pytestmark = pytest.mark.integration
 

@@ -31,12 +31,12 @@ def cluster():
 
 
 class Counter:
-    """Counts calls and its own lives; both in files, as a checkpoint."""
+    """Counts calls and its own processes; both in files, as a checkpoint."""
 
     def __init__(self, folder):
-        self._count, lives = folder / "count", folder / "lives"
-        self._life = 1 + (int(lives.read_text()) if lives.exists() else 0)
-        lives.write_text(str(self._life))
+        self._count, processes = folder / "count", folder / "processes"
+        self._process = 1 + (int(processes.read_text()) if processes.exists() else 0)
+        processes.write_text(str(self._process))
 
     def add(self):
         number = 1 + (int(self._count.read_text()) if self._count.exists() else 0)
@@ -54,11 +54,11 @@ class Counter:
 
         return ray.get_runtime_context().get_node_id()
 
-    def life_after_the_first(self):
-        """Returns in no first life."""
-        while self._life == 1:
+    def process_after_the_first(self):
+        """Returns in every process but the first."""
+        while self._process == 1:
             time.sleep(3600)
-        return self._life
+        return self._process
 
     def fail(self):
         raise LookupError("not here")
@@ -122,7 +122,7 @@ def add(program, label, constructor, *args):
 def launch(cluster):
     """Launches programs, which are stopped after the test, however it ends.
 
-    One that went on would be there still when this process leaves the cluster.
+    A program that kept running would still be there when this process leaves the cluster.
     """
     launched = []
 
@@ -145,7 +145,7 @@ def wait_until(condition):
         time.sleep(0.05)
 
 
-def assert_user_goes_on(user):
+def assert_user_continues(user):
     """Its counter's numbers follow one another: no call is lost, one may be carried out twice."""
     before = len(user.numbers())
     wait_until(lambda: len(user.numbers()) >= before + 10)
@@ -157,7 +157,7 @@ def assert_gone(*pids):
     wait_until(lambda: not any(map(psutil.pid_exists, pids)))
 
 
-def test_a_killed_node_comes_back_and_calls_go_on(launch, tmp_path):
+def test_a_killed_node_comes_back_and_calls_continue(launch, tmp_path):
     program = lp.Program("killed")
     counter = add(program, "counter", Counter, tmp_path)
     user = add(program, "user", User, counter)
@@ -169,12 +169,12 @@ def test_a_killed_node_comes_back_and_calls_go_on(launch, tmp_path):
     with pytest.raises(LookupError, match="not here"):
         client.futures.fail().result(PATIENCE_SECONDS)
     wait_until(lambda: len(user.numbers()) >= 10)
-    pid, future = client.pid(), client.futures.life_after_the_first()
+    pid, future = client.pid(), client.futures.process_after_the_first()
     assert running.restarts == ()
     os.kill(pid, signal.SIGKILL)
-    assert client.life_after_the_first() == 2
+    assert client.process_after_the_first() == 2
     assert future.result(PATIENCE_SECONDS) == 2
-    assert_user_goes_on(user)
+    assert_user_continues(user)
     (restart,) = running.restarts
     assert restart.node == "counter/0"
     assert "died" in restart.error and "\n" not in restart.error
@@ -229,7 +229,7 @@ def test_replay_comes_back_from_its_checkpoint_at_the_same_address(launch, tmp_p
     client.insert(np.float32(3), {"queue": 1.0})  # since the checkpoint, hence lost
     beside = beside.create_handle().dereference()
     os.kill(beside.pid(), signal.SIGKILL)
-    assert beside.life_after_the_first() == 2
+    assert beside.process_after_the_first() == 2
     # The first call may find the connection to the killed server broken, and is the last that does.
     with contextlib.suppress(RuntimeError):
         client.server_info()
@@ -249,7 +249,7 @@ def test_restarts_used_up_end_the_program_with_the_error(launch, tmp_path):
     wait_until(lambda: len(user.numbers()) >= 10)
     pids = [client.pid()]
     os.kill(pids[0], signal.SIGKILL)
-    assert client.life_after_the_first() == 2
+    assert client.process_after_the_first() == 2
     pids.append(client.pid())
     os.kill(pids[1], signal.SIGKILL)
     with pytest.raises(lp.NodeFailedError, match="node learner/0 failed after 1 restart: .*died"):
@@ -282,7 +282,7 @@ def test_nodes_of_a_machine_that_is_lost_come_back_on_another(cluster, launch, t
     (lost,) = [each for each in cluster.worker_nodes if each.node_id == machine]
     cluster.remove_node(lost, allow_graceful=False)
     wait_until(lambda: running.restarts and running.restarts[-1].seconds is not None)
-    assert_user_goes_on(user)
+    assert_user_continues(user)
     assert client.machine() != machine
     (restart,) = running.restarts
     assert restart.node == "counter/0"

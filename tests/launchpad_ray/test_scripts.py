@@ -100,7 +100,7 @@ def test_ctrl_c_stops_the_program_and_its_ray(start, script):
     assert_gone(family)
 
 
-def test_a_script_lives_as_long_as_its_program_and_takes_it_along_when_killed(start):
+def test_a_script_lasts_as_long_as_its_program_and_ends_it_when_killed(start):
     process, family, node = start(RUNS)
     agents = [each for each in family if "Agent" in each.name()]
     others = [each for each in family if each not in agents]

@@ -1,7 +1,8 @@
-"""A program that runs: what is waited for, what is restarted, and how it ends."""
+"""A running program: waits for its nodes, restarts those that fail, and ends it."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 import threading
@@ -9,39 +10,55 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from acme_r2i.launchpad_ray import stopping, waiting
+from acme_r2i.launchpad_ray import calls, stop_handlers
 from acme_r2i.launchpad_ray.errors import (
     NodeFailedError,
     NodeUnavailableError,
     describe,
     import_ray,
 )
-from acme_r2i.launchpad_ray.node_actor import NodeActor, Restart
+from acme_r2i.launchpad_ray.node_actor import NodeActor
 
-# How soon a request to stop that was made in this process is seen.
+# Delay until a request to stop that was made in this process is seen.
 _POLL_SECONDS = 0.2
-# When a node fails because one that it called has failed, that one's own end is on its way here.
+# Time for the failure of a called node to arrive after that of its caller.
 _CAUSE_SECONDS = 10.0
 
 _LOG = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True)
+class Restart:
+    """A restart of a failed node.
+
+    Attributes:
+      node: name of the node, e.g. "learner/0".
+      error: the error that it failed with.
+      seconds: time from the failure until its new object runs; None before then, and for good if
+        the node failed again on the way.
+    """
+
+    node: str
+    error: str
+    seconds: float | None = None
+
+
 class RunningProgram:
     """A program whose nodes are Ray actors of this process.
 
-    It ends when a node calls ``launchpad.stop()``, when ``stop`` is called here, when every node
-    that has a ``run`` has returned from it, or when a node fails for good. Then stop handlers are
-    called in all nodes, those which run may return within the stop timeout, replay servers are
-    stopped, and all processes are killed. That takes at most twice the stop timeout and five
-    seconds. If this process dies, Ray kills them.
+    The program ends when a node calls ``launchpad.stop()``, when ``stop`` is called here, when
+    every node with a ``run`` has returned from it, or when a node fails for good. Then the stop
+    handlers of all nodes are called, nodes may return within the stop timeout, replay servers stop,
+    and all processes are killed. That takes at most twice the stop timeout and five seconds. If
+    this process dies, Ray kills the nodes.
 
-    A node fails when it raises, or its process dies, alone or with the machine it is on. The first
-    two are seen within a second or two; a machine that is gone is, by Ray, within some 15 s if it
-    still refuses connections, and about a minute if it is silent. If the node may be restarted, a
-    new process under its name, perhaps on another machine, makes its object anew (which restores
-    itself from its own checkpoint) and calls ``run`` again; calls of other nodes wait for it (see
-    ``client.Client``). A node fails for good when it fails with no restart left, or when it is
-    not back within the restart timeout.
+    A node fails when it raises or its process dies, alone or with its machine. Ray sees an error or
+    a dead process within two seconds, a lost machine within about 15 s if it refuses connections,
+    and within about a minute if it is silent. If the node may be restarted, a new process under the
+    same name, perhaps on another machine, makes its object and calls ``run`` again; the object
+    restores itself from its own checkpoint. Calls of other nodes wait for it (``calls.Client``). A
+    node fails for good when it fails with no restart left, or is not back within the restart
+    timeout.
     """
 
     def __init__(
@@ -54,7 +71,7 @@ class RunningProgram:
         restart_timeout_seconds: float,
         owns_ray: bool,
     ):
-        """Takes nodes that have no processes yet; see ``start``."""
+        """Takes nodes without processes; ``start`` makes these."""
         self._name, self._namespace = name, namespace
         self._ray = import_ray()
         self._nodes = list(nodes)
@@ -62,19 +79,18 @@ class RunningProgram:
         self._restart_timeout_seconds = restart_timeout_seconds
         self._owns_ray = owns_ray
         self._stop_requested = threading.Event()
-        # Waited for in place of the thread: Python 3.11 takes a thread for dead whose `join` Ctrl-C
-        # interrupted.
+        # Not `Thread.join`: Python 3.11 takes the thread for dead if Ctrl-C interrupts that.
         self._ended = threading.Event()
         self._failure: RuntimeError | None = None
         self._restarts: list[Restart] = []
-        # Not a daemon: a script whose last line is `launch(program)` lives as long as the program.
+        # Not a daemon: a script whose last line is `launch(program)` lasts until the program ends.
         self._supervisor = threading.Thread(target=self._supervise, name=f"supervisor of {name}")
 
     def start(self, timeout_seconds: float) -> None:
-        """Waits until all processes are there, and has them run.
+        """Makes all processes, and has them run.
 
         Raises:
-          TimeoutError: naming the nodes that have no process by then; all others are killed.
+          TimeoutError: naming the nodes without a process after the timeout; all others are killed.
         """
         try:
             for node in self._nodes:
@@ -92,7 +108,7 @@ class RunningProgram:
         except BaseException:
             self._kill()
             raise
-        stopping.register_stop_handler(self._stop_requested.set)
+        stop_handlers.register_stop_handler(self._stop_requested.set)
         self._former_hook, sys.excepthook = sys.excepthook, self._stop_at_ctrl_c
         self._supervisor.start()
 
@@ -107,12 +123,12 @@ class RunningProgram:
         return tuple(self._restarts)
 
     def wait(self) -> None:
-        """Returns when the program has ended and none of its processes is left.
+        """Returns when the program has ended and all its processes are gone.
 
         Raises:
           NodeFailedError: if a node failed for good.
           RuntimeError: if Ray itself failed, or was shut down.
-          KeyboardInterrupt: the user's, after the program was stopped for it.
+          KeyboardInterrupt: after Ctrl-C, when the program has been stopped.
         """
         try:
             self._ended.wait()
@@ -124,12 +140,12 @@ class RunningProgram:
             raise self._failure
 
     def stop(self) -> None:
-        """Stops the program, and waits as ``wait`` does."""
+        """Stops the program; returns or raises as ``wait`` does."""
         self._stop_requested.set()
         self.wait()
 
     def _stop_at_ctrl_c(self, kind: type[BaseException], *error: Any) -> None:
-        """Stops the program where Ctrl-C ends a script that is not in ``wait``."""
+        """Stops the program when Ctrl-C ends a script outside ``wait``."""
         if issubclass(kind, KeyboardInterrupt):
             self._stop_requested.set()
         self._former_hook(kind, *error)
@@ -139,13 +155,13 @@ class RunningProgram:
             self._failure = self._wait_for_end()
             if self._failure is not None:
                 _LOG.error("%s", self._failure)
-            waiting.give_up(self._namespace)
+            calls.give_up(self._namespace)
             self._end_nodes()
         except BaseException as error:
-            # Of Ray itself, which may exit its threads; for `wait` to raise.
+            # Of Ray itself, which may exit its threads. `wait` raises it.
             self._failure = self._failure or RuntimeError(f"Ray failed: {error!r}")
         finally:
-            stopping.unregister_stop_handler(self._stop_requested.set)
+            stop_handlers.unregister_stop_handler(self._stop_requested.set)
             if sys.excepthook == self._stop_at_ctrl_c:
                 sys.excepthook = self._former_hook
             try:
@@ -199,7 +215,7 @@ class RunningProgram:
         )
 
     def _continue_restarts(self) -> NodeFailedError | None:
-        """Has new processes made where they are due; returns the failure of a node that is late."""
+        """Makes new processes where they are due; returns the failure of a node that is late."""
         for node in self._nodes:
             if node.failed_at is None:
                 continue
@@ -224,9 +240,9 @@ class RunningProgram:
         _LOG.warning("node %s runs again, after %.1f s", node.name, seconds)
 
     def _find_failure(self, first: NodeActor, error: BaseException) -> NodeFailedError:
-        """Given the first failure that was seen, the one it follows from, if that comes soon.
+        """Returns the failure that the first one follows from, if that one comes soon.
 
-        A node whose call to another one failed is not what the user has to look at.
+        A user needs the error of the node that failed first, not of a node that called it.
         """
         deadline = time.monotonic() + _CAUSE_SECONDS
         while self._follows_from_another(error) and time.monotonic() < deadline:
@@ -234,7 +250,7 @@ class RunningProgram:
                 other = node.error()
                 if other is not None and not self._follows_from_another(other):
                     return self._failed(node, other)
-            # The caller may have waited for a node as long as this program, and seen it sooner.
+            # The caller may have waited as long as this program, and have given up sooner.
             late = self._continue_restarts()
             if late is not None:
                 return late
@@ -242,7 +258,7 @@ class RunningProgram:
         return self._failed(first, error)
 
     def _follows_from_another(self, error: BaseException) -> bool:
-        """Whether what a node's run raised came out of its call to another that had failed."""
+        """Returns whether an error comes from a call to another node that had failed."""
         exceptions = self._ray.exceptions
         while isinstance(error, exceptions.RayTaskError):
             error = error.cause
@@ -257,7 +273,7 @@ class RunningProgram:
         return failure
 
     def _end_nodes(self) -> None:
-        """Has the nodes return, then replay stop, as far as they do within the time for it."""
+        """Has the nodes return, then replay stop, within the stop timeout."""
         deadline = time.monotonic() + self._stop_timeout_seconds
         up = [node for node in self._nodes if node.failed_at is None]
         for method in ("stop", "close"):
@@ -273,10 +289,10 @@ class RunningProgram:
 
     def _kill(self) -> None:
         if not self._ray.is_initialized():
-            return  # which has ended them; asked for anything, it would start again
+            return  # its end was theirs; any call would start Ray again
         for node in self._nodes:
             node.kill()
-        # Each ends with an error when its process has gone.
+        # Each fails when its process has gone.
         requests = [node.stop_request for node in self._nodes if node.stop_request is not None]
         if requests:
             self._ray.wait(requests, num_returns=len(requests), timeout=self._stop_timeout_seconds)
