@@ -1,7 +1,7 @@
-"""Arithmetic before a run on several machines: what a learner takes, and what that asks of others.
+"""Arithmetic of `r2i plan`: the speed, memory and network traffic of a run before it starts.
 
-Nothing is measured here: rates are given, or are those that a run has reported of itself. Sizes are
-those of arrays as they are; what Reverb's compression makes of them depends on the task.
+Nothing is measured: rates are given, or read from the metrics of a run. Sizes are those of arrays;
+Reverb's compression makes them smaller, by how much depends on the task.
 """
 
 from __future__ import annotations
@@ -19,22 +19,20 @@ from acme_r2i.runs.console import size_text
 if TYPE_CHECKING:
     from acme_r2i.runs.agent import Blueprint
 
-_SECONDS_PER_DAY = 24 * 3600
-
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What a run asks for, on whatever machines it is.
+    """Work of a run, on any machines.
 
     Attributes:
-      env_steps: actions to take, over all actors together.
-      updates: of the learner, in all.
+      env_steps: environment steps, over all actors.
+      updates: updates of the learner.
       batch_size: sequences per update.
       sequence_length: rows per sequence.
       train_ratio: replayed rows per environment step.
-      replay_rows: that replay comes to hold.
-      row_bytes: of one row in replay, before compression.
-      policy_bytes: of the parameters that an actor fetches.
+      replay_rows: rows in replay at the end.
+      row_bytes: bytes of a row in replay, before compression.
+      policy_bytes: bytes of the parameters that an actor fetches.
     """
 
     env_steps: int
@@ -46,25 +44,15 @@ class Load:
     row_bytes: int
     policy_bytes: int
 
-    @property
-    def rows_per_update(self) -> int:
-        """Replayed rows of one update."""
-        return self.batch_size * self.sequence_length
-
-    @property
-    def env_steps_per_update(self) -> float:
-        """Environment steps between two updates."""
-        return self.rows_per_update / self.train_ratio
-
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """How fast the parts are, each when it waits for no other; None where that is not known.
+    """Speeds of learner and actors that wait for nothing; None for unknown.
 
     Attributes:
-      updates_per_second: of the learner.
-      actor_steps_per_second: environment steps of one actor, over all its environments.
-      source: where the numbers come from.
+      updates_per_second: updates per second of the learner.
+      actor_steps_per_second: environment steps per second of an actor, over all its environments.
+      source: origin of the numbers.
     """
 
     updates_per_second: float | None = None
@@ -74,21 +62,22 @@ class Rates:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What comes of a load at some rates; None where a rate is missing for it.
+    """Outcome of a load at some rates; None where a rate is unknown.
 
     Attributes:
-      load: what the run asks for.
-      rates: how fast its parts are.
-      num_actors: actors that there are: those asked for, or as many as keep the learner busy.
+      load: work of the run.
+      rates: speeds of its parts.
+      num_actors: actors that were given, or the fewest that keep the learner busy.
       fetch_seconds: time between two fetches of parameters by an actor.
-      rows_per_update: replayed rows of one update.
+      rows_per_update: replayed rows of an update.
       env_steps_per_update: environment steps between two updates.
-      learner_env_steps_per_second: environment steps that the learner can take in a second.
-      env_steps_per_second: of the run, at the slower of learner and actors.
-      updates_per_second: of the run.
-      learner_utilisation: share of its time that the learner is busy, in [0, 1].
-      days: of the run.
-      replay_bytes: memory of what replay comes to hold, before compression.
+      learner_env_steps_per_second: environment steps per second that the learner can use.
+      env_steps_per_second: environment steps per second of the run: the slower of learner and
+        actors decides.
+      updates_per_second: updates per second of the run.
+      learner_utilisation: fraction of time in which the learner is busy.
+      days: duration of the run.
+      replay_bytes: memory of replay, before compression.
       replay_to_learner_bytes_per_second: batches, before compression.
       actors_to_replay_bytes_per_second: new rows, before compression.
       learner_to_actors_bytes_per_second: parameters, to all actors together.
@@ -112,11 +101,7 @@ class Plan:
 
 
 def make_load(blueprint: Blueprint, env_steps: int) -> Load:
-    """The load of an agent in a run of so many environment steps.
-
-    Raises:
-      UsageError: of an agent that has no learner.
-    """
+    """Returns the load of an agent; UsageError for one that has no learner."""
     config, kind = blueprint.config, blueprint.kind
     if not blueprint.schedule.updates_per_env_step:
         raise UsageError(
@@ -137,41 +122,42 @@ def make_load(blueprint: Blueprint, env_steps: int) -> Load:
 def make_plan(
     load: Load, rates: Rates, num_actors: int | None = None, fetch_seconds: float = 1.0
 ) -> Plan:
-    """What comes of a load at some rates.
+    """Returns the outcome of a load at some rates.
 
     Args:
-      load: what the run asks for.
-      rates: of learner and actors, above 0.
-      num_actors: how many there are; None for the least that keep the learner busy.
+      load: work of the run.
+      rates: rates of learner and actors, above 0.
+      num_actors: number of actors; None for the fewest that keep the learner busy.
       fetch_seconds: time between two fetches of parameters by an actor, above 0.
     """
-    wanted = acted = None
+    rows_per_update = load.batch_size * load.sequence_length
+    env_steps_per_update = rows_per_update / load.train_ratio
+    used = taken = None  # environment steps per second: by the learner, and by all actors
     if rates.updates_per_second is not None:
-        wanted = rates.updates_per_second * load.env_steps_per_update
+        used = rates.updates_per_second * env_steps_per_update
     if rates.actor_steps_per_second is not None:
-        if num_actors is None and wanted is not None:
-            num_actors = math.ceil(wanted / rates.actor_steps_per_second)
+        if num_actors is None and used is not None:
+            num_actors = math.ceil(used / rates.actor_steps_per_second)
         if num_actors is not None:
-            acted = num_actors * rates.actor_steps_per_second
-    # With actors of unknown speed the learner is taken to be fed, and the other way round.
-    known = [rate for rate in (wanted, acted) if rate is not None]
-    steps = min(known, default=None)
-    updates = None if steps is None else steps / load.env_steps_per_update
+            taken = num_actors * rates.actor_steps_per_second
+    # A part of unknown speed is assumed to keep up with the other.
+    steps = min((rate for rate in (used, taken) if rate is not None), default=None)
+    updates = None if steps is None else steps / env_steps_per_update
     return Plan(
         load=load,
         rates=rates,
         num_actors=num_actors,
         fetch_seconds=fetch_seconds,
-        rows_per_update=load.rows_per_update,
-        env_steps_per_update=load.env_steps_per_update,
-        learner_env_steps_per_second=wanted,
+        rows_per_update=rows_per_update,
+        env_steps_per_update=env_steps_per_update,
+        learner_env_steps_per_second=used,
         env_steps_per_second=steps,
         updates_per_second=updates,
-        learner_utilisation=None if wanted is None or acted is None else steps / wanted,
-        days=None if steps is None else load.env_steps / steps / _SECONDS_PER_DAY,
+        learner_utilisation=None if used is None or taken is None else steps / used,
+        days=None if steps is None else load.env_steps / steps / 86_400,
         replay_bytes=load.replay_rows * load.row_bytes,
         replay_to_learner_bytes_per_second=(
-            None if updates is None else updates * load.rows_per_update * load.row_bytes
+            None if updates is None else updates * rows_per_update * load.row_bytes
         ),
         actors_to_replay_bytes_per_second=None if steps is None else steps * load.row_bytes,
         learner_to_actors_bytes_per_second=(
@@ -181,12 +167,12 @@ def make_plan(
 
 
 def read_rates(folder: pathlib.Path) -> Rates:
-    """The rates that a run in one process has reported: medians over the lines of its metrics.
+    """Returns the rates of a run in one process: medians over the lines of its metrics.
 
-    There, acting and learning share the time, so each alone would be faster: lower bounds.
+    Acting and learning take turns there, so these are lower bounds.
 
     Raises:
-      UsageError: if it has reported none.
+      UsageError: if the run has reported none.
     """
     path = folder / run_folder.METRICS
     try:
@@ -209,7 +195,7 @@ def read_rates(folder: pathlib.Path) -> Rates:
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """A plan as lines of text."""
+    """Yields a plan as lines of text."""
     for name, text in _rows(plan):
         yield f"{name:<12}{text}"
 
@@ -243,25 +229,32 @@ def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
         )
     if plan.num_actors is not None:
         yield "actors", _actors(plan)
-    yield "network", f"{_speed(plan.replay_to_learner_bytes_per_second)} from replay to learner"
-    yield "", f"{_speed(plan.actors_to_replay_bytes_per_second)} from actors to replay"
+    yield (
+        "network",
+        f"{size_text(plan.replay_to_learner_bytes_per_second)}/s from replay to learner",
+    )
+    yield "", f"{size_text(plan.actors_to_replay_bytes_per_second)}/s from actors to replay"
     if plan.learner_to_actors_bytes_per_second is not None:
         yield (
             "",
-            f"{_speed(plan.learner_to_actors_bytes_per_second)} of parameters to actors, one fetch "
-            f"by each every {plan.fetch_seconds:g} s",
+            f"{size_text(plan.learner_to_actors_bytes_per_second)}/s of parameters to actors, one "
+            f"fetch by each every {plan.fetch_seconds:g} s",
         )
-    yield "time", f"{plan.days:,.3g} days at {plan.env_steps_per_second:,.4g} env steps/s"
+    yield "time", f"{_duration(plan.days)} at {plan.env_steps_per_second:,.4g} env steps/s"
 
 
 def _actors(plan: Plan) -> str:
     if plan.rates.actor_steps_per_second is None:
-        return f"{plan.num_actors:,}, taken to feed the learner"
+        return f"{plan.num_actors:,}, assumed to keep up with the learner"
     text = f"{plan.num_actors:,} of {plan.rates.actor_steps_per_second:,.4g} env steps/s"
     if plan.learner_utilisation is None:
-        return f"{text}, taken to be kept up with by the learner"
+        return f"{text}; the learner is assumed to keep up"
     return f"{text} keep the learner busy for {plan.learner_utilisation:.0%} of the time"
 
 
-def _speed(bytes_per_second: float) -> str:
-    return f"{size_text(bytes_per_second)}/s"
+def _duration(days: float) -> str:
+    """Returns a duration in the largest unit of which it has two."""
+    for number, unit in ((days, "days"), (24 * days, "hours"), (24 * 60 * days, "minutes")):
+        if number >= 2:
+            return f"{number:,.3g} {unit}"
+    return f"{86_400 * days:,.3g} seconds"

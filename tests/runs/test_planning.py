@@ -93,6 +93,23 @@ def test_lines():
     ]
 
 
+@pytest.mark.parametrize(
+    ("env_steps", "time"),
+    [
+        (50_000 * 86_400, "50 days"),
+        (2 * 86_400, "2 days"),
+        (86_400, "24 hours"),
+        (5400, "90 minutes"),
+        (90, "90 seconds"),
+    ],
+)
+def test_a_duration_is_given_in_the_unit_that_suits_it(env_steps, time):
+    rate = max(1.0, env_steps / (50 * 86_400))
+    load = dataclasses.replace(MAZE, env_steps=env_steps)
+    *_, line = plan_lines(make_plan(load, Rates(actor_steps_per_second=rate), num_actors=1))
+    assert line.startswith(f"time        {time} at ")
+
+
 def test_the_page_has_the_numbers_of_the_calculator():
     rows = [line for line in PAGE.read_text().splitlines() if line.count("MB/s |") == 2]
     assert len(rows) == 4
