@@ -57,7 +57,7 @@ def train_on_cluster(
         inline = dataclasses.replace(options, env_workers="inline")
         with make_pool(inline, environment_seeds(options.seed, 1), remade=True) as envs:
             spec = envs.spec
-    get_agent(options.agent).check_installed(*external_logs.packages(options))
+    get_agent(options.agent).check_installed(*external_logs.packages(wanted))
     from acme_r2i.runs.agent import make_blueprint
 
     blueprint = make_blueprint(get_agent(options.agent), options.config, spec, options.env_steps)
@@ -101,7 +101,7 @@ def train_on_cluster(
             replay_failures=lambda: watch.failures("replay/0"),
         )
         conductor = Conductor(plan, blueprint, nodes, watch, learner, agent, start)
-        logs = external_logs.open_logs(options, config, time.monotonic() - began)
+        logs = external_logs.open_logs(options.workdir, config, time.monotonic() - began)
         record = RunRecord(
             options,
             folder,

@@ -1,7 +1,7 @@
-"""Logs of a run's metrics beside its own files: TensorBoard's, and Weights & Biases'.
+"""Logs of a run's metrics for other tools: TensorBoard and Weights & Biases.
 
-They are views of ``metrics.jsonl``: opened with the lines that are there, given each new one. So
-one that is asked for when a run goes on shows all of it, and what was cut from the file is in none.
+Each is a copy of ``metrics.jsonl``: it is opened with the lines so far, and takes each new line. So
+a log that is added on resume has all lines, and none has a line that was cut from the file.
 """
 
 from __future__ import annotations
@@ -15,38 +15,21 @@ from typing import Any, Protocol
 from acme_r2i.runs import UsageError
 from acme_r2i.runs.run_folder import read_metrics
 
-WANDB_MODES = ("online", "offline")
-DEFAULT_WANDB_PROJECT = "acme_r2i"
-
-_TENSORBOARD = "tensorboard"
-_WANDB = "wandb"
-_STEP = "env_steps"
-
-
-class LogOptions(Protocol):
-    """Options of a run that its logs need; see ``TrainConfig``."""
-
-    workdir: pathlib.Path
-    tensorboard: bool
-    wandb: str | None
-    wandb_project: str
-
 
 class MetricsLog(Protocol):
     """Takes lines of metrics."""
 
     def write(self, metrics: Mapping[str, Any]) -> None:
-        """Takes a line, with None where there is no number."""
+        """Writes a line; None stands for no number."""
 
     def close(self, summary: Mapping[str, Any]) -> None:
-        """Writes what is not written yet, and ends."""
+        """Writes what is left, and the run's summary if the tool shows one."""
 
 
 class TensorBoardLog:
     """An event file in the run's folder, over environment steps.
 
-    TensorBoard has no way to take back what a file says. So the file is written anew when it is
-    opened, from the lines that are there.
+    Lines cannot be removed from an event file, so each process of a run writes the whole file.
     """
 
     def __init__(
@@ -56,17 +39,18 @@ class TensorBoardLog:
         *,
         began: float | None = None,
     ):
-        """Opens the file in place of what is there.
+        """Replaces the event files of earlier processes.
 
         Args:
-          folder: of the run.
-          history: the lines so far.
-          began: when the run would have begun without pauses, in seconds since 1970; None is now.
+          folder: folder of the run.
+          history: lines so far.
+          began: time at which a run without pauses would have begun, in seconds since 1970; None
+            for now.
         """
-        # Without TensorFlow, which this module of TensorBoard does not need.
+        # This module of TensorBoard does not need TensorFlow.
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        folder = folder / _TENSORBOARD
+        folder = folder / "tensorboard"
         former = list(folder.glob("events.out.tfevents.*")) if folder.exists() else []
         self._began = time.time() if began is None else began
         self._writer = EventFileWriter(str(folder))
@@ -77,31 +61,32 @@ class TensorBoardLog:
             path.unlink()
 
     def write(self, metrics: Mapping[str, Any]) -> None:
-        """See MetricsLog."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         values = [
             Summary.Value(tag=name, simple_value=value)
             for name, value in metrics.items()
-            if name != _STEP and value is not None
+            if name != "env_steps" and value is not None
         ]
         wall_time = self._began + metrics["wall_seconds"]
         self._writer.add_event(
-            Event(step=metrics[_STEP], wall_time=wall_time, summary=Summary(value=values))
+            Event(step=metrics["env_steps"], wall_time=wall_time, summary=Summary(value=values))
         )
 
     def close(self, summary: Mapping[str, Any]) -> None:
-        """See MetricsLog."""
         self._writer.close()
 
 
 class WandbLog:
-    """A run of Weights & Biases, over environment steps; its files are in the run's folder.
+    """A run on Weights & Biases, over environment steps; its files are in the run's folder.
 
-    Online, a run that is resumed goes on under its name there, and does not send a step again that
-    was sent before. Offline, each process leaves a folder with the whole run under the same name,
-    so the latest is the one to send: ``wandb sync RUN/wandb/latest-run``.
+    Online, a resumed run continues under its name there, and sends only steps that were not sent.
+    Offline, each process writes a folder with the whole run under the same name, so the latest is
+    the one to send: ``wandb sync RUN/wandb/latest-run``.
+
+    Attributes:
+      place: address of the run; offline, the folder of its files.
     """
 
     def __init__(
@@ -110,103 +95,89 @@ class WandbLog:
         history: Iterable[Mapping[str, Any]] = (),
         *,
         mode: str,
-        project: str = DEFAULT_WANDB_PROJECT,
-        name: str = "",
+        project: str,
         config: Mapping[str, Any],
     ):
-        """Begins the run, or goes on with it.
+        """Starts or continues the run.
 
         Args:
-          folder: of the run.
-          history: the lines so far.
-          mode: one of WANDB_MODES.
-          project: where it appears. Account and server are what W&B's own variables say.
-          name: what it is called there; the folder's by default.
-          config: what config.json says.
+          folder: folder of the run, whose name it gets.
+          history: lines so far.
+          mode: "online" or "offline".
+          project: project. W&B's own variables set account and server.
+          config: content of config.json.
 
         Raises:
-          UsageError: if W&B cannot be reached, or knows no account.
+          UsageError: if W&B cannot be reached, or has no account.
         """
         import wandb
 
-        path = folder / _WANDB / "run_id"
+        path = folder / "wandb" / "run_id"
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
             path.write_text(secrets.token_hex(4), encoding="utf-8")
-        online = mode == "online"
         try:
-            self._run = wandb.init(
+            run = wandb.init(
                 dir=str(folder),
                 project=project,
-                name=name or folder.name,
+                name=folder.name,
                 id=path.read_text(encoding="utf-8"),
                 mode=mode,
-                resume="allow" if online else None,
+                resume="allow" if mode == "online" else None,
                 config=dict(config),
                 save_code=False,
                 settings=wandb.Settings(console="off", silent=True),
             )
         except wandb.errors.Error as error:
             raise UsageError(f"TrainConfig.wandb {mode} does not work here: {error}") from None
-        self._sent = self._run.step if self._run.resumed else -1
+        self._run = run
+        self._sent = run.step if run.resumed else -1
+        self.place = run.dir.removesuffix("/files") if run.offline else run.url
         for metrics in history:
             self.write(metrics)
 
-    @property
-    def place(self) -> str:
-        """Where it can be looked at: an address, or offline the folder of its files."""
-        return self._run.dir.removesuffix("/files") if self._run.offline else self._run.url
-
     def write(self, metrics: Mapping[str, Any]) -> None:
-        """See MetricsLog."""
-        if metrics[_STEP] >= self._sent:
+        if metrics["env_steps"] >= self._sent:
             known = {name: value for name, value in metrics.items() if value is not None}
-            self._run.log(known, step=metrics[_STEP])
+            self._run.log(known, step=metrics["env_steps"])
 
     def close(self, summary: Mapping[str, Any]) -> None:
-        """See MetricsLog."""
         self._run.summary.update(dict(summary))
         self._run.finish(exit_code=1 if summary.get("failure") else 0)
 
 
 def open_logs(
-    options: LogOptions, config: Mapping[str, Any], wall_seconds: float
+    folder: pathlib.Path, config: Mapping[str, Any], wall_seconds: float
 ) -> list[MetricsLog]:
-    """Opens the logs that were asked for, with what the run has told so far.
+    """Opens the logs of a run, with its metrics so far.
 
     Args:
-      options: of the run.
-      config: what config.json says.
-      wall_seconds: what the run has taken so far, without the time between its processes.
+      folder: folder of the run.
+      config: content of config.json.
+      wall_seconds: duration of the run so far, without the time between its processes.
 
     Raises:
       UsageError: if W&B cannot be reached.
     """
-    folder = options.workdir
-    history = read_metrics(folder) if options.tensorboard or options.wandb else []
+    wanted = packages(config)
+    history = read_metrics(folder) if wanted else []
     logs: list[MetricsLog] = []
-    if options.tensorboard:
+    if "tensorboard" in wanted:
         logs.append(TensorBoardLog(folder, history, began=time.time() - wall_seconds))
-    if options.wandb:
-        names = {"mode": options.wandb, "project": options.wandb_project}
-        log = WandbLog(folder, history, **names, config=config)
-        logs.append(log)
-        print(f"{'wandb':<12}{log.place}", flush=True)
+    if "wandb" in wanted:
+        names = {"mode": config["wandb"], "project": config["wandb_project"]}
+        logs.append(WandbLog(folder, history, **names, config=config))
+        print(f"{'wandb':<12}{logs[-1].place}", flush=True)
     return logs
 
 
-def packages(options: LogOptions) -> list[str]:
-    """Packages that the logs of a run take."""
-    asked_for = {"tensorboard": options.tensorboard, "wandb": options.wandb}
-    return [name for name, value in asked_for.items() if value]
+def packages(config: Mapping[str, Any]) -> list[str]:
+    """Returns the packages that the logs of a run need, given its config.json."""
+    return [name for name in ("tensorboard", "wandb") if config[name]]
 
 
 def check_wandb(mode: str) -> None:
-    """Checks, before anything else is done, whether a run of W&B can be begun.
-
-    Raises:
-      UsageError: if W&B knows no account that it could use.
-    """
+    """Checks that Weights & Biases has an account to send a run to; UsageError if not."""
     if mode == "online":
         import wandb
 

@@ -91,7 +91,7 @@ def _train_here(
     seeds = environment_seeds(options.seed, options.config.num_environments, start.restart_count)
     envs = stack.enter_context(make_pool(options, seeds, remade=bool(start.restart_count)))
     kind = get_agent(options.agent)
-    kind.check_installed(*external_logs.packages(options))
+    kind.check_installed(*external_logs.packages(wanted))
     from acme_r2i.runs.agent import describe_device, make_blueprint, start_agent  # imports JAX
 
     use_compilation_cache(options.workdir)
@@ -117,7 +117,7 @@ def _train_here(
         folder = RunFolder(options.workdir, config, start.counts)
         stack.callback(folder.close)
         began -= start.wall_seconds
-        logs = external_logs.open_logs(options, config, time.monotonic() - began)
+        logs = external_logs.open_logs(options.workdir, config, time.monotonic() - began)
         shares = TimeShares(SPENT_ON)
 
         def measure() -> dict[str, float | None]:

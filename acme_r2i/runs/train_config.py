@@ -21,7 +21,7 @@ from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
 from acme_r2i.agents.common.checks import require
 from acme_r2i.agents.registry import AGENTS, DEFAULT_AGENT, get_agent
 from acme_r2i.runs import UsageError, overrides, run_folder
-from acme_r2i.runs.external_logs import DEFAULT_WANDB_PROJECT, WANDB_MODES, check_wandb
+from acme_r2i.runs.external_logs import check_wandb
 
 AUTO = "auto"
 ENV_WORKERS = ("inline", "threads", "processes")
@@ -29,13 +29,6 @@ ENV_WORKERS = ("inline", "threads", "processes")
 ENV_STEP_TIMEOUT_SECONDS = 60.0
 # Longer than any episode of the suites; Memory Maze has up to 40,000 steps.
 MAX_EPISODE_STEPS = 100_000
-# By default a run makes at most so many checkpoints, at least so many steps apart.
-MOST_CHECKPOINTS = 50
-CLOSEST_CHECKPOINTS_ENV_STEPS = 10_000
-# Limit of threads or processes of environments, if the limit of open files allows so many.
-_MOST_WORKERS = 1024
-_FILES_OF_A_PROCESS = 3
-_OTHER_FILES = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +129,7 @@ class TrainConfig:
     )
     checkpoint_every: int | Literal["auto"] | None = _option(
         AUTO,
-        "environment steps between two checkpoints; auto: a fiftieth of env_steps, at least "
-        f"{CLOSEST_CHECKPOINTS_ENV_STEPS:,}",
+        "environment steps between two checkpoints; auto: a fiftieth of env_steps, at least 10,000",
         "N|none",
         at_least=1,
     )
@@ -178,10 +170,10 @@ class TrainConfig:
     )
     tensorboard: bool = _option(False, "also write TensorBoard event files", "")
     wandb: str | None = _option(
-        None, "also log to Weights & Biases (default: off)", choices=WANDB_MODES
+        None, "also log to Weights & Biases (default: off)", choices=("online", "offline")
     )
     wandb_project: str = _option(
-        DEFAULT_WANDB_PROJECT, "project on Weights & Biases", "NAME", goes_with="wandb"
+        "acme_r2i", "project on Weights & Biases", "NAME", goes_with="wandb"
     )
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     env_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -201,7 +193,7 @@ class TrainConfig:
             "overrides": values,
             "env_options": overrides.check_suite_options(task, self.env_options),
             "config": config,
-            "workdir": self.workdir or overrides.absolute_path(default_workdir(task, self.seed)),
+            "workdir": self.workdir or overrides.absolute_path(_new_folder(task, self.seed)),
             "env_step_timeout": env_step_timeout(self.env_step_timeout, self.env_workers),
             "checkpoint_every": checkpoint_every(self.checkpoint_every, self.env_steps),
         }
@@ -295,7 +287,7 @@ def env_step_timeout(value: float | str | None, env_workers: str) -> float | Non
 def checkpoint_every(value: int | str | None, env_steps: int) -> int | None:
     """Returns the environment steps between two checkpoints, None for no checkpoints."""
     if value == AUTO:
-        return max(CLOSEST_CHECKPOINTS_ENV_STEPS, env_steps // MOST_CHECKPOINTS)
+        return max(10_000, env_steps // 50)
     return value
 
 
@@ -354,11 +346,12 @@ def _check_number_of_workers(config: TrainConfig) -> None:
     """Checks that this machine can have a thread or a process for each environment."""
     if config.env_workers == "inline":
         return
-    allowed = _MOST_WORKERS
+    allowed = 1024
     if config.env_workers == "processes":
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if files != resource.RLIM_INFINITY:
-            allowed = min(allowed, max(1, (files - _OTHER_FILES) // _FILES_OF_A_PROCESS))
+            # Three open files for each process, and 128 others.
+            allowed = min(allowed, max(1, (files - 128) // 3))
     if config.config.num_environments > allowed:
         raise UsageError(
             f"{overrides.SETTINGS}num_environments={config.config.num_environments} is not "
@@ -455,6 +448,6 @@ def task_name(env: str | None) -> str:
         raise UsageError(str(error)) from None
 
 
-def default_workdir(task: str, seed: int) -> str:
+def _new_folder(task: str, seed: int) -> str:
     """Returns a folder under runs/, named after the task, the seed and the time."""
     return f"runs/{re.sub('[^A-Za-z0-9_]', '_', task)}/seed{seed}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from acme_r2i.runs import UsageError, external_logs
 from acme_r2i.runs.external_logs import TensorBoardLog, WandbLog
+from acme_r2i.runs.train_config import default_of
 from tests.run_files import documented_metrics
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -87,7 +88,7 @@ def wandb_rows(folder):
 
 def test_wandb_has_every_line_offline_and_the_run_keeps_its_name(tmp_path):
     config = {"env": "bsuite:catch/0", "config": {"batch_size": 4}}
-    log = WandbLog(tmp_path, mode="offline", config=config)
+    log = WandbLog(tmp_path, mode="offline", project=default_of("wandb_project"), config=config)
     assert log.place.startswith(str(tmp_path / "wandb" / "offline-run-"))
     for line in LINES[:2]:
         log.write(line)
@@ -110,7 +111,7 @@ def test_wandb_has_every_line_offline_and_the_run_keeps_its_name(tmp_path):
     ]
     assert len({run.run_id for run in runs}) == 1
     assert {run.display_name for run in runs} == {tmp_path.name}
-    assert {run.project for run in runs} == {external_logs.DEFAULT_WANDB_PROJECT, "mine"}
+    assert {run.project for run in runs} == {"acme_r2i", "mine"}
     values = {item.key: json.loads(item.value_json) for item in runs[0].config.update}
     assert values["env"] == "bsuite:catch/0" and values["config"] == {"batch_size": 4}
 
