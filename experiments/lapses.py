@@ -5,10 +5,10 @@ episodes: with its own actions throughout, and with random ones up to the row th
 wrong after the first and right after the second, it remembers, but its own actions have led the
 model to where it was not trained.
 
-    python -m experiments.lapses --seed 1 --out runs/lapses/small_bonus.csv --fixed \\
+    python -m experiments.lapses --seed 1 --out runs/lapses-small_bonus.csv --fixed \\
         '{"behaviour.entropy_scale": 0.003, "behaviour.return_percentiles": [5, 95]}'
-    python -m experiments.lapses --seed 1 --out runs/lapses/memory.csv
-    python -m experiments.lapses --draw runs/lapses/*.csv --figure lapses.png
+    python -m experiments.lapses --seed 1 --out runs/lapses-preset_memory.csv
+    python -m experiments.lapses --draw runs/lapses-*.csv --figure lapses.png
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ def draw(files: Sequence[pathlib.Path], path: pathlib.Path) -> None:
             axes.plot(
                 column("updates"), column("own_entropy"), "k:", label="policy's entropy, in nats"
             )
-            axes.set(title=file.stem.replace("_", " "), ylim=(0, 1.05))
+            name = file.stem.removeprefix("lapses-").replace("_", " ")
+            axes.set(title=name, ylabel="right answers", ylim=(0, 1.05))
         panels[-1].set_xlabel("updates")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
