@@ -1,10 +1,10 @@
-"""Table of one run of every core, representation and policy input on one task.
+"""Prints a table with a run of every core, representation and policy input on one task.
 
     r2i sweep experiments/sweeps/model_family.toml --parallel 1 --pin --out runs/model_family
     python -m experiments.model_family runs/model_family
 
-The second prints the table of all that has ended. One seed each: what the parts cost, and that they
-learn; not which of them is better.
+The second command prints the table of all runs that have ended. Each has one seed: the table shows
+the cost of the parts, and that each of them learns. It does not show which is better.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 
+from acme_r2i.reports.content import Cell, markdown
 from acme_r2i.reports.runs import Run, is_run, read_run, throughput
 
 HEADER = [
@@ -27,8 +28,8 @@ HEADER = [
 ]
 
 
-def row(run: Run) -> list[str]:
-    """One run's cells. "ms per update" has the environment steps between two updates in it."""
+def row(run: Run) -> list[Cell]:
+    """Returns the cells of a run; "ms per update" includes the environment steps in between."""
     config, summary = run.config["config"], run.summary
     model = config.get("world_model")
     curve, speed = run.curve, throughput(run)
@@ -39,17 +40,11 @@ def row(run: Run) -> list[str]:
         config["behaviour"]["policy_inputs"].replace("_", " ") if model else "",
         f"{summary['mean_return_last_100_episodes']:.3f}",
         f"{run.best:.3f}" if run.best is not None else "",
-        f"{above[0]:,}" if above.size else "not reached",
+        int(above[0]) if above.size else "not reached",
         f"{summary['wall_seconds'] / 60:.1f}",
-        f"{summary['learner_steps']:,}",
+        summary["learner_steps"],
         f"{speed.milliseconds_per_update:.0f}" if speed else "",
     ]
-
-
-def table(runs: list[Run]) -> str:
-    """The runs as a Markdown table."""
-    lines = [HEADER, ["---"] * len(HEADER), *map(row, runs)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:
@@ -61,7 +56,7 @@ def main() -> None:
     finished = [run for run in runs if run.summary is not None]
     if not finished:
         parser.error(f"{args.folder} holds no finished run")
-    print(table(finished))
+    print(markdown(HEADER, map(row, finished)))
 
 
 if __name__ == "__main__":

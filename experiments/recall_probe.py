@@ -30,6 +30,7 @@ from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.update import init_training_state, make_model_update
 from acme_r2i.replay.rows import Row
+from acme_r2i.reports.content import markdown
 from experiments.jax_tasks import RepeatPrevious, Task, make_task
 from experiments.settings_search import Trial
 
@@ -190,17 +191,14 @@ def read(path: pathlib.Path) -> list[Recall]:
 
 def table(found: Sequence[Recall], delays: Sequence[int]) -> str:
     """Means over seeds, lowest to highest in brackets, as a Markdown table."""
-    lines = [
-        f"| data | read from | {' | '.join(f'{delay} rows' for delay in delays)} |",
-        "|---" * (2 + len(delays)) + "|",
-    ]
+    rows = []
     for data, read_from in dict.fromkeys((each.data, each.read_from) for each in found):
         cells = []
         for delay in delays:
             values = _values(found, data, read_from, delay)
             cells.append(f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})")
-        lines.append(f"| {data} | {read_from} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([data, read_from, *cells])
+    return markdown(["data", "read from", *(f"{delay} rows" for delay in delays)], rows)
 
 
 def draw(found: Sequence[Recall], path: pathlib.Path) -> None:

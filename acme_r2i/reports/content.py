@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from acme_r2i.runs import files
@@ -99,7 +99,7 @@ def cell_text(cell: Cell) -> str:
     return f"{cell:,}" if isinstance(cell, int) else number(cell)
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+def markdown(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """Returns a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(cell_text, line))} |" for line in lines)

@@ -1,1 +1,1 @@
-"""The studies of docs/studies/: what was run, the results as CSV files, tables and figures."""
+"""Studies in docs/studies/: results of sweeps as CSV files, tables and figures."""

@@ -3,9 +3,9 @@
     python -m experiments.studies collect memory_length runs/memory_length
     python -m experiments.studies draw memory_length
 
-The first reads the runs of a sweep that have come to their end, and writes the study's CSV files;
-with --add, these keep the other runs that they hold. The second, from these files alone, prints the
-study's table, writes it into its page, and draws its figures.
+The first command reads the finished runs of a sweep and writes the CSV files of the study; with
+--add, these keep the runs that they already hold. The second command reads only these files. It
+prints the table of the study, writes it into the study's page, and draws the figures.
 """
 
 from __future__ import annotations
@@ -13,29 +13,32 @@ from __future__ import annotations
 import argparse
 import pathlib
 
-from experiments.studies import figures, pages, results, tables
+from acme_r2i.reports.content import markdown
+from experiments.studies import figures, results, tables
 from experiments.studies.catalogue import STUDIES
 
 FOLDER = pathlib.Path(__file__).parents[2] / "docs" / "studies"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Does what is asked."""
+    """Runs the command."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.studies",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    collect = commands.add_parser("collect", help="write a study's CSV files from its runs")
-    draw = commands.add_parser("draw", help="print and write its table, and draw its figures")
+    collect = commands.add_parser("collect", help="write the CSV files of a study from its runs")
+    draw = commands.add_parser(
+        "draw", help="print a study's table, write it into its page, draw its figures"
+    )
     for command in (collect, draw):
         command.add_argument("study", choices=STUDIES)
         command.add_argument(
-            "--folder", type=pathlib.Path, default=FOLDER, help="of the study's files"
+            "--folder", type=pathlib.Path, default=FOLDER, help="folder of the study's pages"
         )
-    collect.add_argument("runs", type=pathlib.Path, help="folder that the sweep has written")
-    collect.add_argument("--add", action="store_true", help="keep other runs in the files")
+    collect.add_argument("runs", type=pathlib.Path, help="folder of the sweep's runs")
+    collect.add_argument("--add", action="store_true", help="keep the other runs in the files")
     args = parser.parse_args(argv)
     study = STUDIES[args.study]
     files = (
@@ -56,8 +59,8 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f"{files[0]} is missing; collect {study.name} first")
     found = results.read(*files)
     table = tables.make_table(study, found)
-    print(tables.markdown(table))
-    for page in pages.put(args.folder, table):
+    print(markdown(table.header, table.rows))
+    for page in tables.put(args.folder, table):
         print(page)
     pictures = {"curves": figures.draw_curves(study, found)}
     if study.parameter:

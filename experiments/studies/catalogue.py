@@ -1,4 +1,4 @@
-"""What each study compares, and how its results are shown."""
+"""Tasks and variants of each study, and the form of its table and figures."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from acme_r2i.runs.metrics import EPISODES_IN_MEAN
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """One study; its sweep, its page and its files have its name.
+    """One study. Its sweep, page and files share its name.
 
     Attributes:
-      name: of all its files.
-      tasks: short names of the tasks, by their full ones, in the order they are shown.
-      variants: what the sweep's variants are called, in the order they are shown.
-      scale: scores are shown as ``scale[0] + scale[1] * mean return``.
-      score: what the scaled return is called.
-      episodes: in the mean that is a score.
-      reached: the score, as it is shown, whose first time is told; None where tasks have no such
-        score in common.
-      shows_memory: also show the most memory that the runs held.
-      parameter: what tells the tasks apart, where it is a number: their short names are numbers
-        then, and the scores are drawn over them.
-      published: scores of others as they are shown, by who and the parameter.
+      name: name of the study.
+      tasks: name of each task in tables and figures, by its full name, in their order.
+      variants: name of each variant in tables and figures, by its name in the sweep.
+      scale: a score is ``scale[0] + scale[1] * mean return``.
+      score: name of the score.
+      episodes: number of episodes in a mean return.
+      reached: score until which the table counts steps and minutes; None for no such columns.
+      shows_memory: show the peak memory of the runs.
+      parameter: name of the number in which the tasks differ, and over which scores are drawn. The
+        names of the tasks are numbers then. None if tasks differ in more.
+      published: scores by the parameter, by author, in this study's scale.
     """
 
     name: str
@@ -41,7 +40,7 @@ class Study:
     published: Mapping[str, Mapping[float, float]] = dataclasses.field(default_factory=dict)
 
     def shown(self, returns: np.ndarray | float) -> np.ndarray | float:
-        """Mean returns as they are shown."""
+        """Returns the scores of mean returns."""
         return self.scale[0] + self.scale[1] * returns
 
 
@@ -67,8 +66,7 @@ STUDIES = {
             },
             AGENTS,
             parameter="memory length",
-            # Read off the paper's figure, arXiv 2403.04253; approximate. What is called success
-            # there is 0 by chance, as the return is.
+            # Read off a figure of the paper, arXiv 2403.04253; approximate. Chance is 0 there, too.
             published={
                 "R2I (paper)": {31: 0.98, 41: 0.95, 51: 0.93, 61: 0.85, 81: 0.78, 91: 0.75},
                 "DreamerV3 (paper)": {18: 0.98, 21: 0.0, 61: 0.0},
@@ -78,7 +76,7 @@ STUDIES = {
             "discounting_chain",
             {f"bsuite:discounting_chain/{i}": str(d) for i, d in {0: 1, 3: 30}.items()},
             {name: text for name, text in AGENTS.items() if name != "hybrid"},
-            # Four delays pay 1, and the one in question 1.1.
+            # Four of the delays pay 1, the fifth pays 1.1.
             scale=(-10.0, 10.0),
             score="share of the larger reward",
             parameter="delay",
@@ -126,7 +124,7 @@ STUDIES = {
                 "dmc:reacher_easy": "reacher, easy",
             },
             _TWINS,
-            episodes=10,  # of 1000 frames each, there are few.
+            episodes=10,  # runs have few, because each takes 1000 frames
             reached=None,
         ),
         Study("control_catch", {"bsuite_vision:catch/0": "catch, 16 x 16"}, _TWINS),

@@ -1,4 +1,4 @@
-"""The figures of a study: learning curves of each task, and scores over what tells tasks apart."""
+"""Figures of a study: learning curves of each task, and scores over the study's parameter."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _PUBLISHED = {"color": "#777777", "linewidth": 1, "fillstyle": "none", "markersi
 
 
 def draw_curves(study: Study, results: Sequence[Result]) -> Figure:
-    """Two panels for each task: over environment steps, and over minutes.
+    """Draws two panels for each task: scores over environment steps, and over minutes.
 
-    They stand above one another, and side by side where there is one task. Lines are means over the
-    runs of a variant, as far as all of them are; bands reach from the lowest to the highest.
+    The panels are above one another; with a single task they are side by side. Lines are means over
+    the runs of a variant, up to the end of the shortest run. Bands reach from the lowest score to
+    the highest.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -41,7 +42,7 @@ def draw_curves(study: Study, results: Sequence[Result]) -> Figure:
         figure = Figure(figsize=size, layout="constrained")
         same_scale = study.parameter is not None or len(by_task) == 1
         panels = figure.subplots(*shape, sharey=same_scale, squeeze=False)
-        # [task, 2]: those of a task in a column of two rows, or in the only row.
+        # [task, 2]: the panels of a task are in one column of two rows, or in the only row.
         pairs = panels.reshape(-1, 2, columns).swapaxes(1, 2).reshape(-1, 2)
         for axes in pairs[len(by_task) :].flat:
             axes.set_visible(False)
@@ -57,7 +58,7 @@ def draw_curves(study: Study, results: Sequence[Result]) -> Figure:
                     _draw_band(axes, curves, _colour(study, variant), study.variants[variant])
                 axes.set_xlabel(unit)
         for axes in panels.flat:
-            # From 0 at least, so that chance does not look like learning.
+            # Include 0, so that chance does not look like learning.
             axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         for axes in panels[:, 0]:
             axes.set_ylabel(study.score)
@@ -68,9 +69,9 @@ def draw_curves(study: Study, results: Sequence[Result]) -> Figure:
 
 
 def draw_scores(study: Study, results: Sequence[Result]) -> Figure:
-    """The score over the number that tells tasks apart: at equal steps, and at equal time.
+    """Draws scores over the study's parameter, at equal steps and at equal time.
 
-    Each dot is a run; lines join the means.
+    Each dot is a run. Lines join the means.
     """
     from matplotlib.figure import Figure
 
@@ -88,7 +89,7 @@ def draw_scores(study: Study, results: Sequence[Result]) -> Figure:
                     if variant in variants
                 }
                 colour = _colour(study, variant)
-                # Beside each other, so that dots of equal scores can all be seen.
+                # Shifts variants sideways, so that dots of equal scores stay visible.
                 shift = 1 + 0.012 * (number - (len(study.variants) - 1) / 2)
                 for x, values in by_place.items():
                     axes.plot([x * shift] * len(values), values, ".", color=colour, alpha=0.5)
@@ -127,7 +128,7 @@ def _colour(study: Study, variant: str) -> str:
 def _add_legend(
     figure: Figure, handles: Sequence[Artist], labels: Sequence[str], most_columns: int
 ) -> None:
-    """Below the panels, in as many columns as there is room for."""
+    """Adds a legend below the panels, in as many columns as fit."""
     for columns in range(min(len(labels), most_columns), 0, -1):
         legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns)
         if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:

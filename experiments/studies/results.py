@@ -1,8 +1,7 @@
 """Results of a study as two small CSV files: its runs, and their learning curves.
 
-The seconds of a run are those of its processor. Runs are pinned to a core each, so these are what
-it would have taken on that core with nothing else on it, however busy the machine was; wall time
-includes what other programs took.
+Seconds are processor time. Each run is pinned to a core, so this is the time it would take on an
+idle core. Wall time would include the time of other programs.
 """
 
 from __future__ import annotations
@@ -31,16 +30,16 @@ class Result:
     """One run of a study.
 
     Attributes:
-      task: its full name.
-      variant: what the sweep calls its settings.
-      seed: its seed.
-      updates: that it made.
-      peak_mib: the most memory its process held, in MiB; None of runs before that was measured.
-      date: of its beginning.
-      commit: what it ran.
-      env_steps: rising, [N].
-      seconds: of the processor until then, [N].
-      scores: mean return of the last episodes, [N].
+      task: full name of the task.
+      variant: name of the settings in the sweep.
+      seed: seed of the run.
+      updates: number of updates.
+      peak_mib: peak memory of the process in MiB; None for older runs, which did not measure it.
+      date: date of the start.
+      commit: commit of this project.
+      env_steps: increasing environment steps, [N].
+      seconds: processor time until then, in seconds, [N].
+      scores: mean return of the last episodes until then, [N].
     """
 
     task: str
@@ -56,29 +55,29 @@ class Result:
 
     @property
     def run(self) -> tuple[str, str, int]:
-        """Which of the study's runs it is: task, variant, seed."""
+        """Identity of the run in the study: task, variant, seed."""
         return self.task, self.variant, self.seed
 
     def at_env_steps(self, env_steps: float) -> float:
-        """The score by then: of the last point up to there, or the first."""
+        """Returns the score at the last point up to these environment steps, or at the first."""
         return float(self.scores[_last_up_to(self.env_steps, env_steps)])
 
     def at_seconds(self, seconds: float) -> float:
-        """The score by then: of the last point up to there, or the first."""
+        """Returns the score at the last point up to this time, or at the first."""
         return float(self.scores[_last_up_to(self.seconds, seconds)])
 
     def reaches(self, score: float) -> int | None:
-        """The first point of at least this score; None if there is none."""
+        """Returns the index of the first point with at least this score; None without one."""
         reached = np.flatnonzero(self.scores >= score)
         return int(reached[0]) if reached.size else None
 
 
 def collect(folder: pathlib.Path, episodes: int = EPISODES_IN_MEAN) -> list[Result]:
-    """The runs in a sweep's folder that have come to their end.
+    """Returns the finished runs in the folder of a sweep.
 
     Args:
-      folder: of the sweep.
-      episodes: in the mean that is a score.
+      folder: folder of the sweep.
+      episodes: number of episodes in a mean; runs with fewer are left out.
 
     Raises:
       ValueError: if there is none.
@@ -87,19 +86,17 @@ def collect(folder: pathlib.Path, episodes: int = EPISODES_IN_MEAN) -> list[Resu
     done = [(run, _curve(run, episodes)) for run in runs if run.state == "done"]
     results = [_result(run, curve) for run, curve in done if curve.full.any()]
     if not results:
-        raise ValueError(
-            f"{folder} holds no run that has come to its end and has {episodes} episodes"
-        )
+        raise ValueError(f"{folder} holds no finished run with {episodes} episodes")
     return results
 
 
 def join(known: Iterable[Result], found: Iterable[Result]) -> list[Result]:
-    """All runs of both; of a run that both have, what was found."""
+    """Returns the results of both; of a run in both, the one that was found."""
     return list({each.run: each for each in (*known, *found)}.values())
 
 
 def processor_seconds(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Environment steps of a run's lines, and the processor's seconds until each."""
+    """Returns the environment steps of each line of metrics, and the processor time until it."""
     wall = np.array([line["wall_seconds"] for line in run.metrics], float)
     cores = np.array([line.get("timing/cores") or 0.0 for line in run.metrics], float)
     passed = np.diff(wall, prepend=0.0)
@@ -108,7 +105,7 @@ def processor_seconds(run: Run) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write(results: Sequence[Result], runs: pathlib.Path, curves: pathlib.Path) -> None:
-    """Writes both files."""
+    """Writes the two CSV files."""
     ordered = sorted(results, key=lambda each: each.run)
     _write(
         runs,
@@ -134,7 +131,7 @@ def write(results: Sequence[Result], runs: pathlib.Path, curves: pathlib.Path) -
 
 
 def read(runs: pathlib.Path, curves: pathlib.Path) -> list[Result]:
-    """Reads both files."""
+    """Reads the two CSV files."""
     points: dict[tuple[str, str, str], list[tuple[float, ...]]] = {}
     for row in _read(curves):
         key = row["task"], row["variant"], row["seed"]
@@ -155,7 +152,7 @@ def _curve(run: Run, episodes: int) -> Curve:
 
 
 def _result(run: Run, curve: Curve) -> Result:
-    """A run at ``POINTS`` even places: as long as episodes are few, of all of them."""
+    """Returns a run at ``POINTS`` even places, from its first episode on."""
     steps = np.linspace(0, run.env_steps, POINTS + 1)[1:].astype(int)
     steps = steps[steps >= curve.env_steps[0]]
     scores = curve.returns[[_last_up_to(curve.env_steps, each) for each in steps]]

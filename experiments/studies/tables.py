@@ -1,19 +1,27 @@
-"""The scores of a study in tables: at equal environment steps, and at equal time."""
+"""Table of a study: scores at equal environment steps, and at equal time.
+
+A page of docs/studies/ holds its table between two comments, ``<!-- table of NAME -->`` and
+``<!-- end of table -->``.
+"""
 
 from __future__ import annotations
 
+import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from acme_r2i.reports import statistics
-from acme_r2i.reports.content import Cell, Table
+from acme_r2i.reports.content import Cell, Table, markdown
 from experiments.studies.catalogue import Study
 from experiments.studies.results import Result
 
+_END = "<!-- end of table -->"
+
 
 def groups(study: Study, results: Sequence[Result]) -> dict[str, dict[str, list[Result]]]:
-    """The results by task and variant, in the study's order; those it does not show are absent."""
+    """Returns the results that a study shows, by task and variant, in the study's order."""
     return {
         task: {
             variant: found
@@ -26,19 +34,19 @@ def groups(study: Study, results: Sequence[Result]) -> dict[str, dict[str, list[
 
 
 def equal_env_steps(results: Sequence[Result]) -> float:
-    """As many as all runs have taken."""
+    """Returns the environment steps that all runs have taken."""
     return min(each.env_steps[-1] for each in results)
 
 
 def equal_seconds(results: Sequence[Result]) -> float:
-    """As many as all runs have taken: what the fastest was done in."""
+    """Returns the seconds that all runs have taken, so those of the fastest run."""
     return min(each.seconds[-1] for each in results)
 
 
 def scores_at_equal_env_steps(
     study: Study, variants: Mapping[str, Sequence[Result]]
 ) -> dict[str, np.ndarray]:
-    """The scores of a task's runs, as the study shows them, [R] for each variant."""
+    """Returns the scores of a task's runs in the study's scale, [R] for each variant."""
     steps = equal_env_steps([each for found in variants.values() for each in found])
     return _scores(study, variants, lambda run: run.at_env_steps(steps))
 
@@ -46,16 +54,16 @@ def scores_at_equal_env_steps(
 def scores_at_equal_time(
     study: Study, variants: Mapping[str, Sequence[Result]]
 ) -> dict[str, np.ndarray]:
-    """The scores of a task's runs, as the study shows them, [R] for each variant."""
+    """Returns the scores of a task's runs in the study's scale, [R] for each variant."""
     seconds = equal_seconds([each for found in variants.values() for each in found])
     return _scores(study, variants, lambda run: run.at_seconds(seconds))
 
 
 def make_table(study: Study, results: Sequence[Result]) -> Table:
-    """A line for each task and variant.
+    """Returns the table of a study, with one row for each task and variant.
 
-    The interval is that of a bootstrap over the runs; of three runs, it is hardly more than the
-    lowest and the highest say.
+    The interval is of a bootstrap over the runs. With three runs, it says hardly more than the
+    lowest and the highest score.
     """
     lines: list[list[tuple[str, Cell]]] = []
     for task, variants in groups(study, results).items():
@@ -89,14 +97,30 @@ def make_table(study: Study, results: Sequence[Result]) -> Table:
     return Table(study.name, study.name, header, [tuple(cell for _, cell in x) for x in lines])
 
 
-def markdown(table: Table) -> str:
-    """The table as a document has it."""
-    lines = [table.header, ["---"] * len(table.header), *table.rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+def put(folder: pathlib.Path, table: Table) -> list[pathlib.Path]:
+    """Writes a table into the pages of a folder that have a place for it; returns these pages.
+
+    Raises:
+      ValueError: if the place in a page has no end.
+    """
+    begin = f"<!-- table of {table.name} -->"
+    place = re.compile(f"{re.escape(begin)}\n.*?{re.escape(_END)}", re.DOTALL)
+    whole = f"{begin}\n\n{markdown(table.header, table.rows)}\n\n{_END}"
+    pages = []
+    for page in sorted(folder.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if begin not in text:
+            continue
+        changed, number = place.subn(lambda _: whole, text)
+        if not number:
+            raise ValueError(f"{begin} is not followed by {_END} in {page}")
+        page.write_text(changed, encoding="utf-8")
+        pages.append(page)
+    return pages
 
 
 def _reached(study: Study, results: Sequence[Result]) -> list[tuple[str, Cell]]:
-    """Environment steps and minutes until the score is reached, and by how many of the runs."""
+    """Returns the cells with environment steps and minutes until a score, and the runs with it."""
     if study.reached is None:
         return []
     low, high = study.scale
@@ -113,7 +137,7 @@ def _reached(study: Study, results: Sequence[Result]) -> list[tuple[str, Cell]]:
 
 
 def _peak(results: Sequence[Result]) -> str:
-    """Mean of the most memory that the runs held; of those that measured it."""
+    """Returns the mean peak memory of the runs that measured it."""
     known = [each.peak_mib for each in results if each.peak_mib is not None]
     return f"{np.mean(known):,.0f}" if known else "-"
 

@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from acme_r2i.reports.content import markdown
 from acme_r2i.sweeps.definition import read_sweep
 from experiments.studies import __main__ as command
 from experiments.studies import figures, results, tables
@@ -120,7 +121,7 @@ def test_the_table_compares_at_equal_steps_and_equal_time(runs):
     # 95 of the last hundred: 195 episodes, 97.5 s.
     assert (r2i["env steps to 0.9"], r2i["minutes to 0.9"]) == ("1,950", "1.6")
     assert (twin["env steps to 0.9"], twin["minutes in all"]) == ("none", "0.8")
-    assert len(tables.markdown(table).splitlines()) == 4
+    assert len(markdown(table.header, table.rows).splitlines()) == 4
 
 
 def test_the_table_tells_the_memory_of_runs_that_measured_it(runs):
@@ -156,8 +157,9 @@ def test_the_table_is_put_in_its_place_in_the_page(runs, tmp_path):
     command.main(["draw", "memory_length", *where])
     once = page.read_text()
     files = [tmp_path / "data" / f"memory_length-{name}.csv" for name in ("runs", "curves")]
-    table = tables.markdown(tables.make_table(STUDIES["memory_length"], results.read(*files)))
-    assert once == around.format(place.format(f"\n{table}\n\n"))
+    table = tables.make_table(STUDIES["memory_length"], results.read(*files))
+    text = markdown(table.header, table.rows)
+    assert once == around.format(place.format(f"\n{text}\n\n"))
     command.main(["draw", "memory_length", *where])
     assert page.read_text() == once
     page.write_text("<!-- table of memory_length -->")
@@ -168,8 +170,9 @@ def test_the_table_is_put_in_its_place_in_the_page(runs, tmp_path):
 @pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
 def test_the_page_holds_the_table_of_its_files(study: Study):
     files = [command.FOLDER / "data" / f"{study.name}-{name}.csv" for name in ("runs", "curves")]
-    table = tables.markdown(tables.make_table(study, results.read(*files)))
-    assert any(table in page.read_text() for page in command.FOLDER.glob("*.md"))
+    table = tables.make_table(study, results.read(*files))
+    text = markdown(table.header, table.rows)
+    assert any(text in page.read_text() for page in command.FOLDER.glob("*.md"))
     assert (command.FOLDER / "figures" / f"{study.name}-curves.png").exists()
 
 
@@ -199,7 +202,7 @@ def test_every_task_has_its_curves_by_steps_and_by_time(name):
     ("arguments", "words"),
     [
         (["draw", "memory_length", "--folder", "{}"], "collect memory_length first"),
-        (["collect", "memory_length", "{}"], "holds no run that has come to its end"),
+        (["collect", "memory_length", "{}"], "holds no finished run with 100 episodes"),
         (["draw", "nothing"], "invalid choice: 'nothing'"),
     ],
 )

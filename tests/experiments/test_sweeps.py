@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import pytest
@@ -88,6 +89,17 @@ def test_the_model_familys_table(tmp_path):
     assert cells["representation"] == "non-recurrent"
     assert cells["last 100 episodes"] == cells["best 100 episodes"] == "0.975"
     # The mean of the last 100 is 0.9 with 80 ones among them, after 180 episodes of 50 steps.
-    assert cells["steps to 0.9"] == "9,000"
+    assert cells["steps to 0.9"] == 9000
     assert cells["ms per update"] == "500"
-    assert model_family.table([run]).count("\n") == 2
+
+
+def test_the_model_familys_command_prints_finished_runs(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "one", [1.0] * 100)
+    write_run(tmp_path / "two", [1.0] * 100, ended=False)
+    summary = tmp_path / "one" / "summary.json"
+    known = json.loads(summary.read_text())
+    summary.write_text(json.dumps({**known, "mean_return_last_100_episodes": 1.0}))
+    monkeypatch.setattr("sys.argv", ["model_family", str(tmp_path)])
+    model_family.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[2].startswith("| R2I, S5 | non-recurrent |")
