@@ -63,7 +63,7 @@ def start(config: TrainConfig) -> int:
 
     if config.num_actors is None:
         return train(config)
-    from acme_r2i.distributed.training import train_on_cluster
+    from acme_r2i.distributed.train import train_on_cluster
 
     return train(config, train_on_cluster)
 

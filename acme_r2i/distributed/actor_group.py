@@ -1,18 +1,72 @@
-"""The actors as the conductor has them: what they have done, and how far they may go."""
+"""The actors, in the process of the command: polled for reports, and given limits of steps."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from acme_r2i.distributed.plan import Plan
-from acme_r2i.distributed.polling import Poll
-from acme_r2i.distributed.reports import ActorReport
-from acme_r2i.distributed.step_shares import StepShares
+from acme_r2i.distributed.actor_node import ActorReport
+from acme_r2i.distributed.node_calls import Poll
+from acme_r2i.distributed.node_settings import NodeSettings
 from acme_r2i.runs import RunFailedError
 from acme_r2i.runs.loop import SPENT_ON
 from acme_r2i.runs.metrics import Counts, Episode
 from acme_r2i.runs.record import RunRecord
+
+
+class StepShares:
+    """Shares the steps of a run among actors that act on their own.
+
+    Each actor acts in batches up to its limit. The steps that are left are given to the actors in
+    equal shares; steps that a slow actor has not used are taken back. Steps that an actor may have
+    used are given to another only after the actor has confirmed a lower limit. So together they
+    take exactly the steps of the run.
+
+    Steps and limits count from the start of the actor's process.
+    """
+
+    def __init__(self, env_steps: int, actors: int, batch: int):
+        """Starts with no step taken.
+
+        Args:
+          env_steps: steps to take.
+          actors: number of actors.
+          batch: number of steps that an actor takes at once, its last batch aside.
+        """
+        self._env_steps = env_steps
+        self._batch = batch
+        self._before = [0] * actors  # by former processes
+        self._taken = [0] * actors
+        self._limits = [0] * actors
+
+    @property
+    def left(self) -> int:
+        """Steps that no actor is known to have taken."""
+        return self._env_steps - sum(self._before) - sum(self._taken)
+
+    def next_limit(self, actor: int) -> int:
+        """Returns the limit to send to an actor, who may use it from now on."""
+        share = -(-self.left // len(self._taken))
+        wanted = self._taken[actor] + max(self._batch, -(-share // self._batch) * self._batch)
+        free = self._env_steps - sum(self._before) - sum(self._limits)
+        limit = self._limits[actor]
+        if wanted > limit:
+            more = min(wanted - limit, free)
+            if more > self._batch:
+                more -= more % self._batch
+            self._limits[actor] = limit + more
+            return limit + more
+        return wanted
+
+    def confirm(self, actor: int, taken: int, limit: int) -> None:
+        """Takes the steps that an actor reports, and the limit it keeps to from now on."""
+        self._taken[actor] = taken
+        self._limits[actor] = limit
+
+    def restart(self, actor: int) -> None:
+        """Starts a new process of an actor; the steps that it had reported stay taken."""
+        self._before[actor] += self._taken[actor]
+        self._taken[actor] = self._limits[actor] = 0
 
 
 class _Member:
@@ -24,39 +78,39 @@ class _Member:
         self.poll = Poll(client.futures.report)
         self.report: ActorReport | None = None
         self.restarts = 0
-        # At the last line of metrics.
+        # Time, env steps and time spent at the last line of metrics.
         self.marked = (time.monotonic(), 0, dict.fromkeys(SPENT_ON, 0.0))
-        self.env_steps = 0  # in all its processes
+        self.env_steps = 0  # of all its processes
 
     @property
-    def made(self) -> str | None:
-        return self.report and self.report.place.made
+    def uid(self) -> str | None:
+        return self.report and self.report.place.uid
 
 
 class ActorGroup:
-    """Asks all actors for reports, and counts what they tell.
+    """Polls all actors for reports, and counts their steps and episodes.
 
-    Of an actor that fails, what it had not told is lost: fewer steps than it takes in half a
-    second, and its open episodes.
+    If an actor fails, the steps that it had not reported are lost (less than half a second's), and
+    so are its open episodes.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        settings: NodeSettings,
         clients: list[Any],
         counts: Counts,
         record: RunRecord,
     ):
-        """Begins.
+        """Makes no call yet.
 
         Args:
-          plan: of the run.
-          clients: of the actor nodes.
-          counts: how far the run is; steps and episodes are added there.
+          settings: settings of the run.
+          clients: clients of the actor nodes.
+          counts: counts of the run; steps and episodes are added.
           record: takes episodes and restarts.
         """
-        left = plan.options.env_steps - counts.env_steps
-        self._environments = plan.environments_per_actor
+        left = settings.options.env_steps - counts.env_steps
+        self._environments = settings.environments_per_actor
         self._shares = StepShares(left, len(clients), self._environments)
         self._members = [_Member(number, client) for number, client in enumerate(clients)]
         self._counts = counts
@@ -64,22 +118,26 @@ class ActorGroup:
 
     @property
     def are_done(self) -> bool:
-        """Whether all steps have been taken, and told."""
+        """Whether all steps have been taken and reported."""
         return self._shares.left == 0
 
     def turn(self, learner_steps: int) -> None:
-        """Takes the reports that have come, and asks for others.
+        """Takes new reports, and asks for the next ones.
 
         Raises:
-          RunFailedError: if an actor cannot go on.
+          RunFailedError: if an actor cannot continue.
         """
         for number, member in enumerate(self._members):
             self._take(number, member)
             if not member.poll.waits:
-                member.poll.ask(member.made, self._limit(number, member), learner_steps)
+                member.poll.ask(member.uid, self._limit(number, member), learner_steps)
 
     def halt(self, seconds: float) -> None:
-        """Has them take no more steps, and takes what they have done; waits so long for it."""
+        """Stops all actors, and takes their last reports.
+
+        Args:
+          seconds: timeout.
+        """
         until = time.monotonic() + seconds
         waiting = dict(enumerate(self._members))
         asked: set[int] = set()
@@ -89,16 +147,16 @@ class ActorGroup:
                 if member.poll.waits:
                     continue
                 report = member.report
-                # Halted where a report after the one with the last limit brings nothing new.
+                # It has halted if a later report has no step beyond the last limit.
                 if answered and number in asked and report.limit <= report.env_steps:
                     del waiting[number]
                     continue
-                member.poll.ask(member.made, 0, -1)
+                member.poll.ask(member.uid, 0, -1)
                 asked.add(number)
             time.sleep(0.02)
 
     def places(self) -> dict[str, dict[str, Any]]:
-        """Where each of them is."""
+        """Returns host, process id and restart count by node, for nodes.json."""
         return {
             each.name: {
                 "host": each.report.place.host,
@@ -110,18 +168,17 @@ class ActorGroup:
         }
 
     def describe(self) -> list[str]:
-        """What each of them does, or that it does not answer."""
+        """Returns the activity of each, or that it does not answer."""
         texts = []
         for each in self._members:
-            silent = each.poll.silent_seconds
-            if each.report is None or silent > 5:
-                texts.append(f"{each.name} has not answered for {silent:.0f} s")
+            if each.report is None or each.poll.is_silent:
+                texts.append(f"{each.name} has not answered for {each.poll.silent_seconds:.0f} s")
             else:
                 texts.append(f"{each.name} {each.report.doing}")
         return texts
 
     def measure(self, learner_steps: int) -> dict[str, Any]:
-        """What a line of metrics says of them, since the one before."""
+        """Returns the metrics of all actors since the last call."""
         now = time.monotonic()
         line: dict[str, Any] = {}
         staleness: list[int] = []
@@ -140,13 +197,13 @@ class ActorGroup:
             )
             line[f"actors/{number}/staleness"] = age
             for name in SPENT_ON:
-                # Those of an actor that was restarted begin at 0 again.
+                # Those of a restarted actor begin at 0 again.
                 shares[name].append(max(0.0, spent[name] - seconds[name]) / max(passed, 1e-9))
             member.marked = (now, member.env_steps, spent)
         line["actors/staleness"] = max(staleness, default=None)
         line["actors/dropped_episodes"] = self._counts.dropped_episodes
         for name in SPENT_ON:
-            # A report that comes late tells of more than has passed.
+            # A late report covers more than the time that has passed.
             line[f"timing/{name}"] = min(1.0, sum(shares[name]) / len(self._members))
         return line
 
@@ -158,7 +215,7 @@ class ActorGroup:
         report: ActorReport | None = member.poll.take()
         if report is None:
             return False
-        if report.place.made != member.made:
+        if report.place.uid != member.uid:
             self._begin(number, member, report)
             return True
         before, member.report = member.report, report
@@ -173,13 +230,11 @@ class ActorGroup:
             member.restarts += 1
             self._shares.restart(number)
             self._counts.dropped_episodes += self._environments
-            self._record.note(
-                f"{member.name} begins anew with fresh episodes; those it was in are lost"
-            )
+            self._record.note(f"{member.name} restarts with new episodes; its open ones are lost")
         member.report = ActorReport(report.place, doing=report.doing)
         now, env_steps, _ = member.marked
         member.marked = now, env_steps, dict.fromkeys(SPENT_ON, 0.0)
-        member.client.futures.begin(report.place.made, member.restarts)
+        member.client.futures.begin(report.place.uid, member.restarts)
 
     def _add(self, member: _Member, before: ActorReport, report: ActorReport) -> None:
         counts = self._counts
@@ -191,7 +246,7 @@ class ActorGroup:
             counts.episodes += 1
             self._record.add_episode(
                 Episode(
-                    # As if all that is reported had happened at once, after what is known.
+                    # Counted as if the whole report had happened after all known steps.
                     counts.env_steps + episode.env_steps - before.env_steps,
                     counts.episodes,
                     episode.episode_return,

@@ -1,20 +1,19 @@
-"""The node that acts: several environments, one batched policy call, rows to the replay server."""
+"""The actor node: steps several environments with one batched policy call, and writes to replay."""
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import fractions
 import os
 import socket
 import threading
+import time
 import uuid
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
-from acme_r2i.distributed.parameters import BoundedParameters
-from acme_r2i.distributed.plan import Plan
-from acme_r2i.distributed.reports import ActorReport, Place
-from acme_r2i.distributed.working import work_until_stopped
+from acme_r2i.distributed.node_settings import NodeSettings, Place, work_until_stopped
 from acme_r2i.environments import EnvironmentFailedError, Restart
 from acme_r2i.runs import RunFailedError
 from acme_r2i.runs.environment_pool import make_pool
@@ -25,79 +24,208 @@ from acme_r2i.runs.process import use_compilation_cache
 if TYPE_CHECKING:
     import reverb
 
-    from acme_r2i import launchpad_ray
+    from acme_r2i.launchpad_ray.calls import Client
 
+# Longest interval between two fetches of parameters while newer ones are known of.
+FETCH_SECONDS = 1.0
+# Delay until a raised limit is seen.
+_LIMIT_SECONDS = 0.02
 _DOING = {
     "environment": "steps its environments",
     "policy": "chooses actions",
     "replay": "waits for replay to take a sequence",
 }
 _NO_UPDATES = UpdateSchedule(0, fractions.Fraction(0))
-# How soon a limit that was raised is seen.
-_POLL_SECONDS = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class ActorReport:
+    """State of an actor's process at the end of a batched step.
+
+    Attributes:
+      place: the process.
+      env_steps: actions taken in this process.
+      limit: env_steps after which it waits for a higher limit.
+      episodes: episodes that have ended since the last report; their env_steps count from the
+        process's first step.
+      restarts: restarts of environments since the last report, each with the number of steps of its
+        dropped episode.
+      dropped_episodes: episodes of this process without an end, as their environments failed.
+      parameters: learner steps of the parameters in use; None before the first.
+      seconds: time spent so far, by the names of ``loop.SPENT_ON``.
+      doing: current activity, in a few words.
+      failure: why it cannot continue; None if it can.
+    """
+
+    place: Place
+    env_steps: int = 0
+    limit: int = 0
+    episodes: Sequence[Episode] = ()
+    restarts: Sequence[tuple[Restart, int]] = ()
+    dropped_episodes: int = 0
+    parameters: int | None = None
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    doing: str = ""
+    failure: str | None = None
+
+
+class ParameterSource(Protocol):
+    """Has the parameters: the client of a learner node."""
+
+    futures: Any
+
+
+class BoundedParameters:
+    """The parameters of an actor, fetched while it acts and never too old.
+
+    Takes the place of Acme's VariableClient. Parameters are fetched in the background when they
+    reach half of the allowed staleness, or are older than a second. ``update`` waits for newer ones
+    when they exceed the allowed staleness.
+
+    Attributes:
+      params: the parameters.
+      steps: learner steps of the parameters.
+      newest: latest learner step that is known of. Whoever hears of a newer one sets it.
+      waits: whether ``update`` is waiting.
+    """
+
+    def __init__(
+        self,
+        learner: ParameterSource,
+        max_staleness: int,
+        place: Callable[[Any], Any] = lambda params: params,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """Fetches the first parameters, and waits for them.
+
+        Args:
+          learner: has ``get_parameters(steps)``, which returns learner steps and parameters; None
+            in place of parameters of ``steps``.
+          max_staleness: learner steps by which parameters may be behind ``newest`` when an action
+            is chosen.
+          place: puts parameters on the device that acts.
+          clock: returns seconds.
+        """
+        self._learner = learner
+        self._max_staleness = max_staleness
+        self._place = place
+        self._clock = clock
+        self._request: concurrent.futures.Future | None = None
+        self._asked = clock()
+        self.params: Any = None
+        self.steps = self.newest = -1
+        self.waits = False
+        self.update(wait=True)
+
+    @property
+    def staleness(self) -> int:
+        """Learner steps behind ``newest``."""
+        return max(0, self.newest - self.steps)
+
+    def update(self, wait: bool = False) -> None:
+        """Takes fetched parameters, fetches newer ones if due, and waits if it must.
+
+        Args:
+          wait: whether to wait for an answer in any case.
+        """
+        if self._request is not None and self._request.done():
+            self._take()
+        if wait:
+            self._fetch()
+        while self.staleness > self._max_staleness:
+            self._fetch()
+        if self._request is None and self._is_due():
+            self._ask()
+
+    def _is_due(self) -> bool:
+        if self.newest == self.steps:
+            return False
+        # A restarted learner may be behind these parameters.
+        old = 2 * abs(self.newest - self.steps) >= self._max_staleness
+        return old or self._clock() - self._asked >= FETCH_SECONDS
+
+    def _ask(self) -> None:
+        self._asked = self._clock()
+        self._request = self._learner.futures.get_parameters(self.steps)
+
+    def _fetch(self) -> None:
+        self.waits = True
+        try:
+            if self._request is None:
+                self._ask()
+            self._take()
+        finally:
+            self.waits = False
+
+    def _take(self) -> None:
+        request, self._request = self._request, None
+        steps, params = request.result()
+        if params is not None:
+            self.params = self._place(params)
+        self.steps = self.newest = steps
 
 
 class ActorNode:
-    """Acts from ``begin`` on, up to the limit that it is told."""
+    """Acts from ``begin`` on, up to a limit of environment steps."""
 
-    def __init__(
-        self, plan: Plan, number: int, replay: reverb.Client, learner: launchpad_ray.Client
-    ):
-        """Stores the parts.
+    def __init__(self, settings: NodeSettings, number: int, replay: reverb.Client, learner: Client):
+        """Waits for ``begin``.
 
         Args:
-          plan: of the run.
-          number: which of the actors it is.
-          replay: gets the rows.
+          settings: settings of the run.
+          number: index of the actor.
+          replay: takes the rows.
           learner: has the parameters.
         """
-        self._plan, self._number = plan, number
+        self._settings, self._number = settings, number
         self._replay, self._learner = replay, learner
         self._place = Place(socket.gethostname(), os.getpid(), uuid.uuid4().hex)
         self._stop = threading.Event()
         self._begun = threading.Event()
-        self._restarts = 0
-        # Guards what reports are made of, and the limit.
+        self._restart_count = 0
+        # Guards the limit and the content of reports.
         self._lock = threading.Lock()
         self._limit = self._run_limit = self._committed = 0
         self._counts = Counts()
-        self._told = Counts()
+        self._reported = Counts()
         self._ended: list[Episode] = []
-        self._told_episodes: list[Episode] = []
+        self._reported_episodes: list[Episode] = []
         self._failed_environments: list[tuple[Restart, int]] = []
         self._parameters: BoundedParameters | None = None
         self._time = TimeShares(SPENT_ON)
         self._state = "waits to begin"
         self._failure: str | None = None
 
-    def begin(self, made: str, restarts: int) -> None:
-        """Has the process begin that is meant; it is the first in its place after ``restarts``.
-
-        A call that did not reach a process goes to the next one, hence ``made``, of its Place.
-        """
-        if made == self._place.made:
-            self._restarts = restarts
+    def begin(self, uid: str, restart_count: int) -> None:
+        """Starts acting, if ``uid`` is of this process."""
+        if uid == self._place.uid:
+            self._restart_count = restart_count
             self._begun.set()
 
-    def report(self, made: str | None, limit: int, learner_steps: int) -> ActorReport:
-        """Takes how far it may act and how far the learner is; tells how far it is."""
-        if made != self._place.made:
+    def report(self, uid: str | None, limit: int, learner_steps: int) -> ActorReport:
+        """Takes the limit of environment steps and the learner's steps; returns the state.
+
+        Args:
+          uid: process that the limit is for; others keep to 0.
+          limit: environment steps this process may take. Steps under way are not taken back.
+          learner_steps: the learner's steps; -1 for unknown.
+        """
+        if uid != self._place.uid:
             limit = 0
         parameters = self._parameters
         if parameters is not None and learner_steps >= 0:
             parameters.newest = learner_steps
         with self._lock:
-            # What is being done is not taken back.
             self._limit = max(self._committed, limit)
-            episodes, self._told_episodes = self._told_episodes, []
+            episodes, self._reported_episodes = self._reported_episodes, []
             restarts, self._failed_environments = self._failed_environments, []
             return ActorReport(
                 place=self._place,
-                env_steps=self._told.env_steps,
+                env_steps=self._reported.env_steps,
                 limit=self._limit,
                 episodes=episodes,
                 restarts=restarts,
-                dropped_episodes=self._told.dropped_episodes,
+                dropped_episodes=self._reported.dropped_episodes,
                 parameters=parameters and parameters.steps,
                 seconds=self._time.seconds,
                 doing=self._describe(),
@@ -113,23 +241,23 @@ class ActorNode:
         try:
             self._act()
         except (EnvironmentFailedError, RunFailedError) as error:
-            # It would fail again: the run is ended instead.
+            # A new process would fail in the same way, so the conductor ends the run instead.
             self._failure = str(error)
             self._stop.wait()
 
     def _act(self) -> None:
         import jax
 
-        plan, options = self._plan, self._plan.options
+        settings, options = self._settings, self._settings.options
         use_compilation_cache(options.workdir)
         self._state = "makes its environments"
-        seeds = plan.actor_seeds(self._number, self._restarts)
-        with make_pool(options, seeds, remade=plan.lives + self._restarts > 0) as envs:
+        seeds = settings.actor_seeds(self._number, self._restart_count)
+        remade = settings.restart_count + self._restart_count > 0
+        with make_pool(options, seeds, remade=remade) as envs:
             self._state = "builds its policy"
             from acme_r2i.agents.common.acting import BatchedActor
 
-            blueprint = plan.blueprint()
-            builder, networks = plan.make_builder(blueprint)
+            builder, networks = settings.make_builder()
             self._state = "waits for parameters from learner/0"
             cpu = jax.devices("cpu")[0]
             self._parameters = BoundedParameters(
@@ -137,9 +265,10 @@ class ActorNode:
                 options.max_staleness,
                 place=lambda params: jax.device_put(params, cpu),
             )
+            key = settings.actor_key(self._number, self._restart_count)
             actor = BatchedActor(
                 builder.make_policy(networks),
-                jax.random.split(plan.actor_key(self._number, self._restarts), len(envs)),
+                jax.random.split(key, len(envs)),
                 self._parameters,
                 [builder.make_adder(self._replay) for _ in range(len(envs))],
             )
@@ -147,7 +276,7 @@ class ActorNode:
                 RunLoop(
                     envs,
                     actor,
-                    _LearnsElsewhere(),
+                    _NoLearner(),
                     _NO_UPDATES,
                     on_episode=self._ended.append,
                     on_restart=self._note_restart,
@@ -166,16 +295,16 @@ class ActorNode:
                 self._state = ""
                 loop.run(self._run_limit)
             self._state = "waits to be given more steps to take"
-            self._stop.wait(_POLL_SECONDS)
+            self._stop.wait(_LIMIT_SECONDS)
 
     def _must_wait(self) -> bool:
-        """Whether no step may be taken now; if one may, it is from now on as good as taken."""
+        """Returns whether no step may be taken now; if one may, commits to the next batch."""
         if self._stop.is_set():
             return True
         taken = self._counts.env_steps
         with self._lock:
             room = min(self._limit, self._run_limit) - taken
-            batch = min(self._plan.environments_per_actor, self._run_limit - taken)
+            batch = min(self._settings.environments_per_actor, self._run_limit - taken)
             if room < batch:
                 return True
             self._committed = taken + batch
@@ -183,8 +312,8 @@ class ActorNode:
 
     def _end_turn(self, counts: Counts) -> None:
         with self._lock:
-            self._told = dataclasses.replace(counts)
-            self._told_episodes += self._ended
+            self._reported = dataclasses.replace(counts)
+            self._reported_episodes += self._ended
         self._ended.clear()
         self._parameters.update()
 
@@ -203,7 +332,7 @@ class ActorNode:
         return _DOING.get(self._time.current, "acts")
 
 
-class _LearnsElsewhere:
+class _NoLearner:
     """The learner of a loop that only acts."""
 
     def step(self) -> None:

@@ -1,20 +1,17 @@
-"""Runs a program of nodes to the end of the run: asks, counts, records."""
+"""The conductor of a distributed run: polls the nodes, counts, and writes the record."""
 
 from __future__ import annotations
 
 import concurrent.futures
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from acme_r2i.distributed.actor_group import ActorGroup
-from acme_r2i.distributed.plan import Plan
-from acme_r2i.distributed.polling import NodeAwayError, Poll
-from acme_r2i.distributed.program import Nodes
-from acme_r2i.distributed.remote_agent import RemoteAgent
-from acme_r2i.distributed.remote_learner import RemoteLearner
-from acme_r2i.distributed.stalls import StallWatch
+from acme_r2i.distributed.launch_nodes import Nodes
+from acme_r2i.distributed.node_calls import TURN_SECONDS, NodeAwayError, Poll, ProgramWatch
+from acme_r2i.distributed.node_settings import NodeSettings
+from acme_r2i.distributed.remote_agent import RemoteAgent, RemoteLearner
 from acme_r2i.runs import RunFailedError, UsageError
 from acme_r2i.runs.agent import Blueprint, check_sizes
 from acme_r2i.runs.checkpoints import Start
@@ -24,60 +21,59 @@ from acme_r2i.runs.loop import train_ratio
 from acme_r2i.runs.record import RunRecord, Trouble
 
 NODES = "nodes.json"
-# How often nodes are asked.
-_TURN_SECONDS = 0.1
-# How long actors may take to end the step they are in when the run is ended.
+# Time for actors to end their step when the run is stopped.
 _HALT_SECONDS = 5.0
-# Updates that the learner may be ahead of the known steps; from 100 times as many on it is 1%.
+# Updates that the learner may be ahead of the known steps, if more than 1% of all.
 _FEW_UPDATES = 16
-# How long gRPC may take to find a server that has come back.
+# Time for gRPC to find a server that was restarted.
 _RECONNECT_SECONDS = 150.0
-# A learner that has waited so long for a batch which the limiter does not give it has all it gets.
+# If the limiter blocks the learner this long, no more batches will come.
 _STARVED_SECONDS = 5.0
 
 
-class ProgramWatch:
-    """Tells when a program has ended."""
-
-    def __init__(self, program: Any):
-        """Watches from now on."""
-        self.failure: Exception | None = None
-        self._ended = threading.Event()
-        self._program = program
-        threading.Thread(target=self._wait, name="program", daemon=True).start()
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has ended; ``failure`` is what it failed of, if it did."""
-        return self._ended.is_set()
-
-    def failures(self, node: str) -> int:
-        """How often a node has failed."""
-        return len(self._restarts(node))
-
-    def is_away(self, node: str) -> bool:
-        """Whether a node has failed and is not back yet, or the program has ended."""
-        restarts = self._restarts(node)
-        return self.ended or (bool(restarts) and restarts[-1].seconds is None)
-
-    def _restarts(self, node: str) -> list[Any]:
-        return [each for each in self._program.restarts if each.node == node]
-
-    def _wait(self) -> None:
-        try:
-            self._program.wait()
-        except Exception as error:
-            self.failure = error
-        finally:
-            self._ended.set()
-
-
-class Conductor:
-    """Runs the nodes."""
+class StallWatch:
+    """Says what each node does when no step of any kind has been made for a while."""
 
     def __init__(
         self,
-        plan: Plan,
+        note: Callable[[str], None],
+        stall_seconds: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """Starts the clock.
+
+        Args:
+          note: shows a line.
+          stall_seconds: time without a step until the first note; it doubles with every note.
+          clock: returns seconds.
+        """
+        self._note = note
+        self._stall_seconds = self._next = stall_seconds
+        self._clock = clock
+        self._last: tuple[int, ...] | None = None
+        self._since = clock()
+
+    def look(self, steps: tuple[int, ...], describe: Callable[[], str]) -> None:
+        """Takes the state of the run.
+
+        Args:
+          steps: counts, of which one changes with every step.
+          describe: returns the activity of all nodes.
+        """
+        now = self._clock()
+        if steps != self._last:
+            self._last, self._since, self._next = steps, now, self._stall_seconds
+        elif now - self._since >= self._next:
+            self._next *= 2
+            self._note(f"no step for {now - self._since:.0f} s: {describe()}")
+
+
+class Conductor:
+    """Runs the nodes until the run ends."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
         blueprint: Blueprint,
         nodes: Nodes,
         watch: ProgramWatch,
@@ -85,8 +81,8 @@ class Conductor:
         agent: RemoteAgent,
         start: Start,
     ):
-        """Stores the parts; the record of the run comes with ``run``."""
-        self._plan, self._options = plan, plan.options
+        """Starts to connect to replay."""
+        self._settings, self._options = settings, settings.options
         self._blueprint = blueprint
         self._nodes = nodes
         self._watch = watch
@@ -99,18 +95,22 @@ class Conductor:
         self._connecting = concurrent.futures.ThreadPoolExecutor(1)
         self._replay = self._connecting.submit(nodes.replay.dereference)
         self._returned: concurrent.futures.Future | None = None
-        self._told_restarts: dict[int, bool] = {}
+        self._noted_restarts: dict[int, bool] = {}
         self._places: dict[str, Any] = {}
 
     def run(self, record: RunRecord, should_stop: Callable[[], bool]) -> tuple[bool, str | None]:
-        """Runs to the end, or until it is told to stop or fails.
+        """Runs to the end, or until the run is stopped or fails.
+
+        Args:
+          record: record of the run.
+          should_stop: returns whether the run is to stop.
 
         Returns:
-          Whether the run has come to where it was to end, and what failed, if anything did.
+          Whether the run is complete, and its failure, if any.
         """
         self._record = record
         clients = [handle.dereference() for handle in self._nodes.actors]
-        self._actors = ActorGroup(self._plan, clients, record.counts, record)
+        self._actors = ActorGroup(self._settings, clients, record.counts, record)
         self._trouble = Trouble(
             self._options.workdir, self._options.max_skipped_updates, record.note
         )
@@ -128,14 +128,14 @@ class Conductor:
                 if self._is_over():
                     self._save()
                     return True, None
-                time.sleep(_TURN_SECONDS)
+                time.sleep(TURN_SECONDS)
         except RunFailedError as error:
             return False, str(error)
         finally:
             self._connecting.shutdown(wait=False, cancel_futures=True)
 
     def measure(self) -> dict[str, Any]:
-        """What a line of metrics says of the nodes."""
+        """Returns the metrics of the nodes."""
         counts, options = self._record.counts, self._options
         info = self._agent.table_info()
         utilisation = self._learner.utilisation()
@@ -173,7 +173,7 @@ class Conductor:
 
     @property
     def _last_step(self) -> int:
-        """Last update that may be made by now: a little ahead, as reports come after the steps."""
+        """Last update that may be made by now; a little ahead, as reports lag behind steps."""
         counts, schedule = self._record.counts, self._blueprint.schedule
         now = schedule.due(counts.env_steps, counts.dropped_episodes)
         last = schedule.due(self._options.env_steps, counts.dropped_episodes)
@@ -181,11 +181,11 @@ class Conductor:
 
     @property
     def _most_left_out(self) -> int:
-        """Batches that the learner's process may leave out, by what the limiter has given.
+        """Number of batches that the learner's process may leave out.
 
-        The limiter's own count is compared with the updates, whoever has read or lost the batches.
-        So the learner never waits for steps while actors wait for it: then it would have made more
-        than the updates that are due, and left out more than the surplus.
+        The limiter's own count of batches is compared with the updates, so batches that were lost
+        with a process count, too. The learner then never waits for steps while actors wait for it:
+        it would have made more updates than are due, and left out more than the surplus.
         """
         report = self._learner.report
         if report is None or not report.holds_back:
@@ -199,14 +199,14 @@ class Conductor:
         return report.left_out + max(0, surplus - without_update)
 
     def _is_over(self) -> bool:
-        """Whether all steps are taken, and all updates made that there are rows for."""
+        """Returns whether all steps are taken, and all updates made for which replay has rows."""
         if not self._actors.are_done or self._is_evaluating:
             return False
         if self._learner.has_begun and self._learner.learner_steps >= self._last_step:
             return True
         if self._learner.waiting_seconds < _STARVED_SECONDS:
             return False
-        # What a learner that failed had read is not given again.
+        # Batches that a failed learner had read do not come again.
         info = self._agent.table_info()
         return info is not None and info.samples_allowed < self._options.config.batch_size
 
@@ -221,7 +221,7 @@ class Conductor:
         if self._agent.client is not None or not self._replay.done():
             return
         if self._replay.exception() is not None:
-            return  # the program's to see
+            return  # the program has failed
         self._agent.client = self._replay.result()
         info = self._agent.table_info()
         if info is not None and self._start.checkpoint is not None:
@@ -241,7 +241,7 @@ class Conductor:
         return self._record.counts.env_steps // every > self._evaluated // every
 
     def _evaluate(self) -> None:
-        """Has what is learned evaluated if it is due; of those that come too fast, the last."""
+        """Records an evaluation, and starts the latest that is due."""
         if self._evaluator is None:
             return
         evaluation = self._evaluator.take()
@@ -255,11 +255,11 @@ class Conductor:
     def _note_restarts(self) -> None:
         note = self._record.note
         for number, restart in enumerate(self._nodes.program.restarts):
-            if number not in self._told_restarts:
-                self._told_restarts[number] = False
-                note(f"{restart.node} failed, and is started again: {_in_a_line(restart.error)}")
-            if restart.seconds is not None and not self._told_restarts[number]:
-                self._told_restarts[number] = True
+            if number not in self._noted_restarts:
+                self._noted_restarts[number] = False
+                note(f"{restart.node} failed and is restarted: {_in_a_line(restart.error)}")
+            if restart.seconds is not None and not self._noted_restarts[number]:
+                self._noted_restarts[number] = True
                 note(f"{restart.node} runs again after {restart.seconds:.1f} s")
                 if restart.node.startswith("replay"):
                     self._returned = self._connecting.submit(
@@ -286,7 +286,7 @@ class Conductor:
 
 
 def _in_a_line(error: Any) -> str:
-    """What an error says, without the traceback that it may come with."""
+    """Returns an error's message in one line, without its traceback."""
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
     if not lines:
         return "the program has ended before the run"

@@ -1,7 +1,8 @@
-"""The node that learns."""
+"""The learner node."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import socket
@@ -9,24 +10,51 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from acme_r2i.distributed.plan import Plan
-from acme_r2i.distributed.reports import LearnerReport, Place
-from acme_r2i.distributed.working import work_until_stopped
+from acme_r2i.distributed.node_settings import NodeSettings, Place, work_until_stopped
 from acme_r2i.runs.process import keep_freed_memory, use_compilation_cache
 
 if TYPE_CHECKING:
     import reverb
 
 
-class UpdatePace:
-    """Decides of each batch whether an update is made of it.
+@dataclasses.dataclass(frozen=True)
+class LearnerReport:
+    """State of the learner.
 
-    Replay's limiter counts rows, of which an episode has one more than environment steps, and
-    actors wait until all that it allows has been sampled. So there are more batches than updates,
-    and the rest is left out.
+    Attributes:
+      place: its process.
+      device: the device it runs on.
+      learner_steps: updates done, those of a restored checkpoint included.
+      seconds: time since it began in this process; 0 before.
+      waited_seconds: part of ``seconds`` in which it waited for a batch.
+      waiting_seconds: time it has been waiting for a batch now; 0 while it has one.
+      left_out: batches that this process has read and left without an update.
+      holds_back: whether it has a batch whose update is not due as far as it knows.
+      skipped: updates skipped since the last report.
+      doing: current activity, in a few words.
+    """
+
+    place: Place
+    device: str
+    learner_steps: int = 0
+    seconds: float = 0.0
+    waited_seconds: float = 0.0
+    waiting_seconds: float = 0.0
+    left_out: int = 0
+    holds_back: bool = False
+    skipped: Sequence[Any] = ()
+    doing: str = ""
+
+
+class UpdatePace:
+    """Decides for each batch whether an update is made of it.
+
+    Replay's limiter counts rows, and an episode has one row more than environment steps. Actors
+    wait until every batch that the limiter allows has been sampled. So there are more batches than
+    updates, and the surplus is left out.
 
     Attributes:
       left_out: batches without an update.
@@ -44,7 +72,7 @@ class UpdatePace:
 
         Args:
           last_step: last update that may be made by now.
-          most_left_out: what ``left_out`` may come to.
+          most_left_out: upper bound of ``left_out``.
         """
         with self._changed:
             self._last_step, self._most_left_out = last_step, most_left_out
@@ -53,7 +81,7 @@ class UpdatePace:
     def takes(self, step: int) -> bool:
         """Returns True if a batch is for the update after ``step``, False if it is left out.
 
-        Waits as long as the bounds allow neither.
+        Waits while the bounds allow neither.
         """
         with self._changed:
             self.waits = not self.decides(step)
@@ -70,25 +98,24 @@ class UpdatePace:
 
 
 class LearnerNode:
-    """Learns from ``begin`` on, up to the last update that it is told.
+    """Learns from ``begin`` on, as far as UpdatePace allows.
 
-    The next batch is read and, by JAX, copied to the device while an update is computed.
+    Replay's dataset reads the next batch, and JAX copies it to the device, during an update.
     """
 
-    def __init__(self, plan: Plan, replay: reverb.Client):
-        """Builds the learner, with parameters that nobody has learned.
+    def __init__(self, settings: NodeSettings, replay: reverb.Client):
+        """Builds the learner, with initial parameters.
 
         Args:
-          plan: of the run.
-          replay: where batches come from.
+          settings: settings of the run.
+          replay: has the batches.
         """
         keep_freed_memory()
         from acme_r2i.runs.agent import describe_device  # imports JAX
 
-        use_compilation_cache(plan.options.workdir)
-        blueprint = plan.blueprint()
-        builder, networks = plan.make_builder(blueprint)
-        key, _ = plan.random_keys()
+        use_compilation_cache(settings.options.workdir)
+        builder, networks = settings.make_builder()
+        key, _ = settings.random_keys()
         self._batches = builder.make_dataset_iterator(replay)
         self._pace = UpdatePace()
         self._handed = _Handed()
@@ -101,22 +128,22 @@ class LearnerNode:
         self._state = "waits to begin"
         self._stop = threading.Event()
         self._begun = threading.Event()
-        # Held for an update, and while others have the learner stand still.
+        # Held during an update, and while the learner is paused.
         self._stepping = threading.Lock()
-        self._stands_still = False
+        self._paused = False
         self._fetching = threading.Lock()
         self._fetched: tuple[int, Any] = (-1, None)
 
-    def begin(self, made: str, files: Mapping[str, bytes] | None) -> None:
-        """Has the process begin that is meant.
+    def begin(self, uid: str, files: Mapping[str, bytes] | None) -> None:
+        """Starts learning, if ``uid`` is of this process.
 
         Args:
-          made: of its Place. A call that did not reach a process goes to the next one.
-          files: what ``stand_still`` has returned; None begins with nothing learned.
+          uid: process that the call is for.
+          files: result of ``pause``, to restore; None to start with initial parameters.
         """
         from acme_r2i.runs.agent import restore_learner
 
-        if self._begun.is_set() or made != self._place.made:
+        if self._begun.is_set() or uid != self._place.uid:
             return
         if files is not None:
             with tempfile.TemporaryDirectory() as name:
@@ -126,9 +153,9 @@ class LearnerNode:
         self._began = time.monotonic()
         self._begun.set()
 
-    def report(self, made: str | None, last_step: int, most_left_out: int) -> LearnerReport:
-        """Takes the bounds of UpdatePace, if its process is meant; tells how far it is."""
-        if made == self._place.made:
+    def report(self, uid: str | None, last_step: int, most_left_out: int) -> LearnerReport:
+        """Takes the bounds of UpdatePace, if ``uid`` is of this process; returns the state."""
+        if uid == self._place.uid:
             self._pace.allow(last_step, most_left_out)
         now = time.monotonic()
         waiting_seconds = now - (self._waiting_since or now)
@@ -147,14 +174,15 @@ class LearnerNode:
         )
 
     def take_metrics(self) -> dict[str, float]:
-        """See R2ILearner."""
+        """Returns means over the updates since the last call; {} if there was none."""
         return self._learner.take_metrics()
 
     def get_parameters(self, steps: int) -> tuple[int, Any]:
-        """Learner steps of the newest parameters, and those that acting needs, on the host.
+        """Returns learner steps and the newest parameters for acting, on the host.
 
         Args:
-          steps: of the parameters that the caller has; if they are the newest, the second is None.
+          steps: learner steps of the caller's parameters. If these are the newest, None takes the
+            place of the parameters.
         """
         import jax
 
@@ -170,39 +198,36 @@ class LearnerNode:
         return newest, None if steps == newest else params
 
     def get_all_parameters(self) -> tuple[int, Any]:
-        """Learner steps, and everything that is learned, as it is in parameters.npz."""
+        """Returns learner steps and all parameters, as in parameters.npz."""
         self._begun.wait()
         state = self._learner.save()
         return int(state.learner_steps), state.params
 
-    def stand_still(self, made: str) -> tuple[int, dict[str, bytes]] | None:
-        """Makes no update from now on until ``go_on``.
+    def pause(self, uid: str) -> tuple[int, dict[str, bytes]] | None:
+        """Makes no update until ``resume``.
 
         Args:
-          made: of the Place of the process that is meant.
+          uid: process that the call is for.
 
         Returns:
-          Learner steps, and the files that ``begin`` takes; None of a process that is not meant, or
-          has not begun.
+          Learner steps, and the learner's files by name; None in another process or before
+          ``begin``.
         """
         from acme_r2i.runs.agent import save_learner
 
-        if made != self._place.made or not self._begun.is_set():
+        if uid != self._place.uid or not self._begun.is_set():
             return None
         self._stepping.acquire()
-        self._stands_still = True
+        self._paused = True
         with tempfile.TemporaryDirectory() as name:
             save_learner(self._learner, pathlib.Path(name))
             files = {path.name: path.read_bytes() for path in pathlib.Path(name).iterdir()}
         return self._learner.learner_steps, files
 
-    def go_on(self, made: str) -> None:
-        """Ends what ``stand_still`` began in the process that is meant.
-
-        Nothing is done in another one, where the lock may be held by an update.
-        """
-        if made == self._place.made and self._stands_still:
-            self._stands_still = False
+    def resume(self, uid: str) -> None:
+        """Continues after ``pause``, if ``uid`` is of this process and it is paused."""
+        if uid == self._place.uid and self._paused:
+            self._paused = False
             self._stepping.release()
 
     def run(self) -> None:
@@ -233,7 +258,7 @@ class LearnerNode:
 
 
 class _Handed(Iterator):
-    """Gives the learner the batch that was read for it."""
+    """Gives the learner the batch that UpdatePace has let through."""
 
     rows: Any = None
 

@@ -1,4 +1,4 @@
-"""What actors tell, counted over their restarts."""
+"""Reports of actors, counted over their restarts."""
 
 import concurrent.futures
 import pathlib
@@ -6,8 +6,8 @@ import pathlib
 import pytest
 
 from acme_r2i.distributed.actor_group import ActorGroup
-from acme_r2i.distributed.plan import Plan
-from acme_r2i.distributed.reports import ActorReport, Place
+from acme_r2i.distributed.actor_node import ActorReport
+from acme_r2i.distributed.node_settings import NodeSettings, Place
 from acme_r2i.runs import RunFailedError
 from acme_r2i.runs.metrics import Counts, Episode
 from tests.distributed.processes import options_of
@@ -22,28 +22,28 @@ class Client:
         self.futures = self
         self.reports, self.asked, self.begun = [], [], []
 
-    def report(self, made, limit, learner_steps):
-        self.asked.append((made, limit, learner_steps))
+    def report(self, uid, limit, learner_steps):
+        self.asked.append((uid, limit, learner_steps))
         future = concurrent.futures.Future()
         if self.reports:
             future.set_result(self.reports.pop(0))
         return future
 
-    def begin(self, made, restarts):
-        self.begun.append((made, restarts))
+    def begin(self, uid, restart_count):
+        self.begun.append((uid, restart_count))
 
 
 class Notes:
-    """Takes what a reporter is told."""
+    """Takes the events that a record takes."""
 
     def __init__(self):
         self.episodes, self.notes = [], []
         self.add_episode, self.note = self.episodes.append, self.notes.append
 
 
-def report(made, env_steps=0, limit=0, episodes=(), **others):
+def report(uid, env_steps=0, limit=0, episodes=(), **others):
     ended = [Episode(end, number + 1, 1.0, 5) for number, end in enumerate(episodes)]
-    place = Place("host", 1, made)
+    place = Place("host", 1, uid)
     return ActorReport(place, env_steps=env_steps, limit=limit, episodes=ended, **others)
 
 
@@ -51,7 +51,12 @@ def report(made, env_steps=0, limit=0, episodes=(), **others):
 def group(tmp_path: pathlib.Path):
     options = options_of(tmp_path / "run")
     clients, counts, notes = [Client(), Client()], Counts(), Notes()
-    return ActorGroup(Plan(options, None, 0), clients, counts, notes), clients, counts, notes
+    return (
+        ActorGroup(NodeSettings(options, None, 0), clients, counts, notes),
+        clients,
+        counts,
+        notes,
+    )
 
 
 def test_steps_and_episodes_of_all_actors_are_counted_once(group):
@@ -82,13 +87,13 @@ def test_a_process_that_takes_the_place_of_another_begins_and_counts_on(group):
     assert first.begun == [("a", 0), ("c", 1)]
     assert counts.env_steps == 14
     assert counts.dropped_episodes == 1  # of its one environment
-    assert len(notes.notes) == 1 and "actor/0 begins anew" in notes.notes[0]
+    assert len(notes.notes) == 1 and "actor/0 restarts" in notes.notes[0]
     # 10 are taken, and the other actor may take 50.
     assert [asked for asked in first.asked if asked[0] == "c"][0] == ("c", 40, 0)
     assert group.places()["actor/0"]["restarts"] == 1
 
 
-def test_an_actor_that_cannot_go_on_ends_the_run(group):
+def test_an_actor_that_cannot_continue_ends_the_run(group):
     group, (first, second), _, _ = group
     first.reports = [report("a"), report("a", failure="environment 0 was killed")]
     group.turn(0)

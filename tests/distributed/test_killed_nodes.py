@@ -1,4 +1,4 @@
-"""SIGKILL of each kind of node, of a whole Ray node, and Ctrl-C, in one run that goes on.
+"""SIGKILL of each kind of node, of a whole Ray node, and Ctrl-C, in one run that continues.
 
 Each test says what came back and what was lost, and prints how long that took (pytest -s).
 """
@@ -62,7 +62,7 @@ def returns(run, node):
 
 
 def wait_for_restart(run, node, before=0):
-    """Waits until a node has run again once more than before, and all of them go on.
+    """Waits until a node has run again once more than before, and all of them continue.
 
     Returns:
       A line of metrics of then, and the seconds that it took.
@@ -96,7 +96,7 @@ def test_the_learner_comes_back_with_its_checkpoint(run):
     line, seconds = wait_for_restart(run, "learner/0")
     print(f"\nSIGKILL of the learner: learns again after {seconds:.1f} s")
     assert run.nodes["learner/0"]["restarts"] == 1
-    assert len(processes.notes(run, "learner/0 goes on from the checkpoint of env step")) == 1
+    assert len(processes.notes(run, "learner/0 resumes from the checkpoint of env step")) == 1
     # What it had learned since the checkpoint is lost; steps, episodes and rows are not.
     lost = line["learner/lost_updates"] - before["learner/lost_updates"]
     assert 0 <= lost <= most_updates(line["env_steps"]) - saved
@@ -133,7 +133,7 @@ def test_the_nodes_of_a_machine_come_back_on_another(run, cluster):
     for node in there:
         line, seconds = wait_for_restart(run, node, returned[node])
         passed += seconds
-    print(f"\nSIGKILL of a Ray node with {', '.join(there)}: all go on after {passed:.1f} s")
+    print(f"\nSIGKILL of a Ray node with {', '.join(there)}: all continue after {passed:.1f} s")
     lost = line["learner/lost_updates"] - before["learner/lost_updates"]
     assert lost <= ("learner/0" in there) * (most_updates(line["env_steps"]) - saved)
     dropped = line["actors/dropped_episodes"] - before["actors/dropped_episodes"]

@@ -1,4 +1,4 @@
-"""The learner's pace between replay's limiter and the steps that are known, and its standing still.
+"""The learner's pace between replay's limiter and the steps that are known, and its pause.
 
 The limiter is simulated, with ``RATIO`` batches for each row, and what the conductor tells.
 """
@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from acme_r2i.distributed.learner_node import LearnerNode, UpdatePace
-from acme_r2i.distributed.reports import Place
+from acme_r2i.distributed.node_settings import Place
 from acme_r2i.runs.loop import UpdateSchedule
 from acme_r2i.runs.metrics import Counts
 
@@ -184,26 +184,26 @@ def test_no_run_stalls_whatever_dies_when(often, lengths):
         assert simulation.updates <= SCHEDULE.due(1000)
 
 
-def test_a_call_to_go_on_for_another_process_releases_nothing(monkeypatch):
+def test_a_call_to_resume_another_process_releases_nothing(monkeypatch):
     node = object.__new__(LearnerNode)
     node._place = Place("host", 1, "this")
-    node._stepping, node._stands_still = threading.Lock(), False
+    node._stepping, node._paused = threading.Lock(), False
     node._begun = threading.Event()
     node._begun.set()
     with node._stepping:  # an update
-        node.go_on("before")
-        node.go_on("this")
+        node.resume("before")
+        node.resume("this")
         assert node._stepping.locked()
-    assert node.stand_still("before") is None and not node._stepping.locked()
+    assert node.pause("before") is None and not node._stepping.locked()
 
     class Learner:
         learner_steps = 7
 
     node._learner = Learner()
     monkeypatch.setattr("acme_r2i.runs.agent.save_learner", lambda learner, folder: None)
-    assert node.stand_still("this") == (7, {})
-    node.go_on("before")
+    assert node.pause("this") == (7, {})
+    node.resume("before")
     assert node._stepping.locked()
-    node.go_on("this")
+    node.resume("this")
     assert not node._stepping.locked()
-    node.go_on("this")
+    node.resume("this")

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from acme_r2i.distributed.step_shares import StepShares
+from acme_r2i.distributed.actor_group import StepShares
 
 
 class Actor:
@@ -33,7 +33,7 @@ def test_all_steps_are_taken_and_no_more(total, speeds):
         number = order.randrange(len(actors))
         actor = actors[number]
         limit = shares.next_limit(number)
-        actor.act()  # it goes on while the answer is on its way
+        actor.act()  # it acts while the answer is on its way
         shares.confirm(number, *actor.report(limit))
         actor.act()
         assert sum(each.taken for each in actors) <= total

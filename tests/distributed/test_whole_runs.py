@@ -85,7 +85,7 @@ def test_other_commands_take_it(run, capsys, tmp_path):
     assert main(["export", str(run.folder), "--out", str(tmp_path / "policy")]) == 0
 
 
-def test_the_same_command_with_more_steps_goes_on(run, cluster):
+def test_the_same_command_with_more_steps_resumes(run, cluster):
     former = run.last
     typed = ("--log-every", "100", "--checkpoint-every", "400")
     longer = processes.train(cluster, run.folder, "--env-steps", str(LONGER), *typed)
@@ -110,7 +110,7 @@ def test_a_node_that_fails_for_good_ends_the_run(cluster, tmp_path):
     summary = run.json("summary.json")
     assert summary["interrupted"] and "node actor/1 failed" in summary["failure"]
     assert run.output.splitlines()[-1] == f"r2i: error: {summary['failure']}"
-    # What it goes on from, and what was learned by then, are there.
+    # The checkpoint to resume from is there, and the run has its parameters.
     kept, left = (
         np.load(folder / "parameters.npz") for folder in (run.checkpoints[-1], run.folder)
     )

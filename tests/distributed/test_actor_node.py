@@ -2,11 +2,11 @@
 
 import concurrent.futures
 
-from acme_r2i.distributed.parameters import FETCH_SECONDS, BoundedParameters
+from acme_r2i.distributed.actor_node import FETCH_SECONDS, BoundedParameters
 
 
 class Learner:
-    """Answers when it is told to."""
+    """Answers at once, or on a call of ``answer``."""
 
     def __init__(self):
         self.steps = 0

@@ -1,4 +1,4 @@
-"""A cluster that is not there is told of at once."""
+"""Joining a cluster: the folder of Ray, and errors for one that does not answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from acme_r2i.cli.main import main
-from acme_r2i.distributed import cluster
+from acme_r2i.distributed import train
 from acme_r2i.launchpad_ray import launching
 from acme_r2i.runs import UsageError
 from tests.distributed.processes import options_of
@@ -25,7 +25,7 @@ def nobody():
 
 
 def join(tmp_path, address):
-    with cluster.joined(options_of(tmp_path / "run", cluster=address)):
+    with train.joined(options_of(tmp_path / "run", cluster=address)):
         pass
 
 
@@ -47,7 +47,7 @@ def test_a_long_tmpdir_has_a_ray(tmp_path, monkeypatch):
     folder = tmp_path / ("x" * 90)
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
-    with cluster.joined(options_of(tmp_path / "run")) as ray:
+    with train.joined(options_of(tmp_path / "run")) as ray:
         assert ray.is_initialized()
 
 
@@ -72,18 +72,22 @@ def test_ray_starts_where_the_command_was_given(tmp_path, monkeypatch):
         asked.append((os.getcwd(), options.workdir))
         raise UsageError("not now")
 
-    monkeypatch.setattr(cluster, "joined", joined)
-    train = ["train", "--env", "import:away_in_nodes:make", "--preset", "debug"]
-    assert main([*train, "--num-actors", "1", "--workdir", "run"]) == 2
+    monkeypatch.setattr(train, "joined", joined)
+    typed = ["train", "--env", "import:away_in_nodes:make", "--preset", "debug"]
+    assert main([*typed, "--num-actors", "1", "--workdir", "run"]) == 2
     assert asked == [(str(tmp_path), tmp_path / "run")]
     assert not (tmp_path / "run").exists()
 
 
 def test_nobody_answers(tmp_path, nobody):
     pytest.importorskip("ray")
-    with pytest.raises(UsageError, match=f"^--cluster {nobody}: no Ray cluster answers there"):
+    with pytest.raises(
+        UsageError, match=f"^TrainConfig.cluster {nobody}: no Ray cluster answers there"
+    ):
         join(tmp_path, nobody)
-    with pytest.raises(UsageError, match="^--cluster 127.0.0.1:99999: no Ray cluster answers"):
+    with pytest.raises(
+        UsageError, match="^TrainConfig.cluster 127.0.0.1:99999: no Ray cluster answers"
+    ):
         join(tmp_path, "127.0.0.1:99999")
 
 

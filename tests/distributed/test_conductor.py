@@ -1,6 +1,6 @@
 """A run in which nothing moves says so."""
 
-from acme_r2i.distributed.stalls import StallWatch
+from acme_r2i.distributed.conductor import StallWatch
 
 
 def test_a_stall_is_told_after_a_while_and_then_less_and_less_often():
