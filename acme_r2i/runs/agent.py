@@ -1,7 +1,7 @@
 """The agent of a run: checked first (``Blueprint``), then started (``Agent``, ``RandomAgent``).
 
-This module imports JAX. Acme, Reverb and TensorFlow, which take several seconds, are imported when
-an agent that learns is started: whatever can be refused is refused before that.
+Importing this module imports JAX. Acme, Reverb and TensorFlow take several seconds to import, so
+they are imported when an agent that learns is started, after all checks.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import gc
 import math
 import pathlib
+import types
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import dm_env
 import jax
@@ -29,14 +30,14 @@ from acme_r2i.runs.train_config import check_env_steps
 
 
 class Blueprint(NamedTuple):
-    """An agent that can be built: all that can be refused has been checked.
+    """Parts of an agent, which have been checked.
 
     Attributes:
-      kind: which agent.
-      config: its settings.
-      spec: of the environment.
-      networks: pure functions.
-      schedule: when updates are due.
+      kind: the agent's kind.
+      config: the agent's settings.
+      spec: specs of the environment.
+      networks: the agent's networks, pure functions.
+      schedule: number of updates due.
     """
 
     kind: AgentKind
@@ -46,7 +47,7 @@ class Blueprint(NamedTuple):
     schedule: UpdateSchedule
 
     def parameter_counts(self) -> dict[str, int]:
-        """Numbers of parameters by what they belong to. Nothing is computed for it."""
+        """Returns the numbers of parameters by group."""
         params = jax.eval_shape(self.networks.init, jax.random.key(0))
         return {
             name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(group))
@@ -54,12 +55,12 @@ class Blueprint(NamedTuple):
         }
 
     def policy_bytes(self) -> int:
-        """Of the parameters that an actor fetches. Nothing is computed for it."""
+        """Returns the bytes of the parameters that an actor fetches."""
         params = jax.eval_shape(self.networks.init, jax.random.key(0))
         return tree_bytes(self.kind.policy_parameters(params))
 
     def replay_bytes(self, env_steps: int) -> int:
-        """What replay may come to hold in a run of so many steps, before Reverb compresses it."""
+        """Returns the bytes of replay after so many steps, before compression."""
         rows = min(self.config.replay.capacity_env_steps, env_steps)
         return rows * self.kind.replay_row_bytes(self.spec, self.networks)
 
@@ -67,10 +68,10 @@ class Blueprint(NamedTuple):
 def make_blueprint(
     kind: AgentKind, config: AgentConfig, spec: EnvironmentSpec, env_steps: int
 ) -> Blueprint:
-    """Checks whether the agent suits the environment, the devices and the length of the run.
+    """Makes the parts of an agent.
 
     Raises:
-      UsageError: if it does not.
+      UsageError: if the agent does not suit the environment, the devices or the length of the run.
     """
     try:
         kind.check_devices(config)
@@ -89,7 +90,7 @@ def make_blueprint(
 
 
 def describe_device() -> str:
-    """What learning runs on, e.g. "cpu", "gpu (NVIDIA A100)" or "2 x gpu (NVIDIA A100)"."""
+    """Returns the learner's device, e.g. "cpu", "gpu (NVIDIA A100)" or "2 x gpu (NVIDIA A100)"."""
     device, number = jax.local_devices()[0], jax.local_device_count()
     kind = device.device_kind
     name = device.platform if kind == device.platform else f"{device.platform} ({kind})"
@@ -101,13 +102,11 @@ REPLAY = "replay"
 
 
 class Agent:
-    """A running agent: a replay server in this process, a learner that reads from it, an actor.
-
-    Use it as a context: on leaving, the server is stopped and the threads that read from it end.
+    """An agent with a replay server in this process. Use it as a context, which stops the server.
 
     Attributes:
-      learner: the agent's, which offers ``take_metrics`` beside Acme's methods.
-      actor: acts for all environments, and writes into replay.
+      learner: an ``acme.Learner`` that also has ``take_metrics`` and ``take_skipped``.
+      actor: a ``loop.BatchedActor`` that writes into replay.
     """
 
     def __init__(
@@ -120,20 +119,19 @@ class Agent:
         restore: pathlib.Path | None = None,
         replay_sizes: Mapping[str, int] | None = None,
     ):
-        """Starts the server, and makes the parameters or reads them.
+        """Starts the server, and makes or restores the parameters.
 
         Args:
-          blueprint: what to build.
-          seed: of parameters, updates and actions.
+          blueprint: parts of the agent.
+          seed: seed of parameters, updates and actions.
           restart_count: number of processes that had the run before; each acts with other random
             numbers.
-          replay_scratch: an empty folder for checkpoints of the server; without it, there can be
-            none.
-          restore: a folder that ``save`` has written.
-          replay_sizes: what ``save`` has returned then.
+          replay_scratch: empty folder for the server's checkpoints; None for no checkpoints.
+          restore: folder that ``save`` has written.
+          replay_sizes: sizes that ``save`` has returned.
 
         Raises:
-          UsageError: if what was saved does not fit, or is less than it should be.
+          UsageError: if the saved files do not fit, or replay is smaller than it was.
         """
         builder, networks = blueprint.kind.make_builder(blueprint.config, blueprint.networks)
         learner_key, actor_key = jax.random.split(jax.random.PRNGKey(np.uint32(seed)))
@@ -172,36 +170,36 @@ class Agent:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # Readers and writers first: what is left of them when the server goes would complain.
-        if hasattr(self.learner, "close"):  # one that has threads of its own
+        # Readers and writers are closed before the server, or they would print errors.
+        if hasattr(self.learner, "close"):
             self.learner.close()
         del self.actor, self.learner
         gc.collect()
         self._stop_server()
 
     def take_metrics(self) -> dict[str, float]:
-        """Returns means over the updates since this was last called; {} if there was none."""
+        """Returns means over the updates since the last call; {} if there was none."""
         return self.learner.take_metrics()
 
     def save(self, folder: pathlib.Path) -> dict[str, int]:
-        """Writes all that was learned and all that is in replay.
+        """Writes the learner's state and replay.
 
         Returns:
-          How many items each replay table had at least.
+          Least number of items in each replay table.
 
         Raises:
-          OSError: if it cannot be written.
+          OSError: if they cannot be written.
         """
         save_learner(self.learner, folder)
         return reverb_server.save_tables(self._client, folder / REPLAY)
 
     def save_parameters(self, folder: pathlib.Path) -> None:
-        """Writes what was learned; OSError if it cannot be written."""
+        """Writes parameters.npz; OSError if it cannot be written."""
         save_parameters(folder, self.learner.save().params)
 
     @property
     def replay_sequences(self) -> int:
-        """How many sequences replay holds."""
+        """Number of sequences in replay."""
         return sum(reverb_server.item_counts(self._client).values())
 
     def _stop_server(self) -> None:
@@ -210,11 +208,11 @@ class Agent:
 
 
 def start_agent(blueprint: Blueprint, seed: int, **saved: Any) -> Agent | RandomAgent:
-    """Starts the agent that a blueprint describes.
+    """Starts an agent.
 
     Args:
-      blueprint: what to build.
-      seed: of parameters, updates and actions.
+      blueprint: parts of the agent.
+      seed: seed of parameters, updates and actions.
       **saved: other arguments of :class:`Agent`; the random agent uses ``restart_count`` only.
     """
     if blueprint.schedule.updates_per_env_step:
@@ -223,7 +221,7 @@ def start_agent(blueprint: Blueprint, seed: int, **saved: Any) -> Agent | Random
 
 
 def save_learner(learner: Any, folder: pathlib.Path) -> None:
-    """Writes a learner's whole state: parameters.npz, and the rest of it in learner.npz.
+    """Writes a learner's state: parameters.npz, and the rest of it in learner.npz.
 
     Raises:
       OSError: if it cannot be written.
@@ -234,10 +232,10 @@ def save_learner(learner: Any, folder: pathlib.Path) -> None:
 
 
 def restore_learner(learner: Any, folder: pathlib.Path) -> None:
-    """Has a learner go on from what ``save_learner`` has written.
+    """Restores the state that ``save_learner`` has written.
 
     Raises:
-      UsageError: if the files are not of a learner with the same settings.
+      UsageError: if the files belong to a learner with other settings.
     """
     own = learner.save()
     params = load_parameters(folder, own.params)
@@ -248,7 +246,7 @@ def restore_learner(learner: Any, folder: pathlib.Path) -> None:
 def check_sizes(
     found: Mapping[str, int], saved: Mapping[str, int], folder: pathlib.Path | None
 ) -> None:
-    """Raises UsageError if a replay table has come back with less than it was saved with."""
+    """Raises UsageError if a restored replay table is smaller than the saved one."""
     for table, size in saved.items():
         if found.get(table, 0) < size:
             raise UsageError(
@@ -257,52 +255,30 @@ def check_sizes(
             )
 
 
-# Tells the seed of the actions from those of the environments.
-_SEED_STREAM = 2
-
-
-class Learned(NamedTuple):
-    """What the agent has learned: nothing."""
-
-    params: Any
-
-
 class NoLearner:
-    """A learner without updates."""
-
-    def step(self) -> NoReturn:
-        """Never called: no update is ever due."""
-        raise AssertionError("the random agent has no updates")
-
-    def take_metrics(self) -> dict[str, float]:
-        """None of updates."""
-        return {}
+    """A learner that makes no updates and has no parameters."""
 
     def take_skipped(self, wait: bool = False) -> Sequence[Any]:
-        """None."""
-        del wait
+        """Returns no updates."""
         return ()
 
-    def save(self) -> Learned:
-        """Empty parameters."""
-        return Learned({})
+    def save(self) -> types.SimpleNamespace:
+        """Returns a state without parameters."""
+        return types.SimpleNamespace(params={})
 
 
 class PolicyActor:
-    """A ``loop.BatchedActor`` that acts by a policy, and writes nothing anywhere."""
+    """A ``loop.BatchedActor`` that acts by a policy, and writes nothing to replay."""
 
     def __init__(self, policy: Policy):
-        """Stores the policy, for as many environments as it was made for."""
-        number = policy.num_environments
+        """Acts for as many environments as the policy was made for."""
         self._policy = policy
-        self._timesteps: list[dm_env.TimeStep | None] = [None] * number
+        self._timesteps: list[dm_env.TimeStep | None] = [None] * policy.num_environments
 
     def observe_first(self, index: int, timestep: dm_env.TimeStep) -> None:
-        """See BatchedActor."""
         self._timesteps[index] = timestep
 
     def select_actions(self) -> np.ndarray:
-        """See BatchedActor."""
         return self._policy.step(
             jax.tree.map(lambda *x: np.stack(x), *(each.observation for each in self._timesteps)),
             np.array([timestep.first() for timestep in self._timesteps]),
@@ -310,29 +286,30 @@ class PolicyActor:
         )
 
     def observe(self, index: int, action: Any, next_timestep: dm_env.TimeStep) -> None:
-        """See BatchedActor."""
-        del action
         self._timesteps[index] = next_timestep
 
     def drop_episode(self, index: int) -> None:
-        """See BatchedActor."""
+        pass
 
     def update(self, wait: bool = False) -> None:
-        """See BatchedActor."""
+        pass
 
 
 class RandomAgent:
-    """The agent; see ``runs.agent.Agent``."""
+    """An agent that learns nothing and has no replay; its methods are those of :class:`Agent`."""
+
+    replay_sequences = 0
 
     def __init__(self, blueprint: Blueprint, seed: int, *, restart_count: int = 0):
-        """Makes it.
+        """Makes its policy.
 
         Args:
-          blueprint: what to build.
-          seed: of the actions.
+          blueprint: parts of the agent.
+          seed: seed of the actions.
           restart_count: number of processes that had the run before; each draws other actions.
         """
-        sequence = np.random.SeedSequence([seed, restart_count], spawn_key=(_SEED_STREAM,))
+        # The spawn key makes the actions' seed differ from those of the environments.
+        sequence = np.random.SeedSequence([seed, restart_count], spawn_key=(2,))
         policy = make_policy(
             blueprint.kind,
             blueprint.config,
@@ -345,11 +322,6 @@ class RandomAgent:
         self.learner = NoLearner()
         self.actor = PolicyActor(policy)
 
-    @property
-    def replay_sequences(self) -> int:
-        """There is no replay."""
-        return 0
-
     def __enter__(self) -> RandomAgent:
         return self
 
@@ -357,14 +329,11 @@ class RandomAgent:
         pass
 
     def take_metrics(self) -> dict[str, float]:
-        """None of updates."""
         return {}
 
     def save_parameters(self, folder: pathlib.Path) -> None:
-        """Writes that there are no parameters."""
         save_parameters(folder, {})
 
     def save(self, folder: pathlib.Path) -> dict[str, int]:
-        """Writes that there are no parameters; there are no replay tables."""
-        save_parameters(folder, {})
+        self.save_parameters(folder)
         return {}

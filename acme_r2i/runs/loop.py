@@ -1,16 +1,15 @@
 """The run loop: acting and learning take turns in one thread, at an exact train ratio.
 
-A turn is a batched step and the updates that it makes due. The updates are handed to the device
-when the next turn's actions have been chosen and before they are taken, so it computes while
-environments step and their rows go to replay. So what actions are chosen by is always one turn old.
+A turn is a batched step and the updates that it makes due. The updates start after the next turn's
+actions are chosen and before they are taken, so the device computes while environments step and
+rows are written. Actions are therefore chosen with parameters one turn old.
 
-Units: an environment step is one action taken in one environment, a learner step one update. A
-batched step takes one action in each of the N environments. The order of everything that happens is
-fixed by the numbers of steps and does not depend on time.
+Units: an environment step is one action in one environment, a learner step one update. A batched
+step takes one action in each of the N environments. The numbers of steps fix the order of all
+events; time does not.
 
-An environment may fail and be put back at the beginning of a fresh episode (see
-``environments.workers``). Then the episode that it leaves has no end, and is dropped: it is not
-counted, and the agent begins anew. The steps that it took stay counted, as the simulator took them.
+An environment may fail and restart with a new episode. The old episode is dropped and not counted,
+and the agent's state is reset; its steps stay counted, as the simulator made them.
 """
 
 from __future__ import annotations
@@ -32,53 +31,51 @@ from acme_r2i.runs.metrics import Counts, Episode, TimeShares
 
 # Time between two reports on the first update.
 COMPILING_PERIOD_SECONDS = 0.25
-# What the loop tells apart in where its time goes.
+# Activities whose time the loop measures.
 SPENT_ON = ("environment", "policy", "replay", "learner")
 
 
 class BatchedActor(Protocol):
-    """What the loop needs of an actor (``agents.common.acting.BatchedActor`` is one)."""
+    """Acts in several environments, as ``agents.common.acting.BatchedActor`` does."""
 
     def observe_first(self, index: int, timestep: dm_env.TimeStep) -> None:
-        """Begins an episode of one environment."""
+        """Starts an episode in an environment."""
 
     def select_actions(self) -> Sequence[Any]:
-        """Chooses an action for every environment."""
+        """Returns an action for every environment."""
 
     def observe(self, index: int, action: Any, next_timestep: dm_env.TimeStep) -> None:
-        """Takes what one environment answered."""
+        """Adds a step of an environment."""
 
     def drop_episode(self, index: int) -> None:
-        """Ends the episode of one environment, which has no end; ``observe_first`` comes next."""
+        """Drops the episode of an environment that failed; ``observe_first`` follows."""
 
     def update(self, wait: bool = False) -> None:
         """Fetches the learner's parameters."""
 
 
 class Learner(Protocol):
-    """What the loop needs of a learner."""
+    """Updates the parameters."""
 
     def step(self) -> None:
-        """Updates once."""
+        """Makes an update."""
 
     def take_skipped(self, wait: bool = False) -> Sequence[Any]:
-        """Returns the updates that were not made, once each; with ``wait``, up to the latest."""
+        """Returns new skipped updates; with ``wait``, up to the latest update."""
 
 
 @dataclasses.dataclass(frozen=True)
 class UpdateSchedule:
-    """How many updates are due: every batch_size * sequence_length / train_ratio environment steps.
+    """Number of updates due: one every batch_size * sequence_length / train_ratio environment steps.
 
-    The count begins when replay has its minimum, so learning does not begin with a burst that makes
-    up for the steps before.
+    Counting starts when replay has its minimum, so there is no burst of updates at the start.
 
     Attributes:
-      first_env_steps: environment steps before the count begins.
-      updates_per_env_step: exact, so that no rounding adds up.
+      first_env_steps: environment steps before counting starts.
+      updates_per_env_step: exact, so rounding errors do not add up.
       env_steps_per_drop: environment steps that do not count when an episode is dropped. Replay
-        loses rows of it, and its environment's next sequence takes its whole length; by so many
-        steps every environment has put another sequence there. Without the pause, learning would
-        wait for rows that only acting can bring.
+        loses rows of it, and after so many steps every environment has added another sequence.
+        Without this pause the learner would wait for rows while the actor waits for the learner.
     """
 
     first_env_steps: int
@@ -95,9 +92,9 @@ class UpdateSchedule:
         sequence_length: int,
         num_environments: int = 1,
     ) -> UpdateSchedule:
-        """Makes the schedule of a train ratio, in replayed rows per environment step.
+        """Makes the schedule of a train ratio: replayed rows per environment step.
 
-        The ratio is the simplest fraction that the float stands for: 0.1 is 1/10.
+        The ratio is read as the simplest fraction: 0.1 is 1/10.
         """
         ratio = fractions.Fraction(train_ratio).limit_denominator(10**6)
         return cls(
@@ -107,30 +104,30 @@ class UpdateSchedule:
         )
 
     def due(self, env_steps: int, dropped_episodes: int = 0) -> int:
-        """Updates that are to be done, in all, when so many environment steps have been taken."""
+        """Returns the total number of updates due after so many environment steps."""
         uncounted = self.first_env_steps + dropped_episodes * self.env_steps_per_drop
         counted = max(0, env_steps - uncounted)
         ratio = self.updates_per_env_step
         return counted * ratio.numerator // ratio.denominator
 
     def surplus(self, env_steps: int, episodes: int, dropped_episodes: int = 0) -> int:
-        """Batches that replay's limiter gives beyond the updates that are due.
+        """Returns the number of batches that replay's limiter allows beyond the updates due.
 
-        It counts rows, of which each episode has one that is no step, and those of dropped ones.
+        The limiter counts rows: one more than steps for each episode, and those of dropped ones.
         """
         return self.due(env_steps + episodes) - self.due(env_steps, dropped_episodes)
 
 
 @dataclasses.dataclass
 class _Running:
-    """The episode under way in one environment."""
+    """The current episode of an environment."""
 
     episode_return: float = 0.0
     length: int = 0
 
 
 class RunLoop:
-    """Steps environments, updates in between, and tells an observer.
+    """Steps environments, updates the learner in between, and reports events.
 
     Attributes:
       counts: how far the run is.
@@ -148,34 +145,30 @@ class RunLoop:
         on_step: Callable[[Counts], None] = lambda counts: None,
         on_turn: Callable[[Counts], None] = lambda counts: None,
         on_skipped: Callable[[Any], None] = lambda skipped: None,
-        on_compiling: Callable[[Counts, float, bool], None] = lambda counts, seconds, stopping: (
-            None
-        ),
+        on_compiling: Callable[[float, bool], None] = lambda seconds, stopping: None,
         should_stop: Callable[[], bool] = lambda: False,
         counts: Counts | None = None,
         time_shares: TimeShares | None = None,
     ):
-        """Stores the parts.
+        """Takes no step yet.
 
         Args:
-          environments: N environments, which have not begun.
-          actor: acts for all of them.
-          learner: is updated when the schedule says so.
-          schedule: says when updates are due.
-          on_episode: called when an episode has ended.
-          on_restart: called when an environment has failed and begins anew, with the number of
-            steps of the episode that is dropped.
-          on_turn: called at the end of a turn, when all the updates that are due have been handed
-            to the device: where a run that is resumed can begin.
-          on_step: called after that, and between two updates, so that it is called often even where
-            they are many.
-          on_skipped: called for an update that was not made, soon after.
-          on_compiling: called a few times a second while the first update is compiled, with the
-            seconds since it began, and whether the run stops after it.
-          should_stop: asked between two steps of any kind; True ends the run.
-          counts: how far the run has come before; None for a new one. The environments begin with
-            fresh episodes.
-          time_shares: takes where the time goes, under the names in SPENT_ON.
+          environments: N environments, not yet reset.
+          actor: acts in all environments.
+          learner: makes the updates.
+          schedule: number of updates due.
+          on_episode: called at the end of an episode.
+          on_restart: called when an environment has failed and restarts, with the number of steps
+            of the dropped episode.
+          on_step: called at the end of a turn, and between two updates.
+          on_turn: called at the end of a turn, when all updates due have been started. Checkpoints
+            are written here.
+          on_skipped: called for a skipped update, soon after it.
+          on_compiling: called a few times a second during the first update, with the seconds since
+            its start, and True if the run stops after it.
+          should_stop: called between two steps of any kind; True ends the run.
+          counts: counts of a resumed run, changed in place; None for a new run.
+          time_shares: measures the time of the activities in SPENT_ON.
         """
         self._environments = environments
         self._actor = actor
@@ -195,16 +188,16 @@ class RunLoop:
         self.counts = counts or Counts()
 
     def run(self, env_steps: int) -> Counts:
-        """Runs until exactly so many environment steps have been taken, or until told to stop.
+        """Runs for exactly so many environment steps in total, or until ``should_stop``.
 
-        In the last batched step only as many environments act as there are steps left.
+        In the last batched step only as many environments act as steps are left.
 
         Raises:
-          EnvironmentFailedError: if an environment has failed for good; ``counts`` tells how far
-            the run has come.
+          EnvironmentFailedError: if an environment has failed for good. ``counts`` has the steps
+            so far.
           RunFailedError: if the policy chooses an action that is not finite.
         """
-        self._learn()  # what is due since the time before, if this run goes on in mid-turn
+        self._learn()  # updates left by a run that stopped in mid-turn
         stepped = False
         while self.counts.env_steps < env_steps and not self._should_stop():
             self._begin_episodes()
@@ -212,8 +205,7 @@ class RunLoop:
                 actions = self._actor.select_actions()
             _check_finite(actions, self.counts)
             if stepped:
-                # Here, between choosing actions and taking them, so that the device has updates
-                # to compute while the environments step.
+                # The device computes the updates while the environments step.
                 self._end_turn()
             acting = min(len(self._environments), env_steps - self.counts.env_steps)
             with self._time.spend("environment"):
@@ -288,7 +280,7 @@ class RunLoop:
             if self.counts.learner_steps == due:
                 break
             self._on_step(self.counts)
-        # Waiting (for the request, not the update) makes it certain which parameters are next.
+        # Waits for the request, not for the update, so that the next parameters are determined.
         with self._time.spend("policy"):
             self._actor.update(wait=True)
 
@@ -310,7 +302,7 @@ class RunLoop:
 
 
 def _check_finite(actions: Any, counts: Counts) -> None:
-    """Checks that no simulator is given what is not a number, which some would take."""
+    """Checks actions before a simulator gets them: some accept NaN without an error."""
     actions = np.asarray(actions)
     if np.issubdtype(actions.dtype, np.floating) and not np.isfinite(actions).all():
         raise RunFailedError(
@@ -320,7 +312,7 @@ def _check_finite(actions: Any, counts: Counts) -> None:
 
 
 def train_ratio(config: AgentConfig, schedule: UpdateSchedule, counts: Counts) -> float | None:
-    """Rows replayed per environment step since learning began; None before that."""
+    """Returns the rows replayed per environment step since learning started; None before that."""
     rows = counts.learner_steps * config.batch_size * config.sequence_length
     learning_env_steps = counts.env_steps - schedule.first_env_steps
     return rows / learning_env_steps if learning_env_steps > 0 else None
