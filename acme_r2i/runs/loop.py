@@ -66,7 +66,7 @@ class Learner(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class UpdateSchedule:
-    """Number of updates due: one every batch_size * sequence_length / train_ratio environment steps.
+    """Updates due: one every batch_size * sequence_length / train_ratio environment steps.
 
     Counting starts when replay has its minimum, so there is no burst of updates at the start.
 

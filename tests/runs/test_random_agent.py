@@ -68,7 +68,7 @@ def test_acme_and_tensorflow_are_not_imported_for_it(tmp_path):
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        (("--preset", "popgym"), "the random agent takes one preset of cpu, debug, got popgym"),
+        (("--preset", "popgym"), "unknown preset 'popgym'; presets: cpu, debug"),
         (
             ("--core", "gru"),
             "the core of random is none",
