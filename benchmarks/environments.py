@@ -1,13 +1,15 @@
-"""Random-policy steps per second, for one task of each suite: in this process, and in two.
+"""Environment steps per second under a random policy, for one task of each suite.
 
     python -m benchmarks.environments
+    python -m benchmarks.environments popgym atari --environments 4 8 --repeats 3
 
-A step is one action taken in one environment, so with an action repeat it is several of the
-simulator's; resets are part of the time, making an environment is not. The columns: one
-environment, two that are stepped in turns, and two in processes of their own. What two processes
-gain over two in turns is at most the number of free cores, and less, or a loss, where a step is
-short against the time that an action and its answer are on their way (the last row). Below the
-table: what a step takes for checks and copies of what an environment gives, which all of them pay.
+Counts one action in one environment as one step, whatever the action repeat. The time includes
+resets and excludes making the environments. The first column is a single environment; the others
+are N environments under each kind of workers. The number in parentheses is the ratio to N inline
+environments in the same run. Processes gain at most the number of free cores, and lose where a
+step is shorter than sending an action and its time step (last row).
+
+Below the table: time per step for checking and copying time steps, which every task pays.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import dm_env
@@ -30,7 +33,7 @@ from acme_r2i import environments
 from acme_r2i.environments.checked import Checked, map_arrays
 from acme_r2i.environments.random_policy import sample_action
 
-# The task that stands for each suite.
+# One task of each suite.
 TASKS = {
     "bsuite": "bsuite:catch/0",
     "bsuite_vision": "bsuite_vision:catch/0",
@@ -40,22 +43,15 @@ TASKS = {
     "popgym": "popgym:RepeatPreviousEasy",
     "atari": "atari:pong",
     "gym": "gym:CartPole-v1",
-    # What all the others pay beside their simulators.
+    # Cost without a simulator.
     "import": "import:benchmarks.environments:Still",
-}
-
-# Number of environments, and where they are.
-COLUMNS = {
-    "1 inline": (1, "inline"),
-    "2 inline": (2, "inline"),
-    "2 processes": (2, "processes"),
 }
 
 _WARM_UP_STEPS = 20
 _ACTIONS = 256
 
 
-# Observations that the checks of a step are measured with.
+# Observations for the cost of checks.
 OBSERVATIONS = {
     "image": np.zeros((64, 64, 3), np.uint8),
     "vector": np.zeros(10),
@@ -64,7 +60,7 @@ OBSERVATIONS = {
 
 
 class Still(dm_env.Environment):
-    """Does nothing, and shows the same observation; episodes of 1000 steps."""
+    """Returns the same observation at every step; episodes of 1000 steps."""
 
     def __init__(self, seed: int = 0, observation: str = "image") -> None:
         del seed
@@ -88,10 +84,7 @@ class Still(dm_env.Environment):
 
 
 def steps_per_second(task: str, number: int, workers: str, seconds: float) -> float:
-    """Plays at random for a while.
-
-    Returns:
-      Steps per second of all environments together.
+    """Returns random-policy steps per second, summed over the environments.
 
     Raises:
       SimulatorMissingError: if the task cannot be made here.
@@ -118,12 +111,12 @@ def steps_per_second(task: str, number: int, workers: str, seconds: float) -> fl
 
 
 def check_microseconds(observation: str, steps: int = 10_000, repeats: int = 5) -> float:
-    """Returns what checks and copies add to a step, in microseconds of this process's time.
+    """Returns the CPU time that checks and copies add to a step, in microseconds.
 
     Args:
       observation: a key of OBSERVATIONS.
-      steps: that are timed at once.
-      repeats: measurements; the shortest counts.
+      steps: steps per measurement.
+      repeats: number of measurements; the shortest counts.
     """
 
     def shortest(environment: dm_env.Environment) -> float:
@@ -146,39 +139,59 @@ def _expect_timestep(answer: dm_env.TimeStep | environments.Restart) -> dm_env.T
     return answer
 
 
-def measure(suite: str, seconds: float, repeats: int) -> dict[str, Any]:
-    """Returns a suite's row: its figures and their ratios, or why there are none."""
+def columns(numbers: Sequence[int]) -> dict[str, tuple[int, str]]:
+    """Returns the number of environments and the kind of workers of each column, by its name."""
+    pairs = [(1, "inline"), *((n, workers) for n in numbers for workers in environments.WORKERS)]
+    return {f"{number} {workers}": (number, workers) for number, workers in pairs}
+
+
+def measure(suite: str, numbers: Sequence[int], *, seconds: float, repeats: int) -> dict[str, Any]:
+    """Returns a suite's row: steps per second by column, or why there are none.
+
+    The columns take turns, so that other work on the machine slows all of them alike.
+    """
     row: dict[str, Any] = {"suite": suite, "task": TASKS[suite]}
+    figures: dict[str, list[float]] = {name: [] for name in columns(numbers)}
     try:
-        for name, (number, workers) in COLUMNS.items():
-            row[name] = statistics.median(
-                steps_per_second(TASKS[suite], number, workers, seconds) for _ in range(repeats)
-            )
+        for _ in range(repeats):
+            for name, (number, workers) in columns(numbers).items():
+                figures[name].append(steps_per_second(TASKS[suite], number, workers, seconds))
     except environments.SimulatorMissingError as error:
         return row | {"missing": " ".join(str(error).split())}
-    row["2 processes / 2 inline"] = row["2 processes"] / row["2 inline"]
-    return row
+    return row | {name: statistics.median(each) for name, each in figures.items()}
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
+def table(rows: list[dict[str, Any]], numbers: Sequence[int]) -> list[str]:
     """Returns the lines of a Markdown table."""
-    names = [*COLUMNS, "2 processes / 2 inline"]
+    names = columns(numbers)
     lines = [f"| task | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
     for row in rows:
         if "missing" in row:
             cells = [f"not measured: {row['missing']}", *[""] * (len(names) - 1)]
         else:
-            cells = [f"{row[name]:,.0f}" for name in COLUMNS] + [f"{row[names[-1]]:.2f}"]
+            cells = [_cell(row, *each) for each in names.values()]
         lines.append(f"| `{row['task']}` | {' | '.join(cells)} |")
     return lines
+
+
+def _cell(row: dict[str, Any], number: int, workers: str) -> str:
+    figure = row[f"{number} {workers}"]
+    if workers == "inline":
+        return f"{figure:,.0f}"
+    return f"{figure:,.0f} ({figure / row[f'{number} inline']:.2f})"
 
 
 def main() -> None:
     """Prints the table as Markdown, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("suites", nargs="*", help=f"of {', '.join(TASKS)} (default: all)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of a measurement")
-    parser.add_argument("--repeats", type=int, default=1, help="measurements; the median counts")
+    parser.add_argument(
+        "--environments", type=int, nargs="+", default=[2], help="numbers of environments"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="duration of one measurement")
+    parser.add_argument(
+        "--repeats", type=int, default=1, help="measurements per cell; the median counts"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     args = parser.parse_args()
     for suite in args.suites:
@@ -189,7 +202,7 @@ def main() -> None:
     for suite in args.suites or TASKS:
         if sys.stderr.isatty():
             print(f"{suite} ...", file=sys.stderr)
-        rows.append(measure(suite, args.seconds, args.repeats))
+        rows.append(measure(suite, args.environments, seconds=args.seconds, repeats=args.repeats))
     machine = {
         "processor": f"{platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
@@ -198,9 +211,9 @@ def main() -> None:
     if args.json:
         print(json.dumps({"machine": machine, "steps_per_second": rows}, indent=2))
     else:
-        print("\n".join(table(rows)))
+        print("\n".join(table(rows, args.environments)))
         checks = ", ".join(f"{name} {check_microseconds(name):.1f}" for name in OBSERVATIONS)
-        print(f"\nMicroseconds of a step for checks and copies: {checks}.")
+        print(f"\nMicroseconds per step for checks and copies: {checks}.")
         print(f"\nSteps per second on {machine['processor']}, Python {machine['python']}.")
 
 
