@@ -30,8 +30,8 @@ import numpy as np
 from dm_env import specs
 
 from acme_r2i import environments
+from acme_r2i.environments import sample_action
 from acme_r2i.environments.checked import Checked, map_arrays
-from acme_r2i.environments.random_policy import sample_action
 
 # One task of each suite.
 TASKS = {

@@ -21,8 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from acme_r2i.environments import EnvironmentSpec
-from acme_r2i.environments.random_policy import sample_action
+from acme_r2i.environments import EnvironmentSpec, sample_action
 from acme_r2i.reports import runs as reports
 from acme_r2i.runs.policies import load_parameters, read_run
 from acme_r2i.runs.run_folder import CHECKPOINTS

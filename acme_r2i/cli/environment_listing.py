@@ -12,8 +12,7 @@ import numpy as np
 from dm_env import specs
 
 from acme_r2i import environments
-from acme_r2i.environments import references
-from acme_r2i.environments.random_policy import sample_action
+from acme_r2i.environments import sample_action
 from acme_r2i.runs import UsageError
 
 
@@ -150,7 +149,7 @@ def speed_line(speed: dict[str, Any]) -> str:
 
 def _about_suite(name: str) -> dict[str, Any]:
     info = environments.suite_info(name)
-    published = references.SUITE_SCORES.get(name, ())
+    published = environments.suite_scores(name)
     return {
         "summary": info.summary,
         "packages": list(info.packages),

@@ -1,11 +1,9 @@
-"""Every environment by one name: ``make_environment("suite:task", seed=...)``.
+"""Environments by name: ``make_environment("suite:task", seed=...)``.
 
-Importing this package imports no simulator; a suite's simulator is imported when one of its tasks
-is made.
+Importing this package imports no simulator. Making a task imports the suite's simulator.
 """
 
-from acme_r2i.environments.checked import Checked
-from acme_r2i.environments.environment_spec import EnvironmentSpec
+from acme_r2i.environments.checked import Checked, EnvironmentSpec
 from acme_r2i.environments.factory import (
     SUITES,
     episode_limit,
@@ -17,6 +15,7 @@ from acme_r2i.environments.factory import (
     reward_magnitude,
     suite_info,
     suite_options,
+    suite_scores,
     takes_any_option,
     task_reference,
     validate_name,
@@ -27,16 +26,11 @@ from acme_r2i.environments.failures import (
     Reported,
     UserCodeError,
 )
-from acme_r2i.environments.naming import SimulatorMissingError
-from acme_r2i.environments.references import TaskReference
-from acme_r2i.environments.suite import SuiteInfo
+from acme_r2i.environments.references import PublishedScore, TaskReference
+from acme_r2i.environments.suite import SimulatorMissingError, SuiteInfo
 from acme_r2i.environments.watchdog import EnvironmentHungError, Watchdog
-from acme_r2i.environments.workers import (
-    WORKERS,
-    EnvironmentPool,
-    Restart,
-    restart_seed,
-)
+from acme_r2i.environments.workers import WORKERS, EnvironmentPool, Restart, restart_seed
+from acme_r2i.environments.wrappers import sample_action
 
 __all__ = [
     "SUITES",
@@ -47,6 +41,7 @@ __all__ = [
     "EnvironmentHungError",
     "EnvironmentPool",
     "EnvironmentSpec",
+    "PublishedScore",
     "Reported",
     "Restart",
     "SimulatorMissingError",
@@ -62,8 +57,10 @@ __all__ = [
     "restart_options",
     "restart_seed",
     "reward_magnitude",
+    "sample_action",
     "suite_info",
     "suite_options",
+    "suite_scores",
     "takes_any_option",
     "task_reference",
     "validate_name",

@@ -1,9 +1,8 @@
-"""Atari 2600: every game for one player that comes with ale-py 0.12.1, ``atari:pong`` and so on.
+"""Atari 2600: the 104 single-player games of ale-py 0.12.1, ``atari:pong`` and so on.
 
-Names are those of the games' files; ``atari:MsPacman`` is ``atari:ms_pacman``. Four more games come
-with ale-py that are for two players only (combat, joust, maze_craze, warlords): they are not tasks.
+Task names are the names of the ROM files; ``atari:MsPacman`` is short for ``atari:ms_pacman``.
 
-The option ``protocol`` chooses between two sets of settings; one given by itself wins:
+The option ``protocol`` selects a set of settings. Each can be overridden by its own option:
 
 =================  ==========  ===========
 option             ``"100k"``  ``"200m"``
@@ -14,30 +13,32 @@ full_action_space  False       True
 grayscale          False       True
 =================  ==========  ===========
 
-``"100k"`` is Atari 100K as R2I and DreamerV3 have it: what is random is the number of no-ops before
-a game. ``"200m"`` follows Machado et al., Revisiting the Arcade Learning Environment (JAIR 2018):
-in each frame, with the probability ``sticky_actions``, the emulator repeats the action before; no
-no-ops, all 18 actions, no information on lives; images in gray and of 64 x 64 pixels, as DreamerV2
-has them. Agents in the line of DQN have 84 (``size=84``), a size that R2I's encoder does not take.
+``"100k"`` is Atari 100K as in R2I and DreamerV3: the number of no-ops at the start is random.
+``"200m"`` follows Machado et al., Revisiting the Arcade Learning Environment (JAIR 2018): in each
+frame the emulator repeats the previous action with probability ``sticky_actions``; no no-ops, all
+18 actions, no information on lives. Images are gray and 64 x 64, as in DreamerV2. Agents of the DQN
+family use ``size=84``, which R2I's encoder does not support.
 
-In both, a step is 4 frames and shows the maximum over the last two, a game ends by truncation after
-108,000 frames (half an hour, 27,000 steps), a lost life changes nothing, rewards are the game's own
-points, and nobody presses the fire button for the agent. With neither sticky actions nor no-ops,
-all games of one task begin alike.
-
-The module ``atari_game`` says what a step is.
+In both, a step is 4 frames, a game is truncated after 108,000 frames (30 minutes, 27,000 steps), a
+lost life has no effect, rewards are the game's points, and the agent has to press fire itself.
+Without sticky actions and no-ops, all games of a task begin alike.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dm_env
 import numpy as np
+from dm_env import specs
 
-from acme_r2i.environments import atari_game, naming
-from acme_r2i.environments.suite import SuiteInfo
+from acme_r2i.environments import atari_scores
+from acme_r2i.environments.suite import SimulatorMissingError, SuiteInfo, importing, unknown_task
+from acme_r2i.environments.wrappers import checked_discrete_action
+
+if TYPE_CHECKING:
+    import ale_py
 
 INFO = SuiteInfo(
     summary="104 games of the Atari 2600, as images",
@@ -49,7 +50,7 @@ INFO = SuiteInfo(
     homepage="https://ale.farama.org",
 )
 
-# Compared with ale-py's own in the tests.
+# Tests compare the list with ale-py's.
 GAMES: tuple[str, ...] = tuple(
     """
     adventure air_raid alien amidar assault asterix asteroids atlantis atlantis2 backgammon
@@ -71,7 +72,7 @@ GAMES: tuple[str, ...] = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """Settings that go together; ``make`` says what they are."""
+    """Defaults of the options of ``make`` with the same names."""
 
     sticky_actions: float
     noop_max: int
@@ -87,6 +88,12 @@ FRAME_SKIP = 4
 MAX_FRAMES = 108_000
 
 
+LIFE_LOSS = ("ignore", "discount", "episode")
+
+SUITE_SCORES = atari_scores.SUITE_SCORES
+reference = atari_scores.reference
+
+
 def tasks() -> list[str]:
     return list(GAMES)
 
@@ -96,12 +103,12 @@ def resolve(task: str) -> str:
         return task
     by_letters = {_letters(game): game for game in GAMES}
     if _letters(task) not in by_letters:
-        raise naming.unknown_task("atari", task, GAMES)
+        raise unknown_task("atari", task, GAMES)
     return by_letters[_letters(task)]
 
 
 def reward_magnitude(task: str) -> float | None:
-    """Returns None: games differ in what a point is, and so do the points within a game."""
+    """Returns None: the size of rewards differs between games and within a game."""
     del task
     return None
 
@@ -129,27 +136,27 @@ def make(
     """Builds a game.
 
     Args:
-      task: its resolved name.
-      seed: of the no-ops and of sticky actions.
-      protocol: "100k" or "200m": what the next four options are where they are None.
-      sticky_actions: probability that a frame repeats the action of the frame before.
-      noop_max: most no-ops, of one frame each, before a game; their number is drawn uniformly.
-      full_action_space: whether there are all 18 actions, or only those that the game uses.
-      grayscale: whether images have one channel instead of three.
-      size: height and width of the images.
-      frame_skip: frames of a step.
-      life_loss: what a lost life that is not the last one does: "ignore"; "discount": a step with
-        discount 0 in an episode that goes on; "episode": the episode ends by termination, and the
-        next one begins where the game stands (a return is then that of a life).
-      max_frames: most frames of a game, after which it ends by truncation.
-      reward_clip: whether a step's reward is its sign alone.
+      task: resolved name.
+      seed: seed of the no-ops and of sticky actions.
+      protocol: "100k" or "200m"; sets each of the next four options that is None.
+      sticky_actions: probability per frame of repeating the previous action.
+      noop_max: maximum number of no-ops (one frame each) before a game; the number is uniform.
+      full_action_space: use all 18 actions instead of those that the game uses.
+      grayscale: images with one channel (luminance) instead of three.
+      size: height and width of images, in pixels.
+      frame_skip: frames per step.
+      life_loss: effect of losing a life other than the last: "ignore"; "discount", a discount of 0
+        without ending the episode; "episode", termination. The next episode then continues the
+        game, so a return covers one life.
+      max_frames: frames per game, no-ops excluded, after which it is truncated.
+      reward_clip: replace each step's reward by its sign.
 
     Raises:
-      ValueError: on a value that is not allowed.
-      SimulatorMissingError: if ale-py, or the game's file, is not there.
+      ValueError: for an invalid value.
+      SimulatorMissingError: if ale-py or the game's ROM is not installed.
     """
     _check_choice("protocol", protocol, PROTOCOLS)
-    _check_choice("life_loss", life_loss, atari_game.LIFE_LOSS)
+    _check_choice("life_loss", life_loss, LIFE_LOSS)
     given = {
         "sticky_actions": sticky_actions,
         "noop_max": noop_max,
@@ -167,7 +174,7 @@ def make(
 
     rng = np.random.default_rng(seed)
     ale = _emulator(task, seed=int(rng.integers(2**31)), sticky_actions=chosen.sticky_actions)
-    return atari_game.AtariGame(
+    return AtariGame(
         ale,
         actions=(
             ale.getLegalActionSet() if chosen.full_action_space else ale.getMinimalActionSet()
@@ -183,25 +190,203 @@ def make(
     )
 
 
-def _emulator(game: str, *, seed: int, sticky_actions: float) -> Any:
-    """Returns an ``ale_py.ALEInterface`` that has loaded the game."""
-    try:
+class AtariGame(dm_env.Environment):
+    """A game of which one step is several frames with the same action.
+
+    The observation is the maximum over the last two frames of the step (some objects are drawn only
+    in every other frame), resized to uint8 [size, size, 3 or 1] by area interpolation. The reward
+    is the sum over the frames. A step ends early, and shows only its last frame, when the game
+    ends, at ``max_frames`` and, unless ``life_loss`` is "ignore", when a life is lost.
+
+    The end of a game is a termination (discount 0), ``max_frames`` a truncation (discount 1).
+    """
+
+    def __init__(
+        self,
+        ale: ale_py.ALEInterface,
+        *,
+        actions: list[ale_py.Action],
+        rng: np.random.Generator,
+        frame_skip: int,
+        noop_max: int,
+        grayscale: bool,
+        size: int,
+        life_loss: str,
+        max_frames: int,
+        reward_clip: bool,
+    ) -> None:
+        """Takes an emulator with its game loaded; ``make`` documents the settings.
+
+        Args:
+          ale: the emulator.
+          actions: native action of each of the agent's actions.
+          rng: draws the number of no-ops before each game.
+        """
+        self._ale = ale
+        self._actions = actions
+        self._rng = rng
+        self._frame_skip = frame_skip
+        self._noop_max = noop_max
+        self._life_loss = life_loss
+        self._max_frames = max_frames
+        self._reward_clip = reward_clip
+        height, width = ale.getScreenDims()
+        self._look = ale.getScreenGrayscale if grayscale else ale.getScreenRGB
+        channels = () if grayscale else (3,)
+        self._screens = np.zeros((min(2, frame_skip), height, width, *channels), np.uint8)
+        self._resize = AreaResize((height, width), (size, size))
+        self._image_shape = (size, size, 1 if grayscale else 3)
+        self._frames = 0
+        self._lives = 0
+        self._continue_game = False  # the episode that ended was one life of a game
+        self._reset_next_step = True
+
+    def reset(self) -> dm_env.TimeStep:
+        self._reset_next_step = False
+        if not self._continue_game:
+            self._begin_game()
+        self._continue_game = False
+        self._screens[:] = 0
+        self._look(self._screens[0])
+        return dm_env.restart(self._image())
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        if self._reset_next_step:
+            return self.reset()
+        native_action = self._actions[checked_discrete_action(action, len(self._actions))]
+        self._screens[:] = 0
+        reward = 0
+        for left in reversed(range(self._frame_skip)):
+            reward += self._ale.act(native_action)
+            self._frames += 1
+            over = self._ale.game_over(with_truncation=False)
+            lost_life = self._lost_life() and self._life_loss != "ignore"
+            ended = over or lost_life or self._frames >= self._max_frames
+            if ended or left < len(self._screens):
+                self._look(self._screens[left % len(self._screens)])
+            if ended:
+                break
+        return self._timestep(np.sign(reward) if self._reward_clip else reward, over, lost_life)
+
+    def observation_spec(self) -> specs.BoundedArray:
+        return specs.BoundedArray(self._image_shape, np.uint8, 0, 255, name="image")
+
+    def action_spec(self) -> specs.DiscreteArray:
+        return specs.DiscreteArray(len(self._actions), np.int32, name="action")
+
+    def reward_spec(self) -> specs.Array:
+        if self._reward_clip:
+            return specs.BoundedArray((), np.float32, -1.0, 1.0, name="reward")
+        return specs.Array((), np.float32, name="reward")
+
+    def discount_spec(self) -> specs.BoundedArray:
+        return specs.BoundedArray((), np.float32, 0.0, 1.0, name="discount")
+
+    def action_meanings(self) -> list[str]:
+        """Returns the joystick meaning of each action, e.g. ["NOOP", "FIRE", "UP"]."""
+        return [action.name for action in self._actions]
+
+    def lives(self) -> int:
+        """Returns the number of lives left; 0 in a game without lives."""
+        return self._lives
+
+    def _begin_game(self) -> None:
+        self._ale.reset_game()
+        for _ in range(self._rng.integers(self._noop_max, endpoint=True)):
+            self._ale.act(0)
+            if self._ale.game_over(with_truncation=False):
+                self._ale.reset_game()
+        self._frames = 0
+        self._lives = self._ale.lives()
+
+    def _lost_life(self) -> bool:
+        """Returns True if the last frame cost a life and another one is left."""
+        before, self._lives = self._lives, self._ale.lives()
+        return 0 < self._lives < before
+
+    def _timestep(self, reward: int, over: bool, lost_life: bool) -> dm_env.TimeStep:
+        game_ended = over or self._frames >= self._max_frames
+        life_is_episode = lost_life and self._life_loss == "episode"
+        self._continue_game = life_is_episode and not game_ended
+        self._reset_next_step = game_ended or life_is_episode
+        return dm_env.TimeStep(
+            step_type=dm_env.StepType.LAST if self._reset_next_step else dm_env.StepType.MID,
+            reward=np.float32(reward),
+            discount=np.float32(0.0 if over or lost_life else 1.0),
+            observation=self._image(),
+        )
+
+    def _image(self) -> np.ndarray:
+        screen = self._screens.max(axis=0)
+        return self._resize(screen.reshape(*screen.shape[:2], -1))
+
+
+class AreaResize:
+    """Resizes uint8 images by area interpolation, in NumPy.
+
+    An output pixel is the mean of the input area that it covers; partly covered pixels count in
+    proportion. Equal to OpenCV's INTER_AREA when shrinking. (Pillow's BOX filter counts partly
+    covered pixels fully or not at all.) Halves are rounded to even.
+
+    Sums are whole numbers in float32, exact for inputs of up to 65,793 pixels (above 256 x 256).
+    """
+
+    def __init__(self, input_size: tuple[int, int], output_size: tuple[int, int]) -> None:
+        """Takes both sizes as (height, width)."""
+        self._rows, self._columns = map(_overlaps, input_size, output_size)
+        self._area = np.float32(input_size[0] * input_size[1])
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Returns an image, uint8 [height, width, channels], in the output size."""
+        sums = _weighted_sums(image.astype(np.float32), *self._rows)
+        sums = _weighted_sums(sums, *self._columns)
+        return np.rint(sums / self._area).astype(np.uint8)
+
+
+def _weighted_sums(image: np.ndarray, indices: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Returns weighted sums over the first axis of [n, m, k], as [m, n', k]."""
+    number, *others = image.shape
+    # A matrix product would start threads, which costs far more than it saves here.
+    sums = np.einsum("tnk,tn->nk", image.reshape(number, -1)[indices], weights)
+    return np.ascontiguousarray(sums.reshape(-1, *others).swapaxes(0, 1))
+
+
+def _overlaps(num_inputs: int, num_outputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the inputs that each output overlaps along one axis, and by how much.
+
+    In units in which an input pixel has length ``num_outputs`` and an output ``num_inputs``.
+
+    Returns:
+      indices: int64 [overlaps, num_outputs]; padded with indices of weight 0.
+      weights: float32 [overlaps, num_outputs], whole numbers that sum to ``num_inputs``.
+    """
+    starts = np.arange(num_outputs) * num_inputs
+    ends = starts + num_inputs
+    first = starts // num_outputs
+    number = np.max((ends - 1) // num_outputs - first) + 1
+    indices = first + np.arange(number)[:, None]
+    overlaps = np.minimum(ends, (indices + 1) * num_outputs) - np.maximum(
+        starts, indices * num_outputs
+    )
+    weights = np.maximum(overlaps, 0).astype(np.float32)
+    return np.minimum(indices, num_inputs - 1), weights
+
+
+def _emulator(game: str, *, seed: int, sticky_actions: float) -> ale_py.ALEInterface:
+    """Returns an emulator with the game loaded."""
+    with importing("atari", INFO.packages[0]):
         import ale_py
         from ale_py import roms
-    except ImportError as error:
-        raise naming.SimulatorMissingError(
-            f"suite atari cannot be imported (pip install ale-py==0.12.1): {error}"
-        ) from error
 
     try:
         path = roms.get_rom_path(game)
     except OSError as error:
-        raise naming.SimulatorMissingError(
+        raise SimulatorMissingError(
             f"atari:{game} needs its file, which comes with ale-py (pip install "
             f"--force-reinstall ale-py==0.12.1; ALE_ROMS_DIR, if set, names another folder): "
             f"{error}"
         ) from error
-    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # it would print a banner
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # suppress the banner
     ale = ale_py.ALEInterface()
     ale.setInt("random_seed", seed)
     ale.setFloat("repeat_action_probability", sticky_actions)

@@ -1,11 +1,10 @@
-"""Results of a bsuite task in bsuite's own CSV files, which its analysis reads.
+"""Results of bsuite tasks in bsuite's CSV files, which its analysis reads.
 
-bsuite's own CSV logger keeps all rows in memory and writes the whole file anew each time, so a run
-that is resumed would wipe what it had. Here a row is appended. The rows become rare, and their
-columns are sums; so a file beside them gets the sums of every episode, and a recording that is
-continued starts from the last of them. Both files only grow: whoever has noted their sizes can have
-the recording of that moment back by cutting them. What is counted, and when a row is due, is
-bsuite's own.
+bsuite's own CSV logger keeps all rows in memory and rewrites the whole file each time, so a resumed
+run would lose its earlier rows. This recorder appends rows instead. bsuite logs ever fewer rows,
+whose columns are running sums, so a second file gets the sums after every episode; a resumed
+recording continues from the last of them. Both files only grow, so truncating them to earlier sizes
+restores an earlier state. bsuite's own code counts, and decides when a row is due.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from bsuite.utils import wrappers as bsuite_wrappers
 
 from acme_r2i.environments.wrappers import EnvironmentWrapper
 
-# The columns that bsuite's logging sums up; those of the tasks' own come after them.
+# Columns that bsuite's logging sums. The columns of the task follow them.
 _TOTALS = ("steps", "episode", "total_return")
 _LAST_EPISODE = ("episode_len", "episode_return")
 _COLUMNS = (*_TOTALS, *_LAST_EPISODE)
-# The one column of a task's own that is no sum.
+# The only column of a task that is not a sum.
 _BEST = "best_episode"
 
 
 def recorded_files(bsuite_id: str, results_dir: str | os.PathLike) -> list[pathlib.Path]:
-    """The files of a recording: bsuite's own, and the sums of every episode."""
+    """Returns the files of a recording: bsuite's CSV file, and the sums of every episode."""
     name = bsuite_id.replace("/", csv_logging.SAFE_SEPARATOR)
     path = pathlib.Path(results_dir) / f"{csv_logging.BSUITE_PREFIX}{name}.csv"
     return [path, path.with_name(f".{path.name}.sums")]
@@ -46,24 +45,23 @@ def record(
     *,
     resume: bool,
 ) -> dm_env.Environment:
-    """Wraps a task of bsuite, so that what it does is recorded.
+    """Wraps a bsuite task so that its results are recorded.
 
     Args:
-      environment: the task as bsuite makes it.
+      environment: environment made by bsuite.
       bsuite_id: e.g. "memory_len/3".
-      results_dir: the folder, with a file for each task.
-      resume: whether a file that is there is continued.
+      results_dir: folder with one file per task.
+      resume: append to an existing file.
 
     Raises:
-      ValueError: if there is a file of the task and it is not to be continued, or it is not one of
-        this task's.
+      ValueError: if the task's file exists and ``resume`` is False, or its columns differ.
     """
     path, sums_path = recorded_files(bsuite_id, results_dir)
     own = tuple(environment.bsuite_info())
     columns, sums_columns = (*_COLUMNS, *own), (*_TOTALS, *own)
     taken = ValueError(
-        f"{path} holds results already; give another results_dir, or resume_results=True to go "
-        "on with it (one environment writes a file, so a run takes num_environments=1)"
+        f"{path} holds results already; choose another results_dir, or resume_results=True to "
+        "append (only one environment can write a file: num_environments=1)"
     )
     if path.exists() and not resume and path.read_bytes().count(b"\n") > 1:
         raise taken
@@ -72,20 +70,20 @@ def record(
     if path.exists():
         last = _read_last_row(path, columns)
         sums = _read_last_row(sums_path, sums_columns) if sums_path.exists() else {}
-        # Of rows that another program has added there are no sums of every episode.
+        # Rows added by another program have no sums.
         if sums.get("episode", 0) >= last.get("episode", 0):
             last = sums
     else:
         sums_path.unlink(missing_ok=True)
     rows, sums_rows = _CsvRows(path, columns), _CsvRows(sums_path, sums_columns, sync=False)
-    # One that is restarted may find the file of its former self still open.
+    # The environment that a restarted one replaces may still hold the lock.
     if not rows.lock() and not resume:
         raise taken
     return _ContinuedLogging(_ContinuedInfo(environment, last), rows, sums_rows, last)
 
 
 class _ContinuedInfo(EnvironmentWrapper):
-    """A task whose sums go on from a row of its results."""
+    """Adds the sums of an earlier recording to those of the environment."""
 
     def __init__(self, environment: dm_env.Environment, last: Mapping[str, float]) -> None:
         super().__init__(environment)
@@ -102,7 +100,7 @@ class _ContinuedInfo(EnvironmentWrapper):
 
 
 class _ContinuedLogging(bsuite_wrappers.Logging):
-    """bsuite's logging, its counts going on from the sums of an episode."""
+    """Continues bsuite's logging from the sums of an earlier recording."""
 
     def __init__(
         self,
@@ -125,15 +123,12 @@ class _ContinuedLogging(bsuite_wrappers.Logging):
 
 
 class _CsvRows:
-    """Appends rows to a file, each in one piece.
-
-    With ``sync`` each is on the disk when ``write`` returns, and else with the operating system.
-    """
+    """Appends rows to a file, each in one write; with ``sync``, ``write`` flushes it to disk."""
 
     def __init__(self, path: pathlib.Path, columns: tuple[str, ...], *, sync: bool = True) -> None:
         self._columns = columns
         self._sync = sync
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (as long as the environment)
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (open as long as the environment)
         if not self._file.tell():
             self._append(columns)
 
@@ -141,7 +136,7 @@ class _CsvRows:
         self._append([data[column] for column in self._columns])
 
     def lock(self) -> bool:
-        """Locks the file as long as it is open; returns False if another writer has locked it."""
+        """Locks the file until it is closed; returns False if another writer holds the lock."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -149,7 +144,7 @@ class _CsvRows:
         return True
 
     def flush(self) -> None:
-        """Does nothing: every row is written at once."""
+        """Does nothing: ``write`` is unbuffered."""
 
     def _append(self, values: Sequence[Any]) -> None:
         line = io.StringIO(newline="")
@@ -160,7 +155,7 @@ class _CsvRows:
 
 
 def _read_last_row(path: pathlib.Path, columns: tuple[str, ...]) -> dict[str, float]:
-    """Returns the last whole row (none: empty), and cuts off what a crash left unfinished."""
+    """Returns the last complete row ({} if none); cuts off an incomplete row left by a crash."""
     text = path.read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
     lines = list(csv.reader(whole.decode().splitlines()))

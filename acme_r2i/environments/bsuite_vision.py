@@ -1,8 +1,8 @@
 """bsuite's boards as images: ``bsuite_vision:catch/0`` and all settings of nine experiments.
 
-These are the tasks of bsuite whose observation is a board or a picture: catch, deep_sea and mnist,
-with their variants. bsuite's own ``to_image`` brings it to a square; the image is uint8
-[size, size, 1]. Everything else is as in ``environments.bsuite``.
+The tasks whose observation is a board or a picture: catch, deep_sea and mnist with their variants.
+bsuite's ``to_image`` resizes it to a uint8 image [size, size, 1]. Everything else is as in
+``environments.bsuite``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from acme_r2i.environments import bsuite, naming, wrappers
+from acme_r2i.environments import bsuite, wrappers
+from acme_r2i.environments.suite import unknown_task
 
-INFO = dataclasses.replace(
-    bsuite.INFO, summary="those of bsuite that show a board or a picture, as images"
-)
+INFO = dataclasses.replace(bsuite.INFO, summary="bsuite's boards and pictures, as images")
 FAMILIES = ("catch", "deep_sea", "mnist")
+
+reward_magnitude = bsuite.reward_magnitude
+episode_limit = bsuite.episode_limit
+reference = bsuite.reference
 
 
 def tasks() -> list[str]:
@@ -29,16 +32,8 @@ def resolve(task: str) -> str:
     experiment = task.partition("/")[0]
     if not experiment.startswith(FAMILIES) or experiment not in bsuite.EXPERIMENTS:
         known = [name for name in bsuite.EXPERIMENTS if name.startswith(FAMILIES)]
-        raise naming.unknown_task("bsuite_vision", task, known)
+        raise unknown_task("bsuite_vision", task, known)
     return bsuite.resolve(task)
-
-
-def reward_magnitude(task: str) -> float | None:
-    return bsuite.reward_magnitude(task)
-
-
-def episode_limit(task: str) -> int | None:
-    return bsuite.episode_limit(task)
 
 
 def make(task: str, *, seed: int, size: int = 16) -> dm_env.Environment:
@@ -48,7 +43,7 @@ def make(task: str, *, seed: int, size: int = 16) -> dm_env.Environment:
 
 
 class BoardAsImage(wrappers.EnvironmentWrapper):
-    """An observation in [0, 1] of up to two axes as uint8 [size, size, 1]."""
+    """Converts an observation in [0, 1] with up to two axes to uint8 [size, size, 1]."""
 
     def __init__(self, environment: dm_env.Environment, size: int) -> None:
         super().__init__(environment)

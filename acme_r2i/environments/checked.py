@@ -1,19 +1,17 @@
-"""Checks and copies of what an environment gives, at the place where it comes in."""
+"""Checks and conversion of everything that an environment returns."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import dm_env
 import numpy as np
 from dm_env import StepType, specs
 
-from acme_r2i.environments import user_code
-from acme_r2i.environments.environment_spec import EnvironmentSpec
-from acme_r2i.environments.failures import ContractError, guarded
+from acme_r2i.environments.failures import ContractError, guarded, reported, type_name
 from acme_r2i.environments.wrappers import EnvironmentWrapper
 
 _NUMBERS = "biuf"  # kinds of dtypes: bool, integers, floats
@@ -23,39 +21,57 @@ _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _LONGEST_VALUE = 60
 
 
-class MismatchError(ValueError):
-    """A value is not what was promised: the array, what was given, and what was promised.
+class EnvironmentSpec(NamedTuple):
+    """Specs of an environment; the fields of ``acme.specs.EnvironmentSpec``."""
 
-    The message is read after "gave"; ``Checked`` puts the environment and the step before it.
+    observations: Any
+    actions: Any
+    rewards: Any
+    discounts: Any
+
+    @classmethod
+    def of(cls, environment: dm_env.Environment) -> EnvironmentSpec:
+        """Reads the specs of an environment."""
+        return cls(
+            observations=environment.observation_spec(),
+            actions=environment.action_spec(),
+            rewards=environment.reward_spec(),
+            discounts=environment.discount_spec(),
+        )
+
+
+class MismatchError(ValueError):
+    """A value violates a spec. The message gives the array, its value and the expected one.
+
+    ``Checked`` prefixes the message with the environment, the step and "gave".
     """
 
 
 class Checked(EnvironmentWrapper):
-    """Hands on what an environment gives in the types that agents are promised, or refuses it.
+    """Converts an environment's time steps to the dtypes that agents expect, and checks them.
 
-    Floats become float32, int64 becomes int32 and uint64 uint32; an observation is an array or a
-    dict of arrays, nested dicts included. Arrays are copies, since an environment may write into
-    its own again. Rewards and discounts are float32; an array of one number is one. Actions are
-    passed on as they are.
+    Floats become float32, int64 int32 and uint64 uint32. An observation is an array or a (nested)
+    dict of arrays. Arrays are copied, since environments may reuse theirs. Rewards and discounts
+    become float32 scalars. Actions are unchanged.
 
-    Every time step is checked: keys, shapes, kinds of numbers, the range of integers, floats that
-    are finite, discounts in [0, 1], and the order of FIRST, MID and LAST. Floats may leave their
-    bounds. A step before the first reset, or after a last step, is a reset.
+    Checks every time step: keys, shapes, dtypes, the range of integers, finite floats, discounts in
+    [0, 1], and the order of FIRST, MID and LAST. Floats may exceed their bounds. A step before the
+    first reset, or after a last step, is a reset.
     """
 
     def __init__(self, environment: dm_env.Environment, name: str) -> None:
-        """Wraps an environment, and checks its specs.
+        """Wraps an environment and checks its specs.
 
         Args:
-          environment: the environment.
-          name: how errors name it.
+          environment: environment to check.
+          name: name of the environment, for errors.
 
         Raises:
-          ValueError: for specs that are of no use to an agent, or cannot be had.
+          ValueError: for unsupported specs, or specs that cannot be read.
         """
         super().__init__(environment)
         self._name = name
-        with user_code.reported(name):
+        with reported(name):
             given = EnvironmentSpec.of(environment)
         self._specs = _promised_specs(name, given)
         self._convert = converter("observation", given.observations)
@@ -68,8 +84,8 @@ class Checked(EnvironmentWrapper):
             timestep = _time_step("reset", guarded(self._environment.reset))
             if timestep.step_type != _FIRST:
                 raise MismatchError(
-                    f"a {_type_of(timestep)} step as the answer to a reset; an episode begins with "
-                    "a FIRST step"
+                    f"a {StepType(timestep.step_type).name} step as the answer to a reset; an "
+                    "episode begins with a FIRST step"
                 )
             observation = self._convert(timestep.observation)
         except MismatchError as error:
@@ -119,21 +135,21 @@ class Checked(EnvironmentWrapper):
 
 
 def make_checked(make: Callable[..., dm_env.Environment], seed: int) -> Checked:
-    """Makes an environment, and checks it if its maker does not."""
+    """Makes an environment, and wraps it in Checked unless ``make`` did so."""
     environment = guarded(make, seed=seed)
     return environment if isinstance(environment, Checked) else Checked(environment, "environment")
 
 
 def converter(path: str, spec: Any, dtype: Any = None) -> Callable[[Any], Any]:
-    """Returns what brings a value that a spec describes into the promised types, as a copy.
+    """Returns a function that checks a value against a spec and copies it to an agent's dtype.
 
     Args:
-      path: how errors name the value.
-      spec: of an array, or a mapping of specs; of what the environment gives.
-      dtype: of an array, what comes out; by default what agents are promised.
+      path: name of the value, for errors.
+      spec: spec of an array, or a mapping of specs.
+      dtype: dtype of the result, for an array; default: the one that agents expect.
 
     Returns:
-      A function that raises a MismatchError for any other value.
+      A function from values to copies. It raises MismatchError for a value that violates the spec.
     """
     if not isinstance(spec, Mapping):
         return _ArrayConverter(path, spec, dtype or _promised_dtype(spec.dtype))
@@ -147,7 +163,7 @@ def converter(path: str, spec: Any, dtype: Any = None) -> Callable[[Any], Any]:
 
 
 def check_keys(path: str, value: Any, promised: Mapping[Any, Any]) -> None:
-    """Raises a MismatchError unless a value is a mapping with just these keys."""
+    """Raises MismatchError unless a value is a mapping with exactly these keys."""
     if not isinstance(value, Mapping):
         raise MismatchError(f"{path} {describe(value)}; promised is a dict of {_list(promised)}")
     if value.keys() != promised.keys():
@@ -157,16 +173,16 @@ def check_keys(path: str, value: Any, promised: Mapping[Any, Any]) -> None:
 
 
 def number(path: str, value: Any) -> np.float32:
-    """Returns one number, or an array of one, as float32.
+    """Returns a number, or an array of one number, as float32.
 
     Raises:
-      MismatchError: for anything else, or if it is not finite in float32.
+      MismatchError: for other values, and if it is not finite in float32.
     """
     single = math.nan
-    if isinstance(value, (float, np.floating)):  # as most are
+    if isinstance(value, (float, np.floating)):  # the most frequent case
         single = float(value)
     else:
-        with contextlib.suppress(ValueError, TypeError):  # as above
+        with contextlib.suppress(ValueError, TypeError):  # not an array of numbers
             array = np.asarray(value)
             if array.size == 1 and array.dtype.kind in _NUMBERS:
                 single = float(array.item())
@@ -176,11 +192,7 @@ def number(path: str, value: Any) -> np.float32:
 
 
 def check_action_range(low: np.ndarray, high: np.ndarray) -> None:
-    """Checks that int32 can hold bounds of integers, and float32 the difference of finite bounds.
-
-    Raises:
-      ValueError: if it cannot.
-    """
+    """Raises ValueError unless int32 holds integer bounds and float32 the range of float bounds."""
     if np.asarray(high).dtype.kind in "iu":
         most = np.iinfo(np.int32)
         if np.min(low) < most.min or np.max(high) > most.max:
@@ -202,7 +214,7 @@ def check_action_range(low: np.ndarray, high: np.ndarray) -> None:
 
 
 class _ArrayConverter:
-    """``converter`` of one array."""
+    """Checks and copies one array; see ``converter``."""
 
     def __init__(self, path: str, spec: specs.Array, dtype: np.dtype) -> None:
         self._path, self._spec = path, spec
@@ -214,7 +226,7 @@ class _ArrayConverter:
     def __call__(self, value: Any) -> np.ndarray:
         try:
             array = np.array(value)
-        except (ValueError, TypeError):  # lists of unequal lengths, arrays on a GPU
+        except (ValueError, TypeError):  # ragged lists, arrays on a GPU
             raise self._mismatch(value) from None
         if array.shape != self._shape:
             raise self._mismatch(value)
@@ -223,11 +235,11 @@ class _ArrayConverter:
         return self._as_integers(value, array)
 
     def _as_floats(self, value: Any, array: np.ndarray) -> np.ndarray:
-        # The sum of squares tells of all numbers at once, where they are not huge: half the time.
+        # A finite sum of squares proves all numbers finite, in half the time.
         if array.dtype.char in "fd" and np.vdot(array, array) <= _LARGEST_FLOAT32:
             finite = True
         elif array.dtype.kind == "f":
-            # False for NaN, and for what float32 makes infinite, which a cast would warn of.
+            # False for NaN and for values that overflow float32, of which a cast would warn.
             finite = not array.size or np.abs(array).max() <= _LARGEST_FLOAT32
         elif array.dtype.kind in _NUMBERS:
             finite = True
@@ -267,10 +279,10 @@ class _ArrayConverter:
 
 
 def _promised_specs(name: str, given: EnvironmentSpec) -> EnvironmentSpec:
-    """Returns the specs with the types that agents are promised.
+    """Returns the specs in the dtypes that agents expect.
 
     Raises:
-      ValueError: if one of them is not supported.
+      ValueError: for an unsupported spec.
     """
     for field, spec in given._asdict().items():
         method = f"{field.removesuffix('s')}_spec()"
@@ -299,7 +311,7 @@ def _promised_specs(name: str, given: EnvironmentSpec) -> EnvironmentSpec:
 def _check_spec(path: str, spec: Any) -> None:
     if not isinstance(spec, specs.Array):
         raise ValueError(
-            f"{path} of its environment is of type {user_code.type_name(spec)}; a "
+            f"{path} of its environment is of type {type_name(spec)}; a "
             "dm_env.specs.Array is needed, or, of observations, a dict of these"
         )
     if spec.dtype.kind not in _NUMBERS:
@@ -322,12 +334,12 @@ def _promised_spec(spec: specs.Array) -> specs.Array:
         if not isinstance(spec, specs.DiscreteArray):
             low, high = (np.clip(x, info.min, info.max) for x in (spec.minimum, spec.maximum))
             return spec.replace(minimum=low, maximum=high).replace(dtype=dtype)
-    with np.errstate(over="ignore"):  # a bound beyond float32 becomes infinite
+    with np.errstate(over="ignore"):  # bounds beyond float32 become infinite
         return spec.replace(dtype=dtype)
 
 
 def _number_spec(name: str, path: str, spec: specs.Array) -> specs.Array:
-    """Returns the spec of one number as float32."""
+    """Returns the spec of a float32 scalar, given the spec of one number."""
     if math.prod(spec.shape) != 1:
         raise ValueError(
             f"{name}: {path} of its environment has shape {spec.shape}; one number is needed"
@@ -340,7 +352,7 @@ def _number_spec(name: str, path: str, spec: specs.Array) -> specs.Array:
 
 
 def _integer_range(spec: specs.Array, dtype: np.dtype) -> tuple[Any, Any, bool]:
-    """Returns the lowest and highest values, and whether no value of the dtype is beyond them."""
+    """Returns the bounds, and True if they include every value of the dtype."""
     if dtype.kind == "b":
         return 0, 1, True
     info = np.iinfo(dtype)
@@ -352,10 +364,10 @@ def _integer_range(spec: specs.Array, dtype: np.dtype) -> tuple[Any, Any, bool]:
 
 
 def named_arrays(name: str, spec: Any) -> dict[str, Any]:
-    """Returns what is not a mapping in a tree of mappings, by its path.
+    """Returns the leaves of nested mappings by path.
 
     Raises:
-      ValueError: for a key that is no text: JAX would sort keys, and JSON make texts of them.
+      ValueError: for a key that is not a string. JAX sorts keys and JSON converts them to strings.
     """
     if not isinstance(spec, Mapping):
         return {name: spec}
@@ -367,7 +379,7 @@ def named_arrays(name: str, spec: Any) -> dict[str, Any]:
 
 
 def map_arrays(function: Callable[[Any], Any], tree: Any) -> Any:
-    """Applies a function to an array (or a spec), or to each in a mapping, nested ones included."""
+    """Applies a function to an array or a spec, or to each leaf of nested mappings."""
     if isinstance(tree, Mapping):
         return {key: map_arrays(function, value) for key, value in tree.items()}
     return function(tree)
@@ -376,31 +388,26 @@ def map_arrays(function: Callable[[Any], Any], tree: Any) -> Any:
 def _time_step(method: str, answer: Any) -> dm_env.TimeStep:
     if not isinstance(answer, dm_env.TimeStep):
         raise MismatchError(
-            f"one {user_code.type_name(answer)} as the answer to a {method}; a dm_env.TimeStep is "
-            "needed"
+            f"one {type_name(answer)} as the answer to a {method}; a dm_env.TimeStep is needed"
         )
     if not isinstance(answer.step_type, (int, np.integer)) or answer.step_type not in _STEP_TYPES:
         raise MismatchError(f"the step type {describe(answer.step_type)}; it is FIRST, MID or LAST")
     return answer
 
 
-def _type_of(timestep: dm_env.TimeStep) -> str:
-    return StepType(timestep.step_type).name
-
-
 def describe(value: Any) -> str:
-    """Returns a short text on a value: of arrays, shape and dtype."""
+    """Returns a short description of a value; for arrays, shape and dtype."""
     if isinstance(value, np.ndarray) and value.size != 1:
         return f"of shape {value.shape}, dtype {value.dtype}"
     text = " ".join(repr(value).split())
     if len(text) > _LONGEST_VALUE:
         text = f"{text[:_LONGEST_VALUE]}..."
-    kind = "" if value is None else f" ({user_code.type_name(value)})"
+    kind = "" if value is None else f" ({type_name(value)})"
     return f"{text}{kind}"
 
 
 def _first(wrong: np.ndarray) -> tuple[int, ...]:
-    """Returns the index of the first True."""
+    """Returns the index of the first True element."""
     return tuple(np.argwhere(wrong)[0].tolist())
 
 

@@ -1,20 +1,19 @@
 """DeepMind Control from its state: ``dmc:walker_walk`` and so on, every task of dm_control's suite.
 
-An observation is a dict of float32 arrays as the task gives them, scalars among them; actions are
+An observation is a dict of float32 vectors and scalars, as the task defines them; actions are
 float32 vectors. ``environments.dmc_vision`` has the same tasks as images.
 
-An episode has 1000 control steps in every domain (of 0.01 to 0.04 s) and then ends by truncation;
-nothing but lqr terminates. A step of the agent is ``action_repeat`` control steps, fewer at the end
-of an episode, and its reward is their sum. A control step pays between 0 and 1, so the return of an
-episode is at most 1000, whatever the action repeat.
+An episode has 1000 control steps (of 0.01 to 0.04 s) and ends by truncation; only lqr terminates.
+One step of the agent is ``action_repeat`` control steps, fewer at the end of an episode; its reward
+is their sum. A control step pays between 0 and 1, so a return is at most 1000.
 
-lqr is different. Its reward is at most 1 and has no lower bound. It terminates when the norm of its
-state is below 1e-6. dm_control gives it no time limit: it gets the same 1000 steps here. Nor does
-it bound its actions (its specification has 1e10 for infinity): here they are in [-10, 10], and the
-optimal controller was seen to use up to 5.5. Its springs are drawn with the seed.
+lqr differs. Its reward is at most 1 and unbounded below. It terminates when the norm of its state
+is below 1e-6. dm_control sets no time limit; here it is 1000 steps. dm_control does not bound its
+actions (the spec has 1e10); here they are in [-10, 10], and the optimal controller uses up to 5.5.
+Its springs depend on the seed.
 
-quadruped_escape needs something to draw with (``environments.rendering``) even from its state: it
-hands its terrain to the renderer when an episode begins.
+quadruped_escape needs a renderer (``environments.rendering``) even from its state, because it sends
+its terrain to the renderer when an episode begins.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from acme_r2i.environments import naming, rendering, wrappers
-from acme_r2i.environments.suite import SuiteInfo
+from acme_r2i.environments import rendering, wrappers
+from acme_r2i.environments.references import R2I_PAPER, PublishedScore, TaskReference
+from acme_r2i.environments.suite import SuiteInfo, unknown_task
 
 INFO = SuiteInfo(
     summary="51 continuous control tasks in 19 domains, from the state of the simulation",
@@ -34,7 +34,12 @@ INFO = SuiteInfo(
     homepage="https://github.com/google-deepmind/dm_control",
 )
 
-# The tasks of each domain, in dm_control's order (compared with dm_control's in the tests).
+SUITE_SCORES = (
+    PublishedScore("R2I", 797.0, R2I_PAPER, "mean return of 18 tasks"),
+    PublishedScore("DreamerV3", 818.0, R2I_PAPER, "mean return of 18 tasks"),
+)
+
+# Tasks of each domain, in dm_control's order. Tests compare them with dm_control's.
 DOMAINS: dict[str, tuple[str, ...]] = {
     "acrobot": ("swingup", "swingup_sparse"),
     "ball_in_cup": ("catch",),
@@ -65,8 +70,8 @@ DOMAINS: dict[str, tuple[str, ...]] = {
 }
 _PARTS = {f"{domain}_{task}": (domain, task) for domain in DOMAINS for task in DOMAINS[domain]}
 
-CONTROL_STEPS = 1000  # of an episode
-ACTION_REPEAT = 2  # by default
+CONTROL_STEPS = 1000  # per episode
+ACTION_REPEAT = 2  # default
 _LQR_ACTIONS = 10.0
 
 
@@ -76,7 +81,7 @@ def tasks() -> list[str]:
 
 def resolve(task: str) -> str:
     if task not in _PARTS:
-        raise naming.unknown_task("dmc", task, _PARTS)
+        raise unknown_task("dmc", task, _PARTS)
     return task
 
 
@@ -96,6 +101,13 @@ def episode_limit(task: str) -> int | None:
     return CONTROL_STEPS // ACTION_REPEAT
 
 
+def reference(task: str) -> TaskReference:
+    """Returns the reference of a task: a bound on the return, except for lqr."""
+    if task.startswith("lqr_"):
+        return TaskReference()
+    return TaskReference(max_return=1000.0, source="best: a bound, 1000 steps of up to 1 each")
+
+
 def make(task: str, *, seed: int, action_repeat: int = ACTION_REPEAT) -> dm_env.Environment:
     pixels = task == "quadruped_escape"
     return load("dmc", task, seed=seed, action_repeat=action_repeat, pixels=pixels)
@@ -104,23 +116,26 @@ def make(task: str, *, seed: int, action_repeat: int = ACTION_REPEAT) -> dm_env.
 def load(
     suite: str, task: str, *, seed: int, action_repeat: int, pixels: bool
 ) -> dm_env.Environment:
-    """Builds a resolved task in dm_control's own precision, for the suites that show it.
+    """Builds a resolved task for ``dmc`` and ``dmc_vision``, in dm_control's precision.
 
-    The attribute ``physics`` is the simulation.
+    Its attribute ``physics`` is the simulation.
 
     Args:
-      suite: the name of the suite that asks.
-      pixels: whether anything is to be drawn.
+      suite: name of the calling suite, for errors.
+      task: resolved name.
+      seed: seed of everything random.
+      action_repeat: control steps per step.
+      pixels: the task needs a renderer.
 
     Raises:
-      ValueError: on a wrong action repeat.
-      SimulatorMissingError: see ``rendering.import_simulator``.
+      ValueError: for an invalid action repeat.
+      SimulatorMissingError: if dm_control is not installed, or no renderer with ``pixels``.
     """
     simulator = rendering.import_simulator(
         "dm_control.suite", suite=suite, requirement=INFO.packages[0], pixels=pixels
     )
     domain, name = _PARTS[task]
-    environment = Control(simulator.load(domain, name, task_kwargs={"random": seed}))
+    environment = _Control(simulator.load(domain, name, task_kwargs={"random": seed}))
     lowest_reward = 0.0
     if domain == "lqr":
         lowest_reward = -np.inf
@@ -129,15 +144,15 @@ def load(
     return wrappers.ActionRepeat(environment, action_repeat)
 
 
-class Control(wrappers.EnvironmentWrapper):
-    """An environment of dm_control's suite, whose simulation and window are freed on closing."""
+class _Control(wrappers.EnvironmentWrapper):
+    """Frees the simulation and its rendering context on closing."""
 
     def close(self) -> None:
         self._environment.physics.free()
 
 
 class _BoundedActions(wrappers.EnvironmentWrapper):
-    """Bounds actions that have none."""
+    """Bounds the actions of lqr."""
 
     def action_spec(self) -> specs.BoundedArray:
         return self._environment.action_spec().replace(minimum=-_LQR_ACTIONS, maximum=_LQR_ACTIONS)

@@ -1,9 +1,9 @@
 """DeepMind Control as images: ``dmc_vision:walker_walk`` and so on, the tasks of ``dmc``.
 
-The observation is what a camera of the task sees, uint8 [size, size, 3]; everything else is as in
-``environments.dmc``. The camera is number 0, and number 2 for quadruped, as in the published work
-on these tasks; ``camera`` gives another. An image is drawn once for an agent's step, after its
-control steps. Drawing takes EGL or OSMesa (``environments.rendering``).
+The observation is a camera image, uint8 [size, size, 3]; everything else is as in
+``environments.dmc``. The default camera is 0, and 2 for quadruped, as in published work. One image
+is drawn per step of the agent, after its control steps. Drawing needs EGL or OSMesa
+(``environments.rendering``).
 """
 
 from __future__ import annotations
@@ -15,30 +15,29 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from acme_r2i.environments import dmc, naming, wrappers
+from acme_r2i.environments import dmc, wrappers
+from acme_r2i.environments.references import R2I_PAPER, PublishedScore
+from acme_r2i.environments.suite import unknown_task
 
 INFO = dataclasses.replace(
     dmc.INFO, summary="51 continuous control tasks in 19 domains, as images of a camera"
 )
+SUITE_SCORES = (
+    PublishedScore("R2I", 719.0, R2I_PAPER, "mean return of 20 tasks"),
+    PublishedScore("DreamerV3", 800.0, R2I_PAPER, "mean return of 20 tasks"),
+)
 _CAMERAS = {"quadruped": 2}  # 0 for the other domains
 
-
-def tasks() -> list[str]:
-    return dmc.tasks()
+tasks = dmc.tasks
+reward_magnitude = dmc.reward_magnitude
+episode_limit = dmc.episode_limit
+reference = dmc.reference
 
 
 def resolve(task: str) -> str:
     if task not in dmc.tasks():
-        raise naming.unknown_task("dmc_vision", task, dmc.tasks())
+        raise unknown_task("dmc_vision", task, dmc.tasks())
     return task
-
-
-def reward_magnitude(task: str) -> float | None:
-    return dmc.reward_magnitude(task)
-
-
-def episode_limit(task: str) -> int | None:
-    return dmc.episode_limit(task)
 
 
 def make(
@@ -56,13 +55,13 @@ def make(
 
 
 class CameraImage(wrappers.EnvironmentWrapper):
-    """What a camera sees in the place of the observation, uint8 [size, size, 3]."""
+    """Replaces the observation by a camera image, uint8 [size, size, 3]."""
 
     def __init__(self, environment: dm_env.Environment, *, camera: int, size: int) -> None:
-        """Wraps an environment with dm_control's ``physics``.
+        """Wraps an environment of dm_control.
 
         Raises:
-          ValueError: if there is no such camera, or the size is not one that can be drawn.
+          ValueError: if the task has no such camera, or the size cannot be drawn.
         """
         super().__init__(environment)
         model = environment.physics.model

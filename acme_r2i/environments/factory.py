@@ -1,4 +1,4 @@
-"""From ``"suite:task"`` to a ``dm_env.Environment``."""
+"""Construction of environments by name, ``"suite:task"``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any, cast
 import dm_env
 import numpy as np
 
-from acme_r2i.environments import naming, references
 from acme_r2i.environments.checked import Checked
-from acme_r2i.environments.references import TaskReference
-from acme_r2i.environments.suite import Suite, SuiteInfo
+from acme_r2i.environments.references import PublishedScore, TaskReference
+from acme_r2i.environments.suite import Suite, SuiteInfo, did_you_mean
 
-# A new suite is one line here.
+# Name and module of each suite. To add a suite, write a module (``Suite``) and add a line here.
 SUITES: dict[str, str] = {
     "bsuite": "acme_r2i.environments.bsuite",
     "bsuite_vision": "acme_r2i.environments.bsuite_vision",
@@ -25,7 +24,7 @@ SUITES: dict[str, str] = {
     "memory_maze": "acme_r2i.environments.memory_maze",
     "popgym": "acme_r2i.environments.popgym",
     "atari": "acme_r2i.environments.atari",
-    "gym": "acme_r2i.environments.gymnasium_suite",
+    "gym": "acme_r2i.environments.gym_suite",
     "import": "acme_r2i.environments.import_suite",
 }
 
@@ -33,20 +32,20 @@ SUITES: dict[str, str] = {
 def make_environment(name: str, /, *, seed: int = 0, **options: Any) -> dm_env.Environment:
     """Builds an environment.
 
-    Observations and rewards are float32, discounts float32 (0 at a termination, 1 at a
-    truncation and everywhere else), discrete actions int32. What it gives is checked and copied
-    (see ``Checked``): an environment that breaks its specs raises a ContractError.
+    Images are uint8, other floats and rewards float32, discrete actions int32. The discount is
+    float32, 0 at a termination and 1 otherwise, also at a truncation. Time steps are checked and
+    copied (``Checked``); an environment that violates its specs raises ContractError.
 
     Args:
       name: ``"suite:task"``, e.g. ``"popgym:RepeatPreviousEasy"`` or ``"bsuite:memory_len/0"``.
-      seed: governs all of the environment's randomness: the same seed and the same actions give
-        the same stream of episodes, which differ from each other. In 0 ... 2**32 - 1.
-      **options: the suite's own options.
+      seed: determines all randomness, in [0, 2**32): the same seed and actions give the same
+        sequence of episodes.
+      **options: the suite's options.
 
     Raises:
-      ValueError: on an unknown suite, task or option, a seed out of range, or specs that are not
-        supported; UserCodeError if a user's code fails.
-      SimulatorMissingError: if the suite's simulator cannot be imported.
+      ValueError: for an unknown suite, task or option, a seed out of range, or unsupported specs.
+      UserCodeError: if a user's code fails.
+      SimulatorMissingError: if the suite's simulator is not installed.
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be an integer in [0, 2**32), got {seed!r}")
@@ -62,91 +61,101 @@ def make_environment(name: str, /, *, seed: int = 0, **options: Any) -> dm_env.E
 
 
 def list_tasks(suite: str | None = None) -> list[str]:
-    """Returns the full names of all tasks, or of one suite's, in the suites' own order.
+    """Returns the full names of all tasks, or of one suite, in the suites' order.
 
     Raises:
-      ValueError: on an unknown suite.
+      ValueError: for an unknown suite.
     """
     suites = list(SUITES) if suite is None else [suite]
     return [f"{each}:{task}" for each in suites for task in _suite(each).tasks()]
 
 
 def validate_name(name: str) -> str:
-    """Checks a task's name without importing its simulator.
+    """Returns the full name of a task, without importing its simulator.
 
-    Returns:
-      The full name: ``"bsuite:memory_len"`` becomes ``"bsuite:memory_len/0"``.
+    ``"bsuite:memory_len"`` becomes ``"bsuite:memory_len/0"``.
 
     Raises:
-      ValueError: naming what was given and what is near it.
+      ValueError: for an unknown name; the message lists similar names.
     """
     suite_name, _, task = _parse(name)
     return f"{suite_name}:{task}"
 
 
 def task_reference(name: str) -> TaskReference:
-    """Returns the chance, solved and best returns of a task, with their source.
+    """Returns the chance, solved, best and published returns of a task; empty if unknown.
 
     Raises:
-      ValueError: on an unknown name.
+      ValueError: for an unknown name.
     """
-    return references.lookup(validate_name(name))
+    _, suite, task = _parse(name)
+    find = getattr(suite, "reference", None)
+    return find(task) if find else TaskReference()
+
+
+def suite_scores(suite: str) -> tuple[PublishedScore, ...]:
+    """Returns the scores published for a suite as a whole.
+
+    Raises:
+      ValueError: for an unknown suite.
+    """
+    return getattr(_suite(suite), "SUITE_SCORES", ())
 
 
 def suite_info(suite: str) -> SuiteInfo:
-    """Returns what a suite is: summary, licence, citation.
+    """Returns the description of a suite.
 
     Raises:
-      ValueError: on an unknown suite.
+      ValueError: for an unknown suite.
     """
     return _suite(suite).INFO
 
 
 def suite_options(suite: str) -> dict[str, inspect.Parameter]:
-    """Returns a suite's own options by name, with their types and defaults.
+    """Returns the options of a suite by name, with types and defaults.
 
     Raises:
-      ValueError: on an unknown suite.
+      ValueError: for an unknown suite.
     """
     return _options(_suite(suite))
 
 
 def takes_any_option(suite: str) -> bool:
-    """Returns whether a suite takes options beyond its own, which only the task itself knows.
+    """Returns True if a suite forwards unknown options to its tasks.
 
     Raises:
-      ValueError: on an unknown suite.
+      ValueError: for an unknown suite.
     """
     return _passes_options_on(_suite(suite))
 
 
 def restart_options(suite: str) -> dict[str, Any]:
-    """Returns the options that change for an environment that is made anew in the middle of a run.
+    """Returns the options that override the user's for an environment that replaces a failed one.
 
     Raises:
-      ValueError: on an unknown suite.
+      ValueError: for an unknown suite.
     """
     return dict(getattr(_suite(suite), "RESTART_OPTIONS", {}))
 
 
 def recording_options(suite: str) -> tuple[str, ...]:
-    """Returns the options that have an environment write down what is played in it.
+    """Returns the options that make an environment record its episodes in files.
 
-    They change nothing of the task. Environments beside a run's own are made without them.
+    They do not change the task. Evaluations and other environments besides the run's omit them.
 
     Raises:
-      ValueError: on an unknown suite.
+      ValueError: for an unknown suite.
     """
     return tuple(getattr(_suite(suite), "RECORDING_OPTIONS", ()))
 
 
 def recorded_files(name: str, options: Mapping[str, Any]) -> list[pathlib.Path]:
-    """Returns the files that an environment with these options writes what is played to.
+    """Returns the files in which an environment with these options records its episodes.
 
-    They only grow, by whole episodes.
+    The files only grow, by whole episodes.
 
     Raises:
-      ValueError: on an unknown name.
+      ValueError: for an unknown name.
     """
     _, suite, task = _parse(name)
     find = getattr(suite, "recorded_files", None)
@@ -154,23 +163,23 @@ def recorded_files(name: str, options: Mapping[str, Any]) -> list[pathlib.Path]:
 
 
 def episode_limit(name: str) -> int | None:
-    """Returns the most steps an episode can have with the suite's default options, if known.
+    """Returns the maximum number of steps per episode with the default options, None if unknown.
 
     Raises:
-      ValueError: on an unknown name.
+      ValueError: for an unknown name.
     """
     _, suite, task = _parse(name)
     return suite.episode_limit(task)
 
 
 def reward_magnitude(name: str) -> float | None:
-    """Returns the size of the reward for one right step, where it is far from 1; otherwise None.
+    """Returns the reward of one correct step, or None if it is about 1 or unknown.
 
-    POPGym pays a share of 1 a step (1/48 in RepeatPreviousEasy). Dividing rewards by this number
-    brings them to size 1.
+    Dividing rewards by this number scales them to size 1. POPGym, for example, pays a fraction of 1
+    per step (1/48 in RepeatPreviousEasy).
 
     Raises:
-      ValueError: on an unknown name.
+      ValueError: for an unknown name.
     """
     _, suite, task = _parse(name)
     return suite.reward_magnitude(task)
@@ -178,7 +187,7 @@ def reward_magnitude(name: str) -> float | None:
 
 def _suite(name: str) -> Suite:
     if name not in SUITES:
-        hint = naming.did_you_mean(name, SUITES)
+        hint = did_you_mean(name, SUITES)
         raise ValueError(f"unknown suite {name!r}{hint or '; suites: ' + ', '.join(SUITES)}")
     return cast(Suite, importlib.import_module(SUITES[name]))
 
@@ -198,7 +207,7 @@ def _passes_options_on(suite: Suite) -> bool:
 
 
 def _parse(name: str) -> tuple[str, Suite, str]:
-    """Returns the suite's name, the suite, and the task's full name within it."""
+    """Returns the suite's name, its module, and the task's full name in the suite."""
     if not isinstance(name, str):
         raise ValueError(f"a task's name is a string 'suite:task', got {name!r}")
     suite_name, _, task = name.partition(":")
@@ -209,12 +218,12 @@ def _parse(name: str) -> tuple[str, Suite, str]:
 
 
 def _hint_of_suite(task: str) -> str:
-    """Returns a hint for a task named without its suite."""
+    """Returns a hint for a task name without a suite."""
     for suite in SUITES:
         try:
             full_name = _suite(suite).resolve(task)
         except ValueError:
             continue
-        if full_name in _suite(suite).tasks():  # a suite may resolve names that it does not know
+        if full_name in _suite(suite).tasks():  # open suites resolve unknown names, too
             return f"; did you mean {suite}:{full_name}?"
     return f"; suites: {', '.join(SUITES)}"

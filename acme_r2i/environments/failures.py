@@ -1,9 +1,17 @@
-"""Errors of environments, each in one line, and how code of an environment is called."""
+"""One-line errors of environments, and safe calls of simulators' and users' code."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import inspect
+import os
+import pathlib
+import sys
+import threading
 import traceback
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import dm_env
@@ -13,20 +21,24 @@ from acme_r2i.environments.wrappers import EnvironmentWrapper
 _LONGEST_MESSAGE = 300
 AS_IT_WAS_CLOSED = "as it was closed"
 
+# Held while sys.argv is replaced: threads make environments concurrently.
+_ARGUMENTS = threading.RLock()
+
 
 class EnvironmentFailedError(RuntimeError):
-    """An environment has failed for good; the message is one line that names it."""
+    """An environment failed and cannot be restarted. The message is one line that names it."""
 
 
 class UserCodeError(EnvironmentFailedError, ValueError):
-    """A user's code has failed while it was imported, or while it made an environment."""
+    """A user's code raised an error when it was imported or when it made an environment."""
 
 
 class ContractError(EnvironmentFailedError):
-    """An environment gives something else than its specs or its interface promise.
+    """An environment violated its specs or its interface.
 
     Attributes:
-      reason: what it gave, where, and what is promised; to be read after the environment's name.
+      name: name of the environment.
+      reason: the value, where it occurred, and the expected one; follows the name in the message.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -39,14 +51,14 @@ class ContractError(EnvironmentFailedError):
 
 
 class EnvironmentExitError(RuntimeError):
-    """Code of an environment called ``sys.exit``, or raised what is no Exception."""
+    """An environment called ``sys.exit`` or raised a BaseException that is not an Exception."""
 
 
 def guarded(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Calls code of an environment, which must not end this process.
+    """Calls an environment's code, and keeps it from ending this process.
 
     Raises:
-      EnvironmentExitError: in place of SystemExit and the like. Ctrl-C stays KeyboardInterrupt.
+      EnvironmentExitError: instead of SystemExit and the like. KeyboardInterrupt passes through.
     """
     try:
         return function(*arguments, **named)
@@ -57,16 +69,16 @@ def guarded(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
 
 
 def message_of(error: BaseException) -> str:
-    """Returns an error's message in one line that is not too long."""
+    """Returns an error's message as one line of limited length."""
     try:
         message = " ".join(str(error).split())
-    except Exception as second:  # of a class whose __str__ fails
+    except Exception as second:  # its __str__ fails
         return f"(its message cannot be had: {type(second).__name__})"
     return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
 
 
 def describe_error(error: BaseException) -> str:
-    """One line on what was raised, and where."""
+    """Returns one line with the error, its message and the place where it was raised."""
     if isinstance(error, ContractError):
         return error.reason
     if isinstance(error, EnvironmentExitError) and error.__cause__ is not None:
@@ -78,8 +90,96 @@ def describe_error(error: BaseException) -> str:
     return f"raised {name}: {message}{where}" if message else f"raised {name}{where}"
 
 
+def import_module(name: str) -> types.ModuleType:
+    """Imports a module; searches the current directory first, as ``python -m`` does.
+
+    Raises:
+      ValueError: if there is no such module.
+      UserCodeError: if importing it fails.
+    """
+    folder = os.getcwd()
+    if folder not in sys.path:  # "" would follow a change of directory
+        sys.path.insert(0, folder)  # stays, for the module's later imports
+    with reported(f"importing {name}"), without_arguments(name):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not f"{name}.".startswith(f"{error.name}."):
+                raise
+            missing = error
+    package = sys.modules.get(name.rpartition(".")[0])
+    where = f"in {package!r}" if package else f"in {folder} or among what is installed"
+    raise ValueError(f"there is no module {name} {where}") from missing
+
+
+@contextlib.contextmanager
+def reported(doing: str) -> Iterator[None]:
+    """Converts every error and exit to a one-line error that gives the place it came from.
+
+    Raises:
+      UserCodeError: instead of any error. KeyboardInterrupt passes through.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _failure(doing, error) from error
+
+
+def check_flags(
+    name: str,
+    signature: inspect.Signature,
+    options: Mapping[str, Any],
+    flags: Collection[str] = (),
+) -> None:
+    """Checks that no boolean option is a string: Python takes every non-empty string for true.
+
+    Args:
+      name: name of the function, for errors.
+      signature: signature of the function.
+      options: arguments by name.
+      flags: further parameters that are boolean.
+
+    Raises:
+      ValueError: naming the option.
+    """
+    for option, value in options.items():
+        if not isinstance(value, str) or option not in signature.parameters:
+            continue
+        parameter = signature.parameters[option]
+        kinds = (bool, "bool")  # a string after `from __future__ import annotations`
+        if option in flags or type(parameter.default) is bool or parameter.annotation in kinds:
+            raise ValueError(f"{name}: {option} must be true or false, got the text {value!r}")
+
+
+@contextlib.contextmanager
+def without_arguments(name: str) -> Iterator[None]:
+    """Hides the command line from code that reads ``sys.argv`` when it is imported or run."""
+    with _ARGUMENTS:
+        hidden, sys.argv = sys.argv, [name]
+        try:
+            yield
+        finally:
+            sys.argv = hidden
+
+
+def type_name(thing: Any) -> str:
+    """Returns the name of a value's type, with its module unless it is built in."""
+    kind = type(thing)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _failure(doing: str, error: BaseException) -> UserCodeError:
+    what = f"{doing} failed with {type(error).__name__}: {message_of(error)}"
+    if isinstance(error, SyntaxError):  # its message contains the place
+        return UserCodeError(what)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return UserCodeError(f"{what} ({pathlib.Path(frame.filename).name}, line {frame.lineno})")
+
+
 class Reported(EnvironmentWrapper):
-    """Makes an EnvironmentFailedError, which names the environment, of whatever one raises."""
+    """Converts every error of an environment to an EnvironmentFailedError that names it."""
 
     def __init__(self, environment: dm_env.Environment, name: str) -> None:
         super().__init__(environment)

@@ -1,6 +1,6 @@
-"""A gymnasium environment as a ``dm_env.Environment``.
+"""Conversion of gymnasium environments to ``dm_env.Environment``.
 
-Imports gymnasium, so a suite imports this module only when it makes a task.
+Imports gymnasium, so suites import this module only when they make a task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from acme_r2i.environments.checked import (
     describe,
     number,
 )
-from acme_r2i.environments.user_code import reported, type_name
+from acme_r2i.environments.failures import reported, type_name
 from acme_r2i.environments.wrappers import checked_discrete_action
 
 _RESET_ANSWER = "(observation, info)"
@@ -32,28 +32,26 @@ _STEP_ANSWER = "(observation, reward, terminated, truncated, info)"
 
 
 class FromGymnasium(dm_env.Environment):
-    """Arrays in, arrays out, with terminations and truncations told apart.
+    """Converts spaces to specs and 5-tuples to time steps.
 
-    An observation becomes an image, a vector or a dict of these:
+    Observations become images, vectors or dicts of these:
 
-    - A Box of uint8 with three axes (height, width, channels) is an image and stays what it is.
-    - A Dict is a dict of its parts under their names, so that an agent can choose among them.
-    - Everything else is a float32 vector: a Discrete space is one-hot, a MultiDiscrete is its
-      components' one-hots side by side, a MultiBinary is zeros and ones, any other Box is
-      flattened, and a Tuple is its parts side by side. A Tuple with an image in it is refused.
+    - A Box of uint8 with three axes (height, width, channels) is an image and is unchanged.
+    - A Dict is a dict of its parts under their names, so that an agent can select among them.
+    - Every other space becomes a float32 vector: Discrete is one-hot, MultiDiscrete concatenates
+      one-hots, MultiBinary is zeros and ones, other Boxes are flattened, and Tuple concatenates its
+      parts. A Tuple that contains an image is refused.
 
     A Discrete action is an int32 scalar, a MultiDiscrete or MultiBinary with one axis an int32
     vector counted from 0, a Box of floats with finite bounds float32 in the Box's shape.
 
-    A termination has discount 0; a truncation has discount 1, and so has every other step. Where
-    the environment reports both at once the episode has terminated.
+    A termination has discount 0; a truncation and every other step have discount 1. If the
+    environment reports both, the episode has terminated. Rewards are unchanged; ``Checked``
+    converts and checks them.
 
-    Rewards are handed on as they are: like observations, they are checked where the environment is
-    made (``Checked``).
-
-    Every episode gets its own seed, drawn from one generator: the n-th episode starts the same
-    whatever was done in those before, and environments that draw from global generators at their
-    reset are reproducible too.
+    Every episode is reset with its own seed, drawn from one generator. So the n-th episode starts
+    the same whatever happened before, even in an environment that draws from global generators when
+    it is reset.
     """
 
     def __init__(
@@ -67,18 +65,18 @@ class FromGymnasium(dm_env.Environment):
         """Wraps an environment.
 
         Args:
-          environment: from gymnasium, without a wrapper that resets by itself.
-          seed: what the episodes' seeds are drawn from; 0 or more.
-          name: how errors name it.
-          reward_bounds: lowest and highest reward of a step, where they are known.
+          environment: a gymnasium environment without automatic resets.
+          seed: seed of the generator of the episodes' seeds; 0 or more.
+          name: name of the environment, for errors.
+          reward_bounds: lowest and highest reward of a step, if known.
 
         Raises:
-          ValueError: if a space is of another kind than those named above, or a reset takes no
-            seed; UserCodeError if a space cannot be had.
+          ValueError: for a space not listed above, or if ``reset`` takes no seed.
+          UserCodeError: if reading a space fails.
         """
         self._environment = environment
         self._episode_seeds = np.random.default_rng(seed)
-        with reported(name):  # they may be properties
+        with reported(name):  # spaces may be properties
             observation_space = environment.observation_space
             action_space = environment.action_space
         _check_takes_seed(name, environment)
@@ -133,11 +131,11 @@ class FromGymnasium(dm_env.Environment):
 
 
 def _observation(path: str, space: spaces.Space) -> tuple[Any, Callable[[Any], Any]]:
-    """Returns the spec of a space, and what brings an observation into that form.
+    """Returns the spec of an observation space and the function that converts observations.
 
     Args:
-      path: how errors name the observation.
-      space: its space.
+      path: name of the observation, for errors.
+      space: the observation space.
     """
     if isinstance(space, spaces.Dict):
         parts = {key: _observation(f"{path}[{key!r}]", part) for key, part in space.spaces.items()}
@@ -159,7 +157,7 @@ def _observation(path: str, space: spaces.Space) -> tuple[Any, Callable[[Any], A
 
 
 def _checked(path: str, space: spaces.Space) -> Callable[[Any], Any]:
-    """Returns what checks a value against a space of numbers, and makes arrays of its numbers."""
+    """Returns a function that checks a value against a space and converts numbers to arrays."""
     if isinstance(space, spaces.Dict):
         parts = {key: _checked(f"{path}[{key!r}]", part) for key, part in space.spaces.items()}
 
@@ -184,7 +182,7 @@ def _checked(path: str, space: spaces.Space) -> Callable[[Any], Any]:
 
 
 def _native_spec(space: spaces.Space) -> specs.Array:
-    """Returns the spec of a space's own values."""
+    """Returns the spec of a space's values before conversion."""
     if isinstance(space, spaces.Discrete):
         last = int(space.start) + int(space.n) - 1
         return specs.BoundedArray((), np.int64, int(space.start), last)
@@ -199,8 +197,8 @@ def _native_spec(space: spaces.Space) -> specs.Array:
 
 
 def _reset_answer(answer: Any) -> Any:
-    """Returns the observation of a reset, or refuses what is no answer to one."""
-    # An old-style answer, the observation alone, may have two parts itself: hence the dict.
+    """Returns the observation of a reset's return value, after checking its form."""
+    # Checks for the dict, since an old-style observation may itself be a pair.
     whole = isinstance(answer, (tuple, list)) and len(answer) == 2
     if not whole or not isinstance(answer[1], (Mapping, type(None))):
         raise _old_interface("reset", answer, _RESET_ANSWER)
@@ -208,7 +206,7 @@ def _reset_answer(answer: Any) -> Any:
 
 
 def _check_takes_seed(name: str, environment: gymnasium.Env) -> None:
-    """Checks that a reset takes a seed, through wrappers that only pass it on."""
+    """Raises ValueError unless ``reset`` takes a seed; looks inside wrappers that forward it."""
     while type(environment).reset is gymnasium.Wrapper.reset:
         environment = environment.env
     signature = inspect.signature(environment.reset)
@@ -262,7 +260,7 @@ def _check_vector_space(space: spaces.Space) -> None:
 def _vector_spec(flat: spaces.Box) -> specs.Array:
     if np.all(np.isneginf(flat.low)) and np.all(np.isposinf(flat.high)):
         return specs.Array(flat.shape, np.float32, name="observation")
-    with np.errstate(over="ignore"):  # A bound beyond float32 becomes infinite.
+    with np.errstate(over="ignore"):  # bounds beyond float32 become infinite
         low, high = flat.low.astype(np.float32), flat.high.astype(np.float32)
     return specs.BoundedArray(flat.shape, np.float32, low, high, name="observation")
 
@@ -294,14 +292,14 @@ def _numbers_of_values(space: spaces.MultiDiscrete | spaces.MultiBinary) -> np.n
 
 
 def _action_converter(space: spaces.Space) -> Callable[[Any], Any]:
-    """Returns what turns an action as the spec has it into one that the space contains."""
+    """Returns a function that converts an action of the spec to one of the space."""
     if isinstance(space, spaces.Discrete):
         return lambda action: int(space.start) + checked_discrete_action(action, int(space.n))
     if isinstance(space, spaces.MultiDiscrete):
         return lambda action: _checked_choices(action, space) + space.start
     if isinstance(space, spaces.MultiBinary):
         return lambda action: _checked_choices(action, space)
-    # A copy: what an environment does with its action must not reach replay.
+    # A copy: an environment may change its action, and replay keeps the original.
     return lambda action: np.array(action, dtype=space.dtype).reshape(space.shape)
 
 
@@ -314,5 +312,5 @@ def _checked_choices(action: Any, space: spaces.MultiDiscrete | spaces.MultiBina
 
 
 def _text(space: spaces.Space) -> str:
-    """Returns a space in one line that is not too long."""
+    """Returns a space as one line of limited length."""
     return textwrap.shorten(str(space), width=160, placeholder="...")

@@ -1,9 +1,9 @@
 """Memory Maze 1.0.3: ``memory_maze:9x9`` and so on, four sizes of a maze in eleven variants.
 
 The agent walks through a maze that is new in every episode. It gets a reward of 1 when it touches
-the ball of the colour that is asked for; then a colour is asked for anew. It sees an image, uint8
-[64, 64, 3], in a frame of that colour (2 pixels wide, at 0.7 of its brightness; 4 pixels in images
-of 256 x 256). The six actions: nothing, forward, left, right, forward and left, forward and right.
+the ball of the target colour; then the target colour changes. It sees an image, uint8 [64, 64, 3],
+with a frame in the target colour (2 pixels wide, at 0.7 of its brightness; 4 pixels in images of
+256 x 256). The six actions: nothing, forward, left, right, forward and left, forward and right.
 
 =====  =====  =====
 size   balls  steps
@@ -14,30 +14,30 @@ size   balls  steps
 15x15  6      4000
 =====  =====  =====
 
-An episode always has its full length and ends by truncation; nothing terminates it.
+An episode always has its full length and ends by truncation.
 
-The variants are named as in ``memory_maze:9x9_vis``, the package's ``MemoryMaze-9x9-Vis-v0``:
+Variants, e.g. ``memory_maze:9x9_vis`` for the package's ``MemoryMaze-9x9-Vis-v0``:
 
 ==================  ===========================================================================
-vis                 low walls and raised balls, seen from afar
+vis                 low walls and raised balls, visible from afar
 hd                  images of 256 x 256
 top                 seen from above, images of 256 x 256
-oracle, oracle_top  a map with the shortest way to the ball is drawn into the image
-hifreq              40 steps a second in place of 4, and ten times as many; hifreq_vis, hifreq_hd
-6cl, 6cl_top        an episode draws its balls' colours from six; otherwise they are always the same
+oracle, oracle_top  the image contains a map with the shortest path to the ball
+hifreq              40 steps a second instead of 4, ten times as many; hifreq_vis, hifreq_hd
+6cl, 6cl_top        each episode draws the balls' colours from six; otherwise they are fixed
 ==================  ===========================================================================
 
-With ``extra_observations=True`` the observation is a dict, as in the package's tasks with ExtraObs
-in their names: ``image`` and, all float32,
+With ``extra_observations=True`` the observation is a dict, as in the package's ExtraObs tasks:
+``image`` and, all float32,
 
-- ``target_color`` [3], the colour that is asked for: red, green and blue in [0, 1];
+- ``target_color`` [3], the target colour: red, green and blue in [0, 1];
 - ``agent_pos`` [2], in cells from the maze's corner, and ``agent_dir`` [2], a unit vector;
-- ``targets_pos`` [balls, 2], and ``targets_vec`` [balls, 2] as seen by the agent, whose direction
-  is (0, 1) there;
-- ``target_pos`` [2] and ``target_vec`` [2] of the ball that is asked for;
-- ``maze_layout`` [size, size]: 1 where it is free, 0 for walls, 2 for an oracle's way.
+- ``targets_pos`` [balls, 2], and ``targets_vec`` [balls, 2] in the agent's frame, in which its
+  direction is (0, 1);
+- ``target_pos`` [2] and ``target_vec`` [2] of the target ball;
+- ``maze_layout`` [size, size]: 1 for free cells, 0 for walls, 2 for the oracle's path.
 
-Every reset compiles a new maze and loads its textures, which takes seconds without a GPU.
+Every reset compiles a new maze and loads its textures; this takes seconds without a GPU.
 """
 
 from __future__ import annotations
@@ -50,20 +50,21 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from acme_r2i.environments import naming, rendering, wrappers
-from acme_r2i.environments.suite import SuiteInfo
+from acme_r2i.environments import rendering, wrappers
+from acme_r2i.environments.references import R2I_PAPER, PublishedScore, TaskReference
+from acme_r2i.environments.suite import SuiteInfo, unknown_task
 
 INFO = SuiteInfo(
-    summary="find the ball of a colour again and again, in mazes of four sizes",
+    summary="find balls of a given colour repeatedly, in mazes of four sizes",
     packages=("memory-maze==1.0.3",),
     licence="MIT",
     citation="Pasukonis et al., Evaluating Long-Term Memory in 3D Mazes, ICLR 2023",
     homepage="https://github.com/jurgisp/memory-maze",
 )
 
-_STEPS = {"9x9": 1000, "11x11": 2000, "13x13": 3000, "15x15": 4000}  # of an episode, at 4 Hz
+_STEPS = {"9x9": 1000, "11x11": 2000, "13x13": 3000, "15x15": 4000}  # per episode, at 4 Hz
 _TOP = {"top_camera": True, "camera_resolution": 256}
-# What the package's functions take for each variant (compared with its own in the tests).
+# Arguments of the package's functions for each variant. Tests compare them with the package's.
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
     "vis": {"good_visibility": True},
@@ -79,13 +80,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+_MAZE_PAPER = "Pasukonis et al. 2022"
+# Returns by maze: R2I and IMPALA after 4e8 steps, a human player, an oracle that knows the map.
+_PUBLISHED: dict[str, tuple[float, float, float, float]] = {
+    "9x9": (33.8, 26.7, 26.4, 34.8),
+    "11x11": (51.6, 34.8, 44.3, 58.0),
+    "13x13": (58.3, 36.4, 55.5, 74.5),
+    "15x15": (44.0, 27.3, 67.7, 87.7),
+}
+
+
 def tasks() -> list[str]:
     return [f"{size}_{variant}".rstrip("_") for variant in VARIANTS for size in _STEPS]
 
 
 def resolve(task: str) -> str:
     if task not in tasks():
-        raise naming.unknown_task("memory_maze", task, tasks())
+        raise unknown_task("memory_maze", task, tasks())
     return task
 
 
@@ -100,6 +111,23 @@ def episode_limit(task: str) -> int | None:
     return _STEPS[size] * (10 if "control_freq" in VARIANTS[variant] else 1)
 
 
+def reference(task: str) -> TaskReference:
+    """Returns the reference of a task; empty for the variants of a maze."""
+    if task not in _PUBLISHED:
+        return TaskReference()
+    r2i, impala, human, oracle = _PUBLISHED[task]
+    return TaskReference(
+        max_return=oracle,
+        source=f"best: the oracle's, {_MAZE_PAPER}",
+        published=(
+            PublishedScore("human", human, _MAZE_PAPER),
+            PublishedScore("oracle", oracle, _MAZE_PAPER),
+            PublishedScore("R2I", r2i, f"{R2I_PAPER}, after 4e8 steps"),
+            PublishedScore("IMPALA", impala, f"{_MAZE_PAPER}, after 4e8 steps"),
+        ),
+    )
+
+
 def make(task: str, *, seed: int, extra_observations: bool = False) -> dm_env.Environment:
     mazes = rendering.import_simulator(
         "memory_maze.tasks", suite="memory_maze", requirement=INFO.packages[0], pixels=True
@@ -110,7 +138,7 @@ def make(task: str, *, seed: int, extra_observations: bool = False) -> dm_env.En
     settings = VARIANTS[variant]
     shows_path = settings.get("show_path", False)
     environment = getattr(mazes, f"memory_maze_{size}")(
-        # The package's oracle finds its way with the extra observations.
+        # The package's oracle needs the extra observations.
         global_observables=extra_observations or shows_path,
         seed=seed,
         **settings,
@@ -121,7 +149,7 @@ def make(task: str, *, seed: int, extra_observations: bool = False) -> dm_env.En
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:
-    """Drops what dm_control warns of at every reset of these mazes, where it means nothing."""
+    """Drops a meaningless warning that dm_control logs at every reset of these mazes."""
     return "Cannot set velocity on Entity" not in record.getMessage()
 
 
@@ -129,8 +157,8 @@ def _worth_reading(record: logging.LogRecord) -> bool:
 def _skip_contacts_without_a_ball() -> None:
     """Makes a step three times as fast.
 
-    After each of a step's 50 substeps, each of dm_control's balls goes through all contacts, one by
-    one, in Python. Whether a ball is in any of them is one comparison, and nearly always it is not.
+    After each of a step's 50 substeps, dm_control loops over all contacts in Python for every ball.
+    A single comparison skips this loop for a ball that is in no contact, nearly always.
     """
     from dm_control.locomotion.props import target_sphere
 
@@ -144,12 +172,12 @@ def _skip_contacts_without_a_ball() -> None:
 
 
 class Observations(wrappers.EnvironmentWrapper):
-    """The package's dict of observations: its image alone, or all, float32 but for the image."""
+    """Selects the image, or all observations, with floats in float32."""
 
     def __init__(self, environment: dm_env.Environment, *, extra: bool, shows_path: bool) -> None:
         super().__init__(environment)
         native = environment.observation_spec()
-        # The package's own specification forgets the path, and leaves the colour without bounds.
+        # The package's spec leaves out the path's value and the colour's bounds.
         bounds = {"target_color": (0, 1), "maze_layout": (0, 2 if shows_path else 1)}
         self._extra = extra
         self._spec = {

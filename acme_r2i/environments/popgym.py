@@ -1,17 +1,17 @@
 """POPGym 1.0.7: 14 families in three sizes, ``popgym:RepeatPreviousEasy`` and so on.
 
-The two navigation families are there when mazelib is installed. Observations are float32 vectors,
-categories as one-hots; actions are discrete, vectors of discrete ones (Battleship, MineSweeper)
-or continuous (the pendulums).
+Two navigation families are available if mazelib is installed. Observations are float32 vectors with
+categories as one-hots; actions are discrete, several discrete (Battleship, MineSweeper) or
+continuous (the pendulums).
 
 The card games without choice (Autoencode, CountRecall, HigherLower, RepeatFirst, RepeatPrevious)
 end by termination when the cards run out. MultiarmedBandit and the pendulums end by truncation;
 Battleship, Concentration, MineSweeper, the cartpoles and the labyrinths by either.
 
-RepeatPrevious with n cards and memory k: an episode has n - 1 steps, so n rows. With observations
-counted from 0, the action chosen from observation t is right if it names observation t - (k - 1);
-the reward arrives with observation t + 1, so k steps after the card in question. The first k - 1
-actions pay nothing, each of the others +-1 / (n - k).
+RepeatPrevious with n cards and memory k: an episode has n - 1 steps and n rows. Counted from 0, the
+action chosen from observation t is correct if it names observation t - (k - 1); the reward arrives
+with observation t + 1, k steps after that card. The first k - 1 actions pay nothing, the others
++-1 / (n - k).
 
 ======  =====  ==  =====  ==========  ======
 size    n      k   steps  paid steps  reward
@@ -24,14 +24,20 @@ Hard    156    64  155    92          1/92
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from collections.abc import Mapping
 from typing import TypeVar
 
 import dm_env
 
-from acme_r2i.environments import naming
-from acme_r2i.environments.suite import SuiteInfo
+from acme_r2i.environments.references import (
+    R2I_PAPER,
+    PublishedScore,
+    TaskReference,
+    measured_chance,
+)
+from acme_r2i.environments.suite import SuiteInfo, importing, unknown_task
 
 INFO = SuiteInfo(
     summary="14 kinds of partially observable tasks in three sizes",
@@ -48,23 +54,23 @@ T = TypeVar("T")
 
 
 def _plus_minus(*denominators: int) -> tuple[Bounds, ...]:
-    """Returns the bounds of rewards of +-1/n."""
+    """Returns reward bounds of +-1/n."""
     return tuple((-1 / n, 1 / n) for n in denominators)
 
 
 def _always(*denominators: int) -> tuple[Bounds, ...]:
-    """Returns the bounds of a reward that is 1/n at every step."""
+    """Returns reward bounds for a reward of 1/n at every step."""
     return tuple((1 / n, 1 / n) for n in denominators)
 
 
 def _mines(*free_squares: int) -> tuple[Bounds, ...]:
-    """Returns the bounds of MineSweeper's rewards: a free square, or a mine."""
+    """Returns the reward bounds of MineSweeper: a free square or a mine."""
     return tuple((-0.5 - 1 / n, 1 / n) for n in free_squares)
 
 
-# Lowest and highest reward of a step in each size; the highest is that of one right step.
-# The cartpoles pay at every step, the last included: the penalty of -1 for falling that
-# POPGym's code provides for is never paid with gymnasium's cartpole, which ends on a reward of 1.
+# Lowest and highest reward of a step per size; the highest is the reward of one correct step.
+# The cartpoles pay at every step, the last included: POPGym's penalty of -1 for falling is never
+# paid with gymnasium's cartpole, which ends with a reward of 1.
 _REWARD_BOUNDS: dict[str, tuple[Bounds, ...]] = {
     "Autoencode": _plus_minus(52, 104, 156),
     "Battleship": ((-1 / 52, 1 / 12), (-1 / 88, 1 / 12), (-1 / 132, 1 / 12)),
@@ -86,7 +92,7 @@ _NAVIGATION_REWARD_BOUNDS: dict[str, tuple[Bounds, ...]] = {
     "LabyrinthExplore": ((-1 / 1024, 1 / 49), (-1 / 1024, 1 / 97), (-1 / 1024, 1 / 161)),
 }
 
-# Most steps of an episode in each size.
+# Maximum steps per episode per size.
 _EPISODE_LIMITS: dict[str, tuple[int, int, int]] = {
     "Autoencode": (103, 207, 311),
     "Battleship": (64, 100, 144),
@@ -107,6 +113,49 @@ _EPISODE_LIMITS: dict[str, tuple[int, int, int]] = {
 }
 
 
+def _measured(*mean_and_error: tuple[float, float]) -> list[TaskReference]:
+    """Returns references with measured chance returns, one per size."""
+    return [measured_chance(mean, error) for mean, error in mean_and_error]
+
+
+def _by_size(family: str, references: list[TaskReference]) -> dict[str, TaskReference]:
+    return {family + size: each for size, each in zip(SIZES, references, strict=True)}
+
+
+_ONE_OF_FOUR_SUITS = TaskReference(-0.5, 0.9, 1.0, "exact: one of four suits is right")
+_ONE_OF_27_COUNTS = TaskReference(2 / 27 - 1, 0.9, 1.0, "exact: one of 27 answers is right")
+_ONE_OF_17_COUNTS = TaskReference(2 / 17 - 1, 0.9, 1.0, "exact: one of 17 answers is right")
+_FAIR = TaskReference(0.0, source="chance exact: a draw is right as often as wrong")
+
+_CHANCE: dict[str, TaskReference] = {
+    **_by_size("Autoencode", 3 * [_ONE_OF_FOUR_SUITS]),
+    **_by_size("Battleship", _measured((-0.450, 0.005), (-0.420, 0.005), (-0.396, 0.005))),
+    **_by_size("Concentration", _measured((-0.190, 0.003), (-0.189, 0.002), (-0.835, 0.003))),
+    **_by_size("CountRecall", [_ONE_OF_27_COUNTS, _ONE_OF_27_COUNTS, _ONE_OF_17_COUNTS]),
+    **_by_size("HigherLower", 3 * [_FAIR]),
+    **_by_size("MineSweeper", _measured((-0.235, 0.010), (-0.396, 0.004), (-0.436, 0.002))),
+    **_by_size("MultiarmedBandit", 3 * [_FAIR]),
+    **_by_size("NoisyPositionOnlyCartPole", _measured(*3 * [(0.114, 0.002)])),
+    **_by_size("NoisyPositionOnlyPendulum", _measured(*3 * [(0.243, 0.006)])),
+    **_by_size("PositionOnlyCartPole", _measured((0.114, 0.002), (0.057, 0.001), (0.038, 0.001))),
+    **_by_size("PositionOnlyPendulum", _measured((0.243, 0.006), (0.245, 0.006), (0.246, 0.006))),
+    **_by_size("RepeatFirst", 3 * [_ONE_OF_FOUR_SUITS]),
+    **_by_size("RepeatPrevious", 3 * [_ONE_OF_FOUR_SUITS]),
+    **_by_size("VelocityOnlyCartPole", _measured((0.114, 0.002), (0.057, 0.001), (0.038, 0.001))),
+}
+
+# Final returns by family and agent, for Easy, Medium and Hard; None if not published.
+_PUBLISHED: dict[str, dict[str, tuple[float | None, ...]]] = {
+    "Autoencode": {"R2I": (0.52, 0.45, -0.49), "DreamerV3": (-0.50, -0.40, None)},
+    "Concentration": {"R2I": (0.79, 0.32, -0.85), "DreamerV3": (0.82, 0.25, None)},
+    "RepeatPrevious": {
+        "R2I": (0.81, 0.77, 0.75),
+        "DreamerV3": (0.08, 0.13, -0.50),
+        "PPO+GRU": (1.0, -0.31, -0.42),
+    },
+}
+
+
 def tasks() -> list[str]:
     families = list(_REWARD_BOUNDS)
     if importlib.util.find_spec("mazelib") is not None:
@@ -122,11 +171,11 @@ def resolve(task: str) -> str:
         raise ValueError(
             f"popgym:{task} needs mazelib, which is not installed (pip install mazelib)"
         )
-    raise naming.unknown_task("popgym", task, known)
+    raise unknown_task("popgym", task, known)
 
 
 def reward_magnitude(task: str) -> float | None:
-    """Returns the reward of one right step; None for LabyrinthEscape, where it is about 1."""
+    """Returns the reward of one correct step; None for LabyrinthEscape, where it is about 1."""
     highest = _reward_bounds(task)[1]
     return highest if highest < 0.5 else None
 
@@ -135,17 +184,27 @@ def episode_limit(task: str) -> int | None:
     return _of_size(_EPISODE_LIMITS, task)
 
 
+def reference(task: str) -> TaskReference:
+    """Returns the reference of a task."""
+    return dataclasses.replace(_CHANCE.get(task, TaskReference()), published=_published(task))
+
+
+def _published(task: str) -> tuple[PublishedScore, ...]:
+    size = next(size for size in SIZES if task.endswith(size))
+    of_agents = _PUBLISHED.get(task.removesuffix(size), {})
+    values = ((who, of_sizes[SIZES.index(size)]) for who, of_sizes in of_agents.items())
+    return tuple(
+        PublishedScore(who, value, R2I_PAPER) for who, value in values if value is not None
+    )
+
+
 def make(task: str, *, seed: int) -> dm_env.Environment:
-    try:
+    with importing("popgym", INFO.packages[0]):
         import popgym.envs
 
         from acme_r2i.environments import from_gymnasium
-    except ImportError as error:
-        raise naming.SimulatorMissingError(
-            f"suite popgym cannot be imported (pip install popgym==1.0.7): {error}"
-        ) from error
 
-    # The class itself: gymnasium.make would add wrappers that check and warn at every step.
+    # gymnasium.make would add wrappers that check and warn at every step.
     environment = getattr(popgym.envs, task)()
     return from_gymnasium.FromGymnasium(environment, seed=seed, reward_bounds=_reward_bounds(task))
 
@@ -155,6 +214,6 @@ def _reward_bounds(task: str) -> Bounds:
 
 
 def _of_size(table: Mapping[str, tuple[T, ...]], task: str) -> T:
-    """Returns a task's entry of a table with an entry for each size."""
+    """Returns a task's entry of a table by family and size."""
     size = next(size for size in SIZES if task.endswith(size))
     return table[task.removesuffix(size)][SIZES.index(size)]

@@ -1,17 +1,16 @@
-"""Pixels without a screen: what MuJoCo draws with, chosen before it is imported.
+"""Rendering without a screen: selection of MuJoCo's renderer before MuJoCo is imported.
 
-MuJoCo's Python packages read the variable MUJOCO_GL once, when they are imported. Where it is not
-set, EGL (on a GPU, or Mesa's on the CPU) is taken if it works, else OSMesa (on the CPU), else none:
-then tasks with pixels are refused, and those from state run. A value that is set is respected, and
-has to work or to turn drawing off.
+MuJoCo's Python packages read the environment variable MUJOCO_GL once, on import. If it is not set,
+this module selects EGL (on a GPU, or Mesa's on the CPU) if it works, else OSMesa (on the CPU), else
+none; without a renderer, tasks with pixels are refused and tasks from state run. If it is set, it
+must work or turn rendering off.
 
-A library that is there may still not work: a driver, a device or a part of it can be missing. So
-dm_control is made to open a context in another process, which takes half a second, once for each
-library and process. From a shell,
+An installed library may fail for lack of a driver, a device or a component. So dm_control opens a
+context in a subprocess, which takes half a second, once per library and process. From a shell,
 
     python -m acme_r2i.environments.rendering
 
-says whether there is something to draw with, or the command that installs it (exit status 2).
+prints the renderer, or the command that installs one (exit status 2).
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ import sys
 import warnings
 from types import ModuleType
 
-from acme_r2i.environments import naming
+from acme_r2i.environments.suite import SimulatorMissingError, importing
 
-# In the order in which they are tried, with their Debian and Ubuntu packages.
+# Renderers in order of preference, with their Debian and Ubuntu packages.
 SYSTEM_PACKAGES = {"egl": "libegl1 libgl1", "osmesa": "libosmesa6"}
-_OFF = ("disable", "disabled", "off", "false", "0")  # MuJoCo's words for none
+_OFF = ("disable", "disabled", "off", "false", "0")  # MuJoCo's values for no renderer
 
 _ATTEMPT = """
 from dm_control import _render
@@ -40,10 +39,10 @@ renderer.free()
 
 
 def choose_backend() -> str:
-    """Sets MUJOCO_GL to "egl", "osmesa" or "disable" where it is not set.
+    """Sets MUJOCO_GL to "egl", "osmesa" or "disable" if it is not set.
 
     Returns:
-      What MuJoCo draws with: MUJOCO_GL's value, or dm_control's choice if it is imported already.
+      The renderer: MUJOCO_GL's value, or dm_control's choice if dm_control is already imported.
     """
     imported = sys.modules.get("dm_control._render")
     if imported is not None:
@@ -55,8 +54,8 @@ def choose_backend() -> str:
 
 @functools.cache
 def works(backend: str) -> bool:
-    """Whether a context can be opened with a value of MUJOCO_GL."""
-    # The current folder is no place to import from (-P), and GLFW merely warns when it fails.
+    """Returns True if a context can be opened with this value of MUJOCO_GL."""
+    # -P: do not import from the current folder. GLFW only warns when it fails.
     command = [sys.executable, "-P", "-W", "error::UserWarning", "-c", _ATTEMPT]
     environment = {**os.environ, "MUJOCO_GL": backend}
     try:
@@ -67,7 +66,7 @@ def works(backend: str) -> bool:
 
 
 def why_no_pixels() -> str | None:
-    """Returns what keeps MuJoCo from drawing, with what helps; None if it can draw."""
+    """Returns why MuJoCo cannot render and how to fix it; None if it can."""
     backend = choose_backend()
     if backend not in _OFF:
         if works(backend):
@@ -85,34 +84,29 @@ def _command(backend: str) -> str:
 
 
 def import_simulator(module: str, *, suite: str, requirement: str, pixels: bool) -> ModuleType:
-    """Imports a simulator that stands on dm_control and MuJoCo.
+    """Imports a simulator that uses dm_control and MuJoCo.
 
     Args:
-      module: what to import, e.g. "dm_control.suite".
-      suite: the suite that it is for.
-      requirement: the package that has it, as pip takes it.
-      pixels: whether it is to draw.
+      module: module to import, e.g. "dm_control.suite".
+      suite: name of the suite, for errors.
+      requirement: pip requirement of the simulator.
+      pixels: the task needs a renderer.
 
     Raises:
-      SimulatorMissingError: if it cannot be imported, or has nothing to draw with.
+      SimulatorMissingError: if the simulator cannot be imported or has no renderer.
     """
-    _import("dm_control", suite, requirement)  # This much of it does not read MUJOCO_GL yet.
-    # EGL and OSMesa are opened at the import of the rest, whether something is drawn or not.
+    _import("dm_control", suite, requirement)  # does not read MUJOCO_GL yet
+    # Importing the rest opens EGL or OSMesa even if nothing is rendered.
     problem = why_no_pixels() if pixels or choose_backend() not in _OFF else None
     if problem is not None:
-        raise naming.SimulatorMissingError(f"suite {suite} has nothing to draw with: {problem}")
+        raise SimulatorMissingError(f"suite {suite} has nothing to draw with: {problem}")
     return _import(module, suite, requirement)
 
 
 def _import(module: str, suite: str, requirement: str) -> ModuleType:
-    try:
-        # dm_control has every DeprecationWarning shown from its import on, whoever it is from.
-        with warnings.catch_warnings():
-            return importlib.import_module(module)
-    except ImportError as error:
-        raise naming.SimulatorMissingError(
-            f"suite {suite} cannot be imported (pip install {requirement}): {error}"
-        ) from error
+    # dm_control enables every DeprecationWarning on import; the context restores the filters.
+    with importing(suite, requirement), warnings.catch_warnings():
+        return importlib.import_module(module)
 
 
 if __name__ == "__main__":

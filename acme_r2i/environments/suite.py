@@ -1,8 +1,11 @@
-"""What every suite's module offers to the factory and to ``r2i envs``."""
+"""The interface of a suite's module, and the errors of names that a suite does not have."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import difflib
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import dm_env
@@ -10,14 +13,14 @@ import dm_env
 
 @dataclasses.dataclass(frozen=True)
 class SuiteInfo:
-    """What a suite is, for people.
+    """Description of a suite, shown by ``r2i envs``.
 
     Attributes:
-      summary: a few words for a list.
-      packages: the packages that it takes, as pip has them, e.g. ("bsuite==0.3.6",).
-      licence: of the suite's code, and of its assets where they have another.
-      citation: authors, title and year of what to cite.
-      homepage: where it is kept.
+      summary: a few words.
+      packages: pip requirements, e.g. ("bsuite==0.3.6",).
+      licence: licence of the code, and of the assets if it differs.
+      citation: authors, title and year.
+      homepage: URL.
     """
 
     summary: str
@@ -28,51 +31,94 @@ class SuiteInfo:
 
 
 class Suite(Protocol):
-    """The module of a suite. Importing it imports no simulator.
+    """Interface of a suite's module. Importing the module must not import the simulator.
 
-    A suite may have RESTART_OPTIONS, a dict: the options that change for an environment that is
-    made anew in the middle of a run, because another one has failed. It may have RECORDING_OPTIONS,
-    a tuple of names: the options that have an environment write down what is played in it, and
-    change nothing of the task. Then it has ``recorded_files``, of which ``factory.recorded_files``
-    tells.
+    Optional members, all absent by default:
+
+    - ``reference(task) -> TaskReference``: returns to compare a resolved task's scores with.
+    - ``SUITE_SCORES``: a tuple of PublishedScore, published for the suite as a whole.
+    - ``RECORDING_OPTIONS``: a tuple of option names. These options make an environment record its
+      episodes in files and do not change the task.
+    - ``recorded_files(task, **options)``: the paths of the files that these options create.
+    - ``RESTART_OPTIONS``: a dict of options that override the user's when a failed environment is
+      replaced during a run.
 
     Attributes:
-      INFO: what the suite is.
+      INFO: description of the suite.
     """
 
     INFO: SuiteInfo
 
     def tasks(self) -> list[str]:
-        """Returns every task's name, without the suite's; of a suite that is open to other names,
-        those that are always there."""
+        """Returns the names of the tasks, without the suite's.
+
+        An open suite, which accepts further names, returns the ones that are always available.
+        """
 
     def resolve(self, task: str) -> str:
-        """Returns the task's full name (a suite may take short ones).
+        """Returns the full name of a task, given a full or a short name.
 
         Raises:
-          ValueError: if the suite does not have the task, or, of a suite that is open to other
-            names, if no task can have that name.
+          ValueError: if the suite has no such task. An open suite only checks the name's form.
         """
 
     def make(self, task: str, /, *, seed: int, **options: Any) -> dm_env.Environment:
-        """Builds a resolved task.
+        """Builds a resolved task. Floats may have any precision; the factory converts them.
 
-        Its numbers may have any precision: the factory converts and checks them (``Checked``).
-
-        The keyword arguments beside ``seed`` are the suite's options: annotated with ``bool``,
-        ``int``, ``float`` or ``str``, ``| None`` added where it may be, and with a default, so that
-        a command line can set them. A suite whose tasks have options of their own takes
-        ``**options`` and passes them on.
+        The keyword arguments other than ``seed`` are the suite's options. Each has a default and is
+        annotated with ``bool``, ``int``, ``float`` or ``str``, optionally with ``| None``; the
+        command line is generated from them. A suite that forwards unknown options to its tasks
+        declares ``**options``.
 
         Raises:
-          ValueError: on a wrong value, naming the option, the value and what is allowed; or if a
-            suite that is open to other names does not have the task.
-          SimulatorMissingError: if the simulator, or what it draws with, is not there.
+          ValueError: for an invalid option value (the message gives option, value and allowed
+            values), or a task that an open suite does not have.
+          SimulatorMissingError: if the simulator or its renderer is not installed.
         """
 
     def reward_magnitude(self, task: str) -> float | None:
-        """Returns what ``factory.reward_magnitude`` says of a resolved task."""
+        """Returns the reward of one correct step of a resolved task, or None if it is about 1."""
 
     def episode_limit(self, task: str) -> int | None:
-        """Returns the most steps that an episode of a resolved task can have with the suite's
-        default options, None where there is no such number or it is not known."""
+        """Returns the maximum number of steps per episode with the default options.
+
+        None if there is no maximum or it is unknown.
+        """
+
+
+class SimulatorMissingError(ImportError):
+    """The task's simulator, or a file that it needs, is not installed."""
+
+
+@contextlib.contextmanager
+def importing(suite: str, requirement: str) -> Iterator[None]:
+    """Converts an ImportError of a suite's simulator to a SimulatorMissingError.
+
+    Args:
+      suite: name of the suite.
+      requirement: what pip installs.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise SimulatorMissingError(
+            f"suite {suite} cannot be imported (pip install {requirement}): {error}"
+        ) from error
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Returns ``"; did you mean a, b?"`` with the closest candidates, or "" if none is close.
+
+    Ignores case.
+    """
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    nearest = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
+    if not nearest:
+        return ""
+    return f"; did you mean {', '.join(by_lower[lower] for lower in nearest)}?"
+
+
+def unknown_task(suite: str, task: str, tasks: Iterable[str]) -> ValueError:
+    """Returns the error for an unknown task, with the closest known names."""
+    hint = did_you_mean(f"{suite}:{task}", (f"{suite}:{known}" for known in tasks))
+    return ValueError(f"unknown task {suite}:{task}" + (hint or f"; r2i envs {suite} lists them"))

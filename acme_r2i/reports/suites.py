@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from acme_r2i import environments
-from acme_r2i.environments.references import SUITE_SCORES, PublishedScore
-from acme_r2i.environments.references.atari import ATARI_100K_GAMES, RANDOM_AND_HUMAN
+from acme_r2i.environments import PublishedScore
+from acme_r2i.environments.atari_scores import ATARI_100K_GAMES, RANDOM_AND_HUMAN
 from acme_r2i.reports import statistics
 from acme_r2i.reports.collection import Group
 from acme_r2i.reports.content import Cell, Table
@@ -158,8 +158,9 @@ def aggregate_table(suite: str, groups: Sequence[Group]) -> Table | None:
         )
     if not rows:
         return None
+    known = environments.suite_scores(suite) if suite in environments.SUITES else ()
     published: dict[str, dict[str, float]] = {}
-    for each in SUITE_SCORES.get(suite, ()):
+    for each in known:
         name = "median" if "median" in each.measure else "mean"
         published.setdefault(f"{each.who} (published: {each.source})", {})[name] = each.value
     for who, values in published.items():

@@ -15,7 +15,7 @@ import dm_env
 import numpy as np
 
 from acme_r2i.environments import rendering
-from acme_r2i.environments.video import VideoFrames
+from acme_r2i.environments.wrappers import VideoFrames
 from acme_r2i.runs import UsageError, files
 
 if TYPE_CHECKING:

@@ -141,11 +141,11 @@ def _parse(path: pathlib.Path, source: bytes) -> dict[str, Any]:
 
 def _run(path: pathlib.Path) -> Mapping[str, Any]:
     """The dictionary SWEEP of a Python file, whatever its code does."""
-    from acme_r2i.environments import failures, user_code  # imports NumPy
+    from acme_r2i.environments import failures  # imports NumPy
 
     folder = os.getcwd()
     try:
-        with user_code.without_arguments(str(path)):
+        with failures.without_arguments(str(path)):
             content = runpy.run_path(str(path)).get("SWEEP")
     except KeyboardInterrupt:
         raise

@@ -1,6 +1,6 @@
 """Atari 100K: 26 games of 100,000 steps (400,000 frames) each, with the paper's settings."""
 
-from acme_r2i.environments.references.atari import ATARI_100K_GAMES
+from acme_r2i.environments.atari_scores import ATARI_100K_GAMES
 
 SWEEP = {
     "envs": [f"atari:{game}" for game in ATARI_100K_GAMES],

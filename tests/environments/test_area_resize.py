@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acme_r2i.environments.area_resize import AreaResize
+from acme_r2i.environments.atari import AreaResize
 
 
 def _by_definition(image, height, width):

@@ -16,7 +16,7 @@ from bsuite import sweep
 from gymnasium import spaces
 
 from acme_r2i import environments
-from acme_r2i.environments.random_policy import sample_action
+from acme_r2i.environments import sample_action
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ import tree
 from dm_env import specs, test_utils
 
 from acme_r2i import environments
-from acme_r2i.environments.random_policy import sample_action
+from acme_r2i.environments import sample_action
 from tests.environments.marks import needs_pixels
 
 pytestmark = pytest.mark.integration

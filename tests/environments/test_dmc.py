@@ -10,8 +10,7 @@ import pytest
 from dm_env import specs
 
 from acme_r2i import environments
-from acme_r2i.environments import dmc, rendering
-from acme_r2i.environments.random_policy import sample_action
+from acme_r2i.environments import dmc, rendering, sample_action
 from tests.environments.marks import needs_pixels
 
 

@@ -10,7 +10,7 @@ import pytest
 from dm_env import StepType, specs
 
 from acme_r2i import environments
-from acme_r2i.environments import gymnasium_suite
+from acme_r2i.environments import gym_suite
 
 MODULE = """
 import gymnasium
@@ -54,7 +54,7 @@ def test_the_listed_ids_are_those_of_gymnasium():
     output = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout
-    assert list(gymnasium_suite.IDS) == output.split()
+    assert list(gym_suite.IDS) == output.split()
 
 
 def test_cartpole_ends_by_termination_when_it_falls():

@@ -9,8 +9,8 @@ import pytest
 from dm_env import specs
 
 from acme_r2i import environments
-from acme_r2i.environments import popgym
-from acme_r2i.environments.random_policy import random_policy_returns, sample_action
+from acme_r2i.environments import popgym, sample_action
+from tests.environments.random_policy import random_policy_returns
 
 REPEAT_PREVIOUS = [("Easy", 52, 4), ("Medium", 104, 32), ("Hard", 156, 64)]
 WITHOUT_MAZELIB = importlib.util.find_spec("mazelib") is None

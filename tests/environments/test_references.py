@@ -7,7 +7,7 @@ import pytest
 from bsuite import sweep
 
 from acme_r2i import environments
-from acme_r2i.environments.random_policy import random_policy_returns
+from tests.environments.random_policy import random_policy_returns
 
 
 def test_the_tasks_of_the_first_milestones():

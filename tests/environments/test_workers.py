@@ -17,8 +17,7 @@ import pytest
 from dm_env import specs
 
 from acme_r2i import environments
-from acme_r2i.environments import EnvironmentFailedError, EnvironmentPool, Restart
-from acme_r2i.environments.random_policy import sample_action
+from acme_r2i.environments import EnvironmentFailedError, EnvironmentPool, Restart, sample_action
 from acme_r2i.environments.workers import WORKERS, pool, restart_seed
 from tests.faulty_environments import Meeting, Numbers, Surroundings, Unclosable, Unmakable
 from tests.processes import is_alive, wait_until_gone

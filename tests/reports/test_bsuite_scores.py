@@ -9,7 +9,7 @@ from bsuite.experiments import summary_analysis
 from bsuite.logging import csv_load
 
 from acme_r2i import environments
-from acme_r2i.environments.random_policy import sample_action
+from acme_r2i.environments import sample_action
 from acme_r2i.reports import bsuite_figures, bsuite_scores, figures
 from acme_r2i.reports.collection import find_runs, group_runs
 from tests.reports.folders import write_run

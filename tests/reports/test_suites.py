@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acme_r2i.environments.references.atari import RANDOM_AND_HUMAN
+from acme_r2i.environments.atari_scores import RANDOM_AND_HUMAN
 from acme_r2i.reports import suites
 from acme_r2i.reports.collection import find_runs, group_runs
 from tests.reports.folders import write_run

@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 
 import dm_env
 
-from acme_r2i.environments.checked import make_checked
-from acme_r2i.environments.environment_spec import EnvironmentSpec
+from acme_r2i.environments.checked import EnvironmentSpec, make_checked
 from acme_r2i.environments.failures import AS_IT_WAS_CLOSED, describe_error
 
 

@@ -9,11 +9,16 @@ from typing import Any
 
 import dm_env
 
-from acme_r2i.environments.checked import make_checked
-from acme_r2i.environments.environment_spec import EnvironmentSpec
+from acme_r2i.environments.checked import EnvironmentSpec, make_checked
 from acme_r2i.environments.failures import AS_IT_WAS_CLOSED, ContractError, describe_error
-from acme_r2i.environments.one_thread import OneThread, TookTooLongError, result_within
-from acme_r2i.environments.watchdog import EnvironmentHungError, Watchdog, not_within
+from acme_r2i.environments.watchdog import (
+    EnvironmentHungError,
+    OneThread,
+    TookTooLongError,
+    Watchdog,
+    not_within,
+    result_within,
+)
 from acme_r2i.environments.workers.worker import Limits, WorkerFailedError
 
 _BEGIN = object()

@@ -11,9 +11,9 @@ from typing import Any
 import dm_env
 import numpy as np
 
-from acme_r2i.environments.environment_spec import EnvironmentSpec
+from acme_r2i.environments.checked import EnvironmentSpec
 from acme_r2i.environments.failures import EnvironmentFailedError
-from acme_r2i.environments.naming import SimulatorMissingError
+from acme_r2i.environments.suite import SimulatorMissingError
 from acme_r2i.environments.workers.in_process import InlineWorker, ThreadWorker
 from acme_r2i.environments.workers.process import ProcessWorker
 from acme_r2i.environments.workers.worker import Limits, Worker, WorkerFailedError

@@ -21,7 +21,7 @@ from typing import Any
 
 import dm_env
 
-from acme_r2i.environments.environment_spec import EnvironmentSpec
+from acme_r2i.environments.checked import EnvironmentSpec
 from acme_r2i.environments.failures import AS_IT_WAS_CLOSED, ContractError
 from acme_r2i.environments.watchdog import not_within
 from acme_r2i.environments.workers.child import Raised

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import dm_env
 
-from acme_r2i.environments.environment_spec import EnvironmentSpec
+from acme_r2i.environments.checked import EnvironmentSpec
 
 
 class Limits(NamedTuple):

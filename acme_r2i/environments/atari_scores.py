@@ -1,8 +1,8 @@
-"""References of Atari's games: those of the 57 that human-normalised scores are made of."""
+"""Published scores of Atari games: the 57 games of human-normalised scores, and Atari 100K."""
 
 from __future__ import annotations
 
-from acme_r2i.environments.references.task_reference import PublishedScore, TaskReference
+from acme_r2i.environments.references import R2I_PAPER, PublishedScore, TaskReference
 
 _SOURCE = "Wang et al. 2016, up to 30 no-ops at the start, 30 minutes at most"
 
@@ -98,8 +98,18 @@ ATARI_100K_GAMES = (
 """The 26 games of the Atari 100K benchmark."""
 
 
-def lookup(task: str) -> TaskReference:
-    """Returns the reference of a game; games outside the 57 have none."""
+_HUMAN_NORMALISED = "human-normalised {} of the 26 games of Atari 100K"
+
+SUITE_SCORES = (
+    PublishedScore("R2I", 0.63, R2I_PAPER, _HUMAN_NORMALISED.format("mean")),
+    PublishedScore("R2I", 0.24, R2I_PAPER, _HUMAN_NORMALISED.format("median")),
+    PublishedScore("DreamerV3", 0.73, R2I_PAPER, _HUMAN_NORMALISED.format("mean")),
+    PublishedScore("DreamerV3", 0.27, R2I_PAPER, _HUMAN_NORMALISED.format("median")),
+)
+
+
+def reference(task: str) -> TaskReference:
+    """Returns the reference of a game; empty for games outside the 57."""
     if task not in RANDOM_AND_HUMAN:
         return TaskReference()
     random, human = RANDOM_AND_HUMAN[task]

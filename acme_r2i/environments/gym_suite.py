@@ -1,12 +1,12 @@
 """Any gymnasium environment by its id: ``gym:CartPole-v1``.
 
-Ids may have a namespace, ``gym:ALE/Pong-v5``, and a module before them which registers them when it
-is imported, ``gym:my_package.my_envs:Mine-v0``; the current directory is searched for it first.
-Options are passed to ``gymnasium.make``, e.g. ``max_episode_steps``.
+An id may have a namespace, ``gym:ALE/Pong-v5``, and a module that registers it on import,
+``gym:my_package.my_envs:Mine-v0``; the current directory is searched first. Options are passed to
+``gymnasium.make``, e.g. ``max_episode_steps``.
 
-Listed are the ids that gymnasium itself registers. What ``from_gymnasium`` says of spaces holds,
-and images stay as they are: most of them (210 x 160, 96 x 96) are of no size that R2I's encoder
-takes. The suite ``atari`` brings the same games to one.
+``tasks`` lists the ids that gymnasium itself registers. ``from_gymnasium`` documents the supported
+spaces. Images keep their size, and R2I's encoder does not support most of these sizes (210 x 160,
+96 x 96); the suite ``atari`` resizes the same games.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import dm_env
 
-from acme_r2i.environments import naming, user_code
-from acme_r2i.environments.suite import SuiteInfo
+from acme_r2i.environments.failures import (
+    UserCodeError,
+    check_flags,
+    import_module,
+    reported,
+)
+from acme_r2i.environments.suite import SimulatorMissingError, SuiteInfo, importing, unknown_task
 
 if TYPE_CHECKING:
     import gymnasium
 
 INFO = SuiteInfo(
-    summary="any environment that gymnasium has, or a package registers with it",
+    summary="any environment registered with gymnasium",
     packages=("gymnasium==1.4.0",),
     licence="MIT (gymnasium); environments of other packages have their own",
     citation="Towers et al., Gymnasium: A Standard Interface for Reinforcement Learning "
@@ -32,7 +37,7 @@ INFO = SuiteInfo(
     homepage="https://gymnasium.farama.org",
 )
 
-# What gymnasium registers when it is imported (compared with it in the tests).
+# Ids that gymnasium registers on import. Tests compare them with its registry.
 IDS: tuple[str, ...] = tuple(
     """
     CartPole-v0 CartPole-v1 MountainCar-v0 MountainCarContinuous-v0 Pendulum-v1 Acrobot-v1
@@ -65,24 +70,20 @@ def resolve(task: str) -> str:
 
 
 def reward_magnitude(task: str) -> float | None:
-    """Returns None: it is not known."""
+    """Returns None: unknown."""
     del task
     return None
 
 
 def episode_limit(task: str) -> int | None:
-    """Returns None: gymnasium would have to be asked."""
+    """Returns None: unknown before gymnasium makes the environment."""
     del task
     return None
 
 
 def make(task: str, /, *, seed: int, **options: Any) -> dm_env.Environment:
-    try:
+    with importing("gym", INFO.packages[0]):
         from acme_r2i.environments import from_gymnasium
-    except ImportError as error:
-        raise naming.SimulatorMissingError(
-            f"suite gym cannot be imported (pip install gymnasium==1.4.0): {error}"
-        ) from error
     return from_gymnasium.FromGymnasium(_make(task, options), seed=seed, name=f"gym:{task}")
 
 
@@ -91,32 +92,32 @@ def _make(task: str, options: dict[str, Any]) -> gymnasium.Env:
 
     match = _ID.fullmatch(task)
     if match["module"]:
-        user_code.import_module(match["module"])
+        import_module(match["module"])
     if match["id"].startswith("ALE/"):
         _import_ale()
     if "id" in options:
         raise ValueError(f"gym:{task} cannot be given the option 'id', which gymnasium.make has")
     _check_flags(task, gymnasium.registry.get(match["id"]), options)
     try:
-        with user_code.reported(f"making gym:{task}"):
-            # The checker warns, asserts and costs time at every step.
+        with reported(f"making gym:{task}"):
+            # gymnasium's checker warns, asserts and costs time at every step.
             return gymnasium.make(match["id"], **{"disable_env_checker": True, **options})
-    except user_code.UserCodeError as error:
+    except UserCodeError as error:
         cause = error.__cause__
         if isinstance(cause, gymnasium.error.NamespaceNotFound):
             raise ValueError(f"unknown task gym:{task}; {cause}") from cause
         if isinstance(cause, (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv)):
-            raise naming.unknown_task("gym", task, gymnasium.registry) from cause
+            raise unknown_task("gym", task, gymnasium.registry) from cause
         if isinstance(cause, (gymnasium.error.DependencyNotInstalled, ImportError)):
             message = " ".join(str(cause).split())
-            raise naming.SimulatorMissingError(f"gym:{task} cannot be made: {message}") from cause
+            raise SimulatorMissingError(f"gym:{task} cannot be made: {message}") from cause
         raise
 
 
 def _check_flags(
     task: str, spec: gymnasium.envs.registration.EnvSpec | None, options: dict[str, Any]
 ) -> None:
-    """See ``user_code.check_flags``; the defaults are those that the id is registered with."""
+    """Checks boolean options, given the defaults that the id is registered with."""
     from gymnasium.envs.registration import load_env_creator
 
     if spec is None:
@@ -124,19 +125,19 @@ def _check_flags(
     try:
         entry = spec.entry_point
         signature = inspect.signature(entry if callable(entry) else load_env_creator(entry))
-    except Exception:  # what is wrong with it, gymnasium.make says
+    except Exception:  # gymnasium.make reports the error
         return
     defaults = {name: spec.kwargs.get(name, each) for name, each in signature.parameters.items()}
     flags = {name for name, default in defaults.items() if isinstance(default, bool)}
-    user_code.check_flags(f"gym:{task}", signature, options, flags)
+    check_flags(f"gym:{task}", signature, options, flags)
 
 
 def _import_ale() -> None:
-    """Imports what registers Atari's ids."""
+    """Registers the ids of Atari games."""
     try:
         import ale_py
     except ImportError as error:
-        raise naming.SimulatorMissingError(
+        raise SimulatorMissingError(
             f"ids of ALE cannot be imported (pip install ale-py==0.12.1): {error}"
         ) from error
-    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # it would print a banner
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # suppress the banner
