@@ -16,7 +16,7 @@ from bsuite import sweep
 from gymnasium import spaces
 
 from acme_r2i import environments
-from acme_r2i.environments import sample_action
+from acme_r2i.environments import bsuite, sample_action
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +37,7 @@ GYMNASIUM = [
 # seed bsuite cannot be given.
 BSUITE = [
     f"{name}/{setting}"
-    for name in environments.bsuite.EXPERIMENTS
+    for name in bsuite.EXPERIMENTS
     if "mnist" not in name and name != "deep_sea_stochastic"
     for setting in (0, 7)
 ]

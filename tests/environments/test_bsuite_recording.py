@@ -13,6 +13,7 @@ from bsuite.experiments import summary_analysis
 from bsuite.logging import csv_load
 
 from acme_r2i import environments
+from acme_r2i.environments import bsuite
 
 IDS = [f"{name}/0" for name in ("bandit", "catch", "cartpole", "memory_len", "cartpole_swingup")]
 FILE = "bsuite_id_-_{}.csv"
@@ -190,9 +191,7 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path):
 
 def test_every_experiment_has_the_column_that_is_no_sum_under_the_same_name():
     # Whatever else bsuite_info holds is added up when a recording is continued.
-    for bsuite_id in (
-        f"{name}/0" for name in environments.bsuite.EXPERIMENTS if "mnist" not in name
-    ):
+    for bsuite_id in (f"{name}/0" for name in bsuite.EXPERIMENTS if "mnist" not in name):
         names = set(environments.make_environment(f"bsuite:{bsuite_id}").bsuite_info())
         assert names <= {
             "best_episode",

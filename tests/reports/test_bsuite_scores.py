@@ -9,13 +9,13 @@ from bsuite.experiments import summary_analysis
 from bsuite.logging import csv_load
 
 from acme_r2i import environments
-from acme_r2i.environments import sample_action
+from acme_r2i.environments import bsuite, sample_action
 from acme_r2i.reports import bsuite_figures, bsuite_scores, figures
 from acme_r2i.reports.collection import find_runs, group_runs
 from tests.reports.folders import write_run
 
 # mnist needs files that bsuite downloads.
-EXPERIMENTS = [name for name in environments.bsuite.EXPERIMENTS if "mnist" not in name]
+EXPERIMENTS = [name for name in bsuite.EXPERIMENTS if "mnist" not in name]
 # One at least of every kind, with short episodes.
 QUICK = ["bandit_noise", "catch", "catch_noise", "catch_scale", "deep_sea", "memory_len"]
 LONG = ("cartpole", "mountain_car", "discounting_chain")

@@ -1,15 +1,5 @@
-"""Many environments at once: inline, in threads or in processes; see ``EnvironmentPool``."""
+"""Several environments at once, inline, in threads or in processes: ``EnvironmentPool``."""
 
-from acme_r2i.environments.workers.pool import (
-    WORKERS,
-    EnvironmentPool,
-    Restart,
-    restart_seed,
-)
+from acme_r2i.environments.workers.pool import WORKERS, EnvironmentPool, Restart, restart_seed
 
-__all__ = [
-    "WORKERS",
-    "EnvironmentPool",
-    "Restart",
-    "restart_seed",
-]
+__all__ = ["WORKERS", "EnvironmentPool", "Restart", "restart_seed"]

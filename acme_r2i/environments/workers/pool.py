@@ -1,4 +1,4 @@
-"""Several environments of one task, stepped side by side."""
+"""Several environments of one task, stepped together."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ import numpy as np
 from acme_r2i.environments.checked import EnvironmentSpec
 from acme_r2i.environments.failures import EnvironmentFailedError
 from acme_r2i.environments.suite import SimulatorMissingError
-from acme_r2i.environments.workers.in_process import InlineWorker, ThreadWorker
 from acme_r2i.environments.workers.process import ProcessWorker
-from acme_r2i.environments.workers.worker import Limits, Worker, WorkerFailedError
+from acme_r2i.environments.workers.worker import (
+    InlineWorker,
+    Limits,
+    ThreadWorker,
+    Worker,
+    WorkerFailedError,
+)
 
 WORKERS: dict[str, Callable[..., Worker]] = {
     "inline": InlineWorker,
@@ -24,22 +29,22 @@ WORKERS: dict[str, Callable[..., Worker]] = {
     "processes": ProcessWorker,
 }
 
-# How long a worker may take to end before it is killed.
+# Time limit for a worker to end before it is killed.
 _CLOSE_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Restart:
-    """An environment has failed, and another one was put in its place.
+    """An environment failed and was replaced.
 
     Attributes:
-      index: which of the environments.
-      task: its task's name.
-      seed: the seed of the one that failed.
-      reason: what it did, e.g. "was killed by SIGKILL".
-      new_seed: the seed of the one that takes its place.
-      number: how many restarts there have been, this one included, in all environments together.
-      max_restarts: how many there may be.
+      index: index of the environment.
+      task: name of the task.
+      seed: seed of the failed environment.
+      reason: the failure, e.g. "was killed by SIGKILL".
+      new_seed: seed of the replacement.
+      number: restarts so far in all environments, including this one.
+      max_restarts: maximum number of restarts.
     """
 
     index: int
@@ -60,27 +65,25 @@ class Restart:
 class EnvironmentPool:
     """N environments of one task, inline, in threads or in processes.
 
-    The same numbers come out whichever it is: which environment is asked for how many steps, and
-    the order of answers, do not depend on time.
+    All kinds of workers give the same time steps: neither the number of steps of an environment nor
+    the order of answers depends on timing.
 
-    ==========  ==========  ==================  =======================  =============
-    workers     an episode  an exception of     an environment that      a process
-                begins      the simulator       hangs                    that dies
-    ==========  ==========  ==================  =======================  =============
-    inline      when asked  restart             the end, by the limit,   the end of
-                for                             if there is one          everything
-    threads     at once     restart             the end, by the limit    likewise
-    processes   at once     restart             restart, by the limit    restart
-    ==========  ==========  ==================  =======================  =============
+    ==========  ==========  ============  ==========================  ===================
+    workers     next reset  an exception  an environment that hangs   a process that dies
+    ==========  ==========  ============  ==========================  ===================
+    inline      on demand   restart       error, with a time limit    ends the program
+    threads     at once     restart       error, with a time limit    ends the program
+    processes   at once     restart       restart, with a time limit  restart
+    ==========  ==========  ============  ==========================  ===================
 
     The first episodes begin while the pool is made. ``sys.exit`` counts as an exception.
 
-    A restart makes the environment anew, with a seed that its own and the number of its restarts
-    decide, so that it does not play the same episodes again. There may be ``max_restarts`` in the
-    life of a pool. Beyond, and where the table says "the end", EnvironmentFailedError is raised;
-    also if an environment gives something else than it promises (see ``Checked``).
+    A restart makes the environment again with a new seed, derived from the first seed and the
+    number of its restarts, so that it does not repeat its episodes. After ``max_restarts`` restarts
+    in a pool, and where the table says "error", the pool raises EnvironmentFailedError; also if an
+    environment violates its specs (``Checked``).
 
-    Use it as a context, or close it.
+    A context manager: leaving it closes the environments.
     """
 
     def __init__(
@@ -95,25 +98,26 @@ class EnvironmentPool:
         start_seconds: float | None = 300.0,
         max_restarts: int = 10,
     ) -> None:
-        """Makes the environments, all at the same time, and waits for their first time steps.
+        """Makes the environments in parallel and waits for their first time steps.
 
         Args:
-          make: called with ``seed=...``, makes an environment. For processes it is pickled, so it
-            is a function of a module, or a ``functools.partial`` of one.
-          seeds: one for each environment.
-          task: what reports call the environments.
-          remake: likewise, makes one that takes the place of another; by default, ``make``.
+          make: makes an environment, given ``seed=...``. For processes it is pickled, so it must
+            be a module's function, or a ``functools.partial`` of one.
+          seeds: one seed per environment.
+          task: name of the environments, for reports and errors.
+          remake: makes a replacement; default: ``make``.
           workers: a key of WORKERS.
-          answer_seconds: the longest that a step or a reset may take; None is without limit. With
-            "inline", a limit costs each step some tens of microseconds (see ``Watchdog``).
-          start_seconds: the longest that making an environment may take; "inline" without
-            ``answer_seconds`` has no limit.
-          max_restarts: how many restarts there may be, in all environments together.
+          answer_seconds: time limit of a step or a reset; None for no limit. With "inline", a limit
+            adds some tens of microseconds per step (``Watchdog``).
+          start_seconds: time limit of making an environment. "inline" ignores it if
+            ``answer_seconds`` is None.
+          max_restarts: maximum number of restarts in all environments.
 
         Raises:
-          ValueError: on workers of an unknown kind, or if ``make`` cannot be pickled.
-          EnvironmentFailedError: if an environment fails for good.
-          ValueError, SimulatorMissingError: what ``make`` raises.
+          ValueError: for an unknown kind of workers, if ``make`` cannot be pickled, or if ``make``
+            raises it.
+          SimulatorMissingError: if ``make`` raises it.
+          EnvironmentFailedError: if an environment fails and cannot be restarted.
         """
         if workers not in WORKERS:
             raise ValueError(
@@ -129,7 +133,7 @@ class EnvironmentPool:
         self._restarts = [0] * len(seeds)
         self._between_episodes = [True] * len(seeds)
         self._firsts: list[dm_env.TimeStep | Restart | None] = [None] * len(seeds)
-        self._failed: set[int] = set()  # those whose worker has failed, and has no successor
+        self._failed: set[int] = set()  # indices of failed workers without a replacement
         self._workers: list[Worker] = []
         try:
             for seed in self._seeds:
@@ -147,7 +151,7 @@ class EnvironmentPool:
         try:
             self.close()
         except EnvironmentFailedError:
-            if kind is None:  # what went wrong before tells more
+            if kind is None:  # the first error matters more
                 raise
 
     def __len__(self) -> int:
@@ -155,22 +159,23 @@ class EnvironmentPool:
 
     @property
     def spec(self) -> EnvironmentSpec:
-        """The specs, which are the same for all."""
+        """The specs of every environment."""
         return self._spec
 
     @property
     def workers(self) -> Sequence[Worker]:
-        """Where the environments live now."""
+        """The current workers, one per environment."""
         return tuple(self._workers)
 
     def first(self, index: int) -> dm_env.TimeStep | Restart:
-        """Returns the first time step of the episode that one environment begins.
+        """Returns the first time step of the next episode of one environment.
 
-        It is asked for at the beginning, after a LAST and after a Restart; and again if this is
-        answered with a Restart.
+        Call it at the start, after a LAST time step and after a Restart, and again if it returns a
+        Restart itself.
 
         Raises:
-          EnvironmentFailedError: if the environment fails for good.
+          ValueError: if the environment is in an episode.
+          EnvironmentFailedError: if the environment fails and cannot be restarted.
         """
         if not self._between_episodes[index]:
             raise ValueError(f"environment {index} has an episode under way")
@@ -181,14 +186,14 @@ class EnvironmentPool:
         return answer
 
     def step(self, actions: Sequence[Any]) -> list[dm_env.TimeStep | Restart]:
-        """Takes an action in each of the environments 0, 1, ... that there are actions for.
+        """Takes one action in each of the environments 0, 1, ..., ``len(actions) - 1``.
 
-        A Restart in place of a time step says that the environment has failed in the middle of its
-        episode, which has no end and goes no further.
+        A Restart instead of a time step means that the environment failed during its episode, which
+        remains incomplete.
 
         Raises:
-          ValueError: if an environment has no episode under way.
-          EnvironmentFailedError: if an environment fails for good.
+          ValueError: if an environment is not in an episode.
+          EnvironmentFailedError: if an environment fails and cannot be restarted.
         """
         between = self._between_episodes[: len(actions)]
         if True in between:
@@ -202,17 +207,17 @@ class EnvironmentPool:
         return answers
 
     def close(self) -> None:
-        """Ends the environments, and waits a few seconds for it before it kills processes.
+        """Closes the environments; kills processes that take longer than a few seconds.
 
         Raises:
-          EnvironmentFailedError: if one of them failed as it was closed; all have ended.
+          EnvironmentFailedError: if closing an environment failed. All are closed then.
         """
         failures = self._end(_CLOSE_SECONDS)
         if failures:
             raise EnvironmentFailedError(failures[0])
 
     def _end(self, seconds: float) -> list[str]:
-        """Ends the environments; returns how those that failed in that have failed."""
+        """Closes the environments; returns the failures."""
         until = time.monotonic() + seconds
         workers, self._workers = self._workers, []
         failures = []
@@ -240,7 +245,7 @@ class EnvironmentPool:
     def _restart(self, index: int, failure: WorkerFailedError) -> Restart:
         worker, failed = self._workers[index], self._name(index)
         self._failed.add(index)
-        with contextlib.suppress(Exception):  # It has failed already.
+        with contextlib.suppress(Exception):  # it has already failed
             worker.close()
             worker.join(0.0)
         if not failure.can_restart:
@@ -279,5 +284,5 @@ class EnvironmentPool:
 
 
 def restart_seed(seed: int, restarts: int) -> int:
-    """The seed of an environment that was restarted so many times, from that of the first one."""
+    """Returns the seed after a number of restarts, derived from the first environment's seed."""
     return int(np.random.SeedSequence([seed, restarts]).generate_state(1, np.uint32)[0])

@@ -1,13 +1,14 @@
-"""An environment in a process of its own, as seen from the process that asks it.
+"""An environment in a separate process: the parent's and the worker's side.
 
-The worker is a fresh interpreter, not a fork: JAX, Reverb and their threads live in the parent and
-do not survive one. It is started here and not by ``multiprocessing``, whose spawned processes
-import the parent's main module first, and with it, for many a script, JAX.
+The worker is a fresh interpreter, not a fork: JAX, Reverb and their threads do not survive a fork.
+It is not started by ``multiprocessing``, whose spawned processes import the parent's main module
+and with it, often, JAX. It imports only the environments package and the simulator.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import pickle
@@ -16,15 +17,16 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
 
 import dm_env
 
-from acme_r2i.environments.checked import EnvironmentSpec
-from acme_r2i.environments.failures import AS_IT_WAS_CLOSED, ContractError
+from acme_r2i.environments.checked import EnvironmentSpec, make_checked
+from acme_r2i.environments.failures import AS_IT_WAS_CLOSED, ContractError, describe_error
 from acme_r2i.environments.watchdog import not_within
-from acme_r2i.environments.workers.child import Raised
 from acme_r2i.environments.workers.worker import Limits, WorkerFailedError
 
 _BOOTSTRAP = """
@@ -32,12 +34,11 @@ import sys
 from multiprocessing.connection import Connection
 connection, lifeline = Connection(int(sys.argv[1])), int(sys.argv[2])
 sys.path[:] = connection.recv()
-from acme_r2i.environments.workers import child
-child.main(connection, lifeline)
+from acme_r2i.environments.workers import process
+process.run_worker(connection, lifeline)
 """
 
-# The run's processes share the cores: one each for what would take all of them. What the user has
-# set stays.
+# One thread per worker for libraries that would use all cores. The user's own settings win.
 _ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
@@ -48,24 +49,32 @@ _ONE_THREAD = dict.fromkeys(
     "1",
 )
 
-# How long a process that has closed its end may take to be gone.
+# Time limit for a process to end after it has closed its connection.
 _DYING_SECONDS = 1.0
 
 
-class ProcessWorker:
-    """An environment in a process of its own.
+class _Raised(NamedTuple):
+    """Last message of a worker whose environment raised an error.
 
-    Actions and time steps are pickled and go through a pair of sockets. The process ignores Ctrl-C
-    and SIGTERM, which are for its parent to answer, and ends when it is closed or its parent ends,
-    however that happens.
+    Attributes:
+      description: one line.
+      error: the error, with the worker's traceback as a note.
+    """
+
+    description: str
+    error: BaseException
+
+
+class ProcessWorker:
+    """A worker in a separate process.
+
+    Actions and time steps are pickled and sent through a pair of sockets. The process ignores
+    Ctrl-C and SIGTERM, which its parent handles, and ends when it is closed or its parent ends for
+    any reason.
     """
 
     def __init__(self, make: Callable[..., dm_env.Environment], seed: int, limits: Limits) -> None:
-        """See Worker.
-
-        Raises:
-          ValueError: if ``make`` cannot be sent to another process.
-        """
+        """Raises ValueError if ``make`` cannot be sent to another process."""
         order = _pickled(make, seed)
         self._limits = limits
         self._spec: EnvironmentSpec | None = None
@@ -82,23 +91,20 @@ class ProcessWorker:
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """The process id."""
         return self._process.pid
 
     def spec(self) -> EnvironmentSpec:
-        """See Worker."""
         if self._spec is None:
             self._spec = self._take()
             self._wait_for("a reset", self._limits.answer)
         return self._spec
 
     def send(self, action: Any) -> None:
-        """See Worker."""
         self._wait_for("a step", self._limits.answer)
         self._put(action)
 
     def receive(self) -> dm_env.TimeStep:
-        """See Worker."""
         self.spec()
         timestep = self._take()
         if timestep.last():
@@ -106,11 +112,9 @@ class ProcessWorker:
         return timestep
 
     def close(self) -> None:
-        """See Worker."""
         self._connection.close()
 
     def join(self, seconds: float) -> None:
-        """See Worker."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -126,16 +130,16 @@ class ProcessWorker:
             )
 
     def _wait_for(self, what: str, seconds: float | None) -> None:
-        """Notes what is waited for from now on, and how long."""
+        """Sets the call that is waited for, and its time limit from now."""
         self._what, self._seconds = what, seconds
         self._until = None if seconds is None else time.monotonic() + seconds
 
     def _put(self, message: Any) -> None:
-        with contextlib.suppress(OSError):  # It is gone, as who waits for its answer will find.
+        with contextlib.suppress(OSError):  # the process is gone; ``_take`` reports it
             self._connection.send(message)
 
     def _take(self) -> Any:
-        """The next message."""
+        """Returns the next message; raises WorkerFailedError if there is none in time."""
         left = None if self._until is None else max(0.0, self._until - time.monotonic())
         if not self._poll.poll(None if left is None else 1000 * left):
             raise WorkerFailedError(not_within(self._seconds, self._what))
@@ -143,7 +147,7 @@ class ProcessWorker:
             message = self._connection.recv()
         except (EOFError, OSError):
             raise WorkerFailedError(self._end()) from None
-        if isinstance(message, Raised):
+        if isinstance(message, _Raised):
             can_restart = not isinstance(message.error, ContractError)
             raise WorkerFailedError(
                 message.description, can_restart=can_restart, cause=message.error
@@ -151,7 +155,7 @@ class ProcessWorker:
         return message
 
     def _end(self) -> str:
-        """How the process has ended."""
+        """Returns how the process ended."""
         try:
             code = self._process.wait(_DYING_SECONDS)
         except subprocess.TimeoutExpired:
@@ -165,7 +169,7 @@ class ProcessWorker:
 
 
 def _start(connection: int, lifeline: int) -> subprocess.Popen:
-    # The worker inherits what is blocked, so no Ctrl-C comes before it has learned to ignore them.
+    # The worker inherits the blocked signals, so none arrives before it ignores them.
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         return subprocess.Popen(
@@ -189,3 +193,100 @@ def _pickled(make: Callable[..., dm_env.Environment], seed: int) -> bytes:
             "imported there, and not of the script that is run"
         )
     return order
+
+
+# The worker's side.
+
+
+class _ParentGoneError(Exception):
+    """The parent has closed the connection or ended."""
+
+
+def run_worker(connection: Connection, lifeline: int) -> None:
+    """Runs in the worker process: plays one environment until the parent closes the connection.
+
+    Receives the function that makes the environment and its seed, pickled as a pair, and sends an
+    EnvironmentSpec. Then sends time steps, and receives an action after each that is not a last
+    one. On an error, sends a _Raised and returns.
+
+    Args:
+      connection: connection to the parent.
+      lifeline: read end of a pipe whose write end only the parent holds.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    _die_with(lifeline)
+    for descriptor in (connection.fileno(), lifeline):  # not for the simulator's subprocesses
+        os.set_inheritable(descriptor, False)
+    environment = None
+    try:
+        make, seed = pickle.loads(_receive(connection))
+        environment = make_checked(make, seed)
+        _play(environment, connection)
+    except _ParentGoneError:
+        if environment is not None:
+            _close(environment)
+    except BaseException as error:  # users' code may raise anything
+        with contextlib.suppress(_ParentGoneError):
+            _send(connection, _Raised(describe_error(error), _sendable(error)))
+
+
+def _play(environment: dm_env.Environment, connection: Connection) -> None:
+    _send(connection, EnvironmentSpec.of(environment))
+    while True:
+        timestep = environment.reset()
+        _send(connection, timestep)
+        while not timestep.last():
+            timestep = environment.step(_receive(connection))
+            _send(connection, timestep)
+
+
+def _close(environment: dm_env.Environment) -> None:
+    """Closes the environment; the parent is gone, so stderr and the exit code show a failure."""
+    try:
+        environment.close()
+    except BaseException as error:
+        line = f"r2i: an environment {describe_error(error)} {AS_IT_WAS_CLOSED}\n"
+        os.write(sys.stderr.fileno(), line.encode())  # one write, so that lines do not mix
+        sys.exit(1)
+
+
+def _receive(connection: Connection) -> Any:
+    return _with_parent(connection.recv)
+
+
+def _send(connection: Connection, message: Any) -> None:
+    pickled = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    _with_parent(lambda: connection.send_bytes(pickled))
+
+
+def _with_parent(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except (EOFError, OSError):
+        raise _ParentGoneError from None
+
+
+def _die_with(lifeline: int) -> None:
+    """Makes the kernel kill this process when the write end of the lifeline is closed.
+
+    The kernel sends SIGIO when the pipe becomes readable, as it does when its last writer is gone.
+    The default action of SIGIO ends the process without the interpreter, so it works while a
+    simulator hangs in native code. (Linux's parent death signal follows the thread that started the
+    process, which may end earlier than the parent.)
+    """
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+
+
+def _sendable(error: BaseException) -> BaseException:
+    """Returns the error if it can be pickled, else a RuntimeError with its description."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        error = RuntimeError(describe_error(error))
+    error.add_note(f"in the worker:\n{text}")
+    return error
