@@ -1,1 +1,1 @@
-"""Replay: rows, the adder that writes them, and the table and its server on Reverb."""
+"""Replay: rows, the adder that writes them, and two backends, native and Reverb."""

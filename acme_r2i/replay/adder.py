@@ -1,8 +1,7 @@
-"""Turns an environment's time steps into rows of replay.
+"""Conversion of an environment's time steps to rows of replay.
 
-Acme's own adders pair an observation with the reward that follows it and have no row for a terminal
-observation. Here a row is what the agent had at one time (:class:`rows.Row`), and every observation
-has one.
+Acme's adders pair an observation with the reward that follows it and have no row for a terminal
+observation. Here every observation has a row, with the reward that arrived with it (``rows.Row``).
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ from acme_r2i.replay.rows import PyTree, Row, map_tree
 
 
 class EpisodeAdder(abc.ABC):
-    """Makes the rows of one environment, and leaves it to a backend to write them.
+    """Makes the rows of one environment; a backend's subclass writes them.
 
-    The rows form a stream that crosses episode boundaries: after an episode's last row (the
-    terminal observation, its reward and discount, a zero action) comes the first row of the next.
+    The rows form a stream that crosses episode boundaries: the last row of an episode (the terminal
+    observation, its reward and discount, a zero action) is followed by the first row of the next.
 
-    One adder per environment. Made for one thread.
+    Use one adder per environment, from one thread.
     """
 
     def __init__(self) -> None:
-        # The latest row, whose action is not known yet.
+        # The latest row, still without an action.
         self._open: Row | None = None
         self._rows = 0
 
     @property
     def rows(self) -> int:
-        """Rows written so far, those dropped since included."""
+        """Number of rows written, including rows dropped since."""
         return self._rows
 
     def add_first(self, timestep: dm_env.TimeStep) -> None:
-        """Begins an episode with its first observation; any reward or discount there is ignored.
+        """Begins an episode with its first observation; ignores a reward or discount.
 
         Raises:
-          ValueError: if the time step is not a first one, or an episode is under way.
+          ValueError: if the time step is not FIRST, or the previous episode has not ended.
         """
         if not timestep.first():
             raise ValueError(f"an episode must begin with a first time step, got {timestep!r}")
@@ -52,11 +51,11 @@ class EpisodeAdder(abc.ABC):
 
         Args:
           action: the action chosen from the latest observation.
-          next_timestep: the environment's answer.
-          extras: ignored; rows hold nothing but the environment's own data.
+          next_timestep: the time step that the environment returned.
+          extras: ignored; rows contain only the environment's data.
 
         Raises:
-          ValueError: if no episode is under way, or an array does not have its column's shape.
+          ValueError: before ``add_first``, or if an array does not have its column's shape.
         """
         del extras
         if self._open is None:
@@ -73,9 +72,9 @@ class EpisodeAdder(abc.ABC):
             self._count_and_write(following._replace(action=zero))
 
     def reset(self) -> None:
-        """Drops the episode under way, if any, because its environment has failed.
+        """Drops the current episode, if any, because its environment failed.
 
-        Another stream begins with the next episode, so no sequence holds rows of both.
+        The next episode begins a new stream, so no sequence contains rows of both.
         """
         if self._open is not None:
             self._open = None
@@ -83,15 +82,15 @@ class EpisodeAdder(abc.ABC):
 
     @abc.abstractmethod
     def _column_specs(self) -> tuple[PyTree, Any]:
-        """Specs of observations and of actions, with the dtypes of replay."""
+        """Returns the specs of observations and actions, in the dtypes of replay."""
 
     @abc.abstractmethod
     def _write(self, row: Row) -> None:
-        """Writes a row; its arrays are not used again."""
+        """Writes a row and takes ownership of its arrays."""
 
     @abc.abstractmethod
     def _end_stream(self) -> None:
-        """Ends the stream; the next row opens another."""
+        """Ends the stream; the next row begins a new one."""
 
     def _count_and_write(self, row: Row) -> None:
         self._write(row)
@@ -106,7 +105,7 @@ class EpisodeAdder(abc.ABC):
         is_first: bool = False,
         is_last: bool = False,
     ) -> Row:
-        """A row without its action."""
+        """Returns a row without its action."""
         observation_spec, _ = self._column_specs()
         return Row(
             observation=map_tree(
@@ -121,7 +120,7 @@ class EpisodeAdder(abc.ABC):
 
 
 def _fit(column: str, spec: Any, value: Any) -> np.ndarray:
-    """A copy in the column's dtype (a copy, as environments may reuse arrays)."""
+    """Returns a copy in the column's dtype. Environments may reuse their arrays."""
     array = np.array(value, spec.dtype)
     if array.shape != spec.shape:
         raise ValueError(

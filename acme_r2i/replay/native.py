@@ -1,13 +1,12 @@
-"""Replay in NumPy arrays: every row is kept once, and sequences overlap.
+"""Replay in NumPy arrays: each row is stored once, and sequences overlap.
 
-The rows of an environment are a stream, numbered from 0. Each stream has a ring of rows, in one
-array a column: a new row replaces the stream's oldest. A stream has segments, which ``cut`` ends. A
-sequence may start at every ``stride``-th row of a segment, if all of its rows are in that segment
-and among the stream's latest.
+The rows of an environment are a stream, numbered from 0. Each stream has a ring buffer of rows, one
+array per column: a new row replaces the stream's oldest. ``cut`` divides a stream into segments. A
+sequence may start at every ``stride``-th row of a segment if all of its rows are in that segment
+and still in the ring.
 
-A batch is drawn in the thread that asks for one, and copied in another thread meanwhile. The seed
-and the order of calls determine all batches: a row of a batch that is being copied is not replaced
-before it has been copied.
+A batch is drawn in the calling thread and copied in a background thread. The seed and the order of
+calls determine all batches: a row is not replaced while a batch that contains it is being copied.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from acme_r2i.replay.rows import PyTree, Row, map_tree, storage_dtype
 
 _MANIFEST = "replay.json"
 _FORMAT = 1
-# Rows of a stream are written in blocks of about this size. Full blocks never change, so later
+# Size of the blocks in which a stream's rows are written. Full blocks never change, so later
 # checkpoints link to them.
 _BLOCK_BYTES = 1 << 23
 
@@ -46,7 +45,7 @@ class Starts(NamedTuple):
 
 
 class NativeReplay:
-    """Rows of several streams, and uniform draws of sequences from them. Safe for threads."""
+    """Stores rows of several streams and draws sequences uniformly. Safe for threads."""
 
     def __init__(
         self,
@@ -61,20 +60,20 @@ class NativeReplay:
         spare_rows: int = 0,
         folder: pathlib.Path | None = None,
     ):
-        """Reserves memory for all rows; the system assigns it as rows are written.
+        """Reserves memory for all rows; the system allocates it as rows are written.
 
         Args:
           observation_spec: a tree (dicts, tuples) of array specs.
           action_spec: an array spec.
-          num_streams: environments.
-          capacity_rows: rows kept, over all streams; at least a sequence each.
+          num_streams: number of environments.
+          capacity_rows: rows stored, over all streams; at least one sequence per stream.
           sequence_length: rows per sequence, T.
-          stride: rows between two starts of sequences.
-          seed: of the draws.
-          spare_rows: rows that each stream's ring has beyond its share of the capacity. No draw
-            finds them. With as many as a stream gets between two draws, the rows of a batch that
-            was drawn but not used can still be read from a checkpoint.
-          folder: an existing one for memory-mapped files; None keeps rows in memory.
+          stride: rows between the starts of two sequences.
+          seed: seed of the draws.
+          spare_rows: rows of each stream's ring beyond its share of the capacity; never drawn.
+            With as many as a stream gets between two draws, a checkpoint still contains the rows of
+            a batch that was drawn but not used.
+          folder: an existing folder for memory-mapped files; None for memory.
 
         Raises:
           ValueError: if a number is below its minimum.
@@ -120,26 +119,26 @@ class NativeReplay:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a row."""
+        """Bytes per row."""
         return sum(column.nbytes for column in self._columns)
 
     @property
     def num_rows(self) -> int:
-        """Rows held, over all streams."""
+        """Number of rows stored, over all streams."""
         return sum(min(end, self._drawable) for end in self._ends)
 
     @property
     def num_sequences(self) -> int:
-        """Sequences that can be drawn."""
+        """Number of sequences that can be drawn."""
         with self._changed:
             return int(self._starts()[2].sum())
 
     def append(self, stream: int, row: Row) -> None:
-        """Writes a row; it replaces the stream's oldest where the ring is full.
+        """Writes a row; it replaces the stream's oldest if the ring is full.
 
         Args:
-          stream: its number.
-          row: a value for every column, in the column's shape.
+          stream: number of the stream.
+          row: a value per column, in the column's shape.
         """
         leaves = self._tree.flatten_up_to(row)
         with self._changed:
@@ -152,7 +151,7 @@ class NativeReplay:
             self._ends[stream] = end + 1
 
     def cut(self, stream: int) -> None:
-        """Ends a segment: no sequence holds rows from before and after."""
+        """Ends a segment: no sequence contains rows from before and after."""
         with self._changed:
             if self._segments[stream][-1] < self._ends[stream]:
                 self._segments[stream].append(self._ends[stream])
@@ -161,7 +160,7 @@ class NativeReplay:
         """Draws sequences uniformly, with replacement.
 
         Raises:
-          ValueError: if there is no sequence.
+          ValueError: if replay contains no sequence.
         """
         with self._changed:
             streams, firsts, counts = self._starts()
@@ -177,7 +176,7 @@ class NativeReplay:
         return Starts(streams[segment], firsts[segment] + self.stride * number)
 
     def copy(self, starts: Starts) -> Row:
-        """Returns the rows of sequences, arrays [B, T, ...]; they must still be in the rings."""
+        """Returns the rows of sequences, [B, T, ...]; they must still be in the rings."""
         rows = starts.rows[:, None] + np.arange(self.sequence_length)
         index = starts.streams[:, None] * self._ring + rows % self._ring
         return self._tree.unflatten([np.take(array, index, axis=0) for array in self._arrays])
@@ -185,20 +184,20 @@ class NativeReplay:
     def batches(
         self, batch_size: int, to_device: Callable[[Row], Row] = lambda rows: rows
     ) -> Batches:
-        """Makes an endless iterator of batches.
+        """Returns an endless iterator of batches.
 
         Args:
           batch_size: sequences per batch.
-          to_device: called on each batch, in the thread that copies.
+          to_device: applied to each batch, in the background thread.
         """
         return Batches(self, batch_size, to_device)
 
     def adder(self, stream: int) -> NativeAdder:
-        """Makes the adder of one environment."""
+        """Returns the adder of one environment."""
         return NativeAdder(self, stream)
 
     def claim(self) -> None:
-        """Keeps rows from being replaced until ``release``."""
+        """Blocks the replacement of rows until ``release``."""
         with self._changed:
             self._copying += 1
 
@@ -209,13 +208,13 @@ class NativeReplay:
             self._changed.notify_all()
 
     def save(self, folder: pathlib.Path, pending: Starts | None = None) -> None:
-        """Writes rows and the state of the draws into a new folder.
+        """Writes the rows and the state of the draws to a new folder.
 
-        Blocks that have not changed since the last save are linked, if that folder still exists.
+        Links blocks that have not changed since the last save, if its folder still exists.
 
         Args:
-          folder: must not exist.
-          pending: sequences that were drawn and not used yet.
+          folder: path of the new folder.
+          pending: sequences that were drawn but not used yet.
 
         Raises:
           OSError: if it cannot be written.
@@ -246,14 +245,14 @@ class NativeReplay:
         self._saved = folder
 
     def restore(self, folder: pathlib.Path) -> Starts | None:
-        """Reads what ``save`` wrote; with a smaller capacity, the latest rows.
+        """Reads a folder written by ``save``; with a smaller capacity, only the latest rows.
 
         Returns:
-          The sequences that were drawn and not used; None if their rows are gone.
+          The sequences that were drawn but not used; None if their rows are gone.
 
         Raises:
           OSError: if a file cannot be read.
-          ValueError: if the rows are of another environment, or a file is damaged.
+          ValueError: if the rows belong to another environment, or a file is damaged.
         """
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         columns = [[list(column.shape), column.dtype.name] for column in self._columns]
@@ -300,7 +299,7 @@ class NativeReplay:
         rows = stop - begin
         if path.stat().st_size != rows * self.row_bytes:
             raise ValueError(f"{path} is damaged: it does not have {rows} rows")
-        # Of a larger ring, what this one has no room for is skipped.
+        # Skips rows of a larger ring that do not fit into this one.
         skipped = max(0, rows - self._ring)
         with path.open("rb") as file:
             for array, column in zip(self._arrays, self._columns, strict=True):
@@ -310,7 +309,7 @@ class NativeReplay:
                     array[part], values = np.split(values, [part.stop - part.start])
 
     def _ring_slices(self, stream: int, begin: int, stop: int) -> list[slice]:
-        """Where rows of a stream are in the arrays: one slice, or two around the ring's end."""
+        """Returns the slices of the arrays with these rows: one, or two around the ring's end."""
         size, base = self._ring, stream * self._ring
         first, length = begin % size, stop - begin
         head = min(length, size - first)
@@ -320,7 +319,7 @@ class NativeReplay:
         return slices
 
     def _starts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Stream, first start and number of starts of every segment, [S] each; lock held."""
+        """Returns stream, first start and number of starts per segment, [S]; needs the lock."""
         found = []
         for stream, (end, segments) in enumerate(zip(self._ends, self._segments, strict=True)):
             oldest = max(0, end - self._drawable)
@@ -336,7 +335,7 @@ class NativeReplay:
 
 
 class Batches(Iterator[Row]):
-    """Endless batches of a :class:`NativeReplay`, each drawn when the one before is taken."""
+    """Endless batches of a NativeReplay; returning a batch draws the next one."""
 
     def __init__(self, replay: NativeReplay, batch_size: int, to_device: Callable[[Row], Row]):
         self._replay = replay
@@ -345,13 +344,13 @@ class Batches(Iterator[Row]):
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "replay")
         self._next: concurrent.futures.Future[Row] | None = None
         self.pending: Starts | None = None
-        """Sequences of the next batch, if they have been drawn."""
+        """Sequences of the next batch, once drawn."""
 
     def __next__(self) -> Row:
         """Returns the next batch, [B, T, ...].
 
         Raises:
-          ValueError: if replay holds no sequence.
+          ValueError: if replay contains no sequence.
         """
         if self._next is None:
             self.prepare(self._replay.draw(self._batch_size))
@@ -366,7 +365,7 @@ class Batches(Iterator[Row]):
         self._next = self._thread.submit(self._copy, starts)
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the background thread."""
         self._thread.shutdown()
 
     def _copy(self, starts: Starts) -> Row:
@@ -378,7 +377,7 @@ class Batches(Iterator[Row]):
 
 
 class NativeAdder(EpisodeAdder):
-    """Writes the rows of one environment; made for one thread."""
+    """Writes the rows of one environment; use it from one thread."""
 
     def __init__(self, replay: NativeReplay, stream: int):
         super().__init__()
@@ -396,7 +395,7 @@ class NativeAdder(EpisodeAdder):
 
 
 class _Column:
-    """Shape and dtype of a column of rows."""
+    """Shape and dtype of a column."""
 
     def __init__(self, shape: Sequence[int], dtype: np.dtype):
         self.shape = tuple(shape)
@@ -418,7 +417,7 @@ def _make_array(
 
 
 def _blocks(end: int, ring: int, block_rows: int) -> Iterator[tuple[int, int]]:
-    """First row and end of the blocks that hold a stream's rows, the first maybe in part."""
+    """Yields first row and end of each block of a stream's rows; the first may be partial."""
     begin = max(0, end - ring)
     while begin < end:
         stop = min(end, begin - begin % block_rows + block_rows)

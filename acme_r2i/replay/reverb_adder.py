@@ -19,24 +19,24 @@ from acme_r2i.replay.rows import Row, map_tree
 if TYPE_CHECKING:
     import reverb
 
-# Compression units of Reverb are kept below this, so that reading one sequence of images does not
-# unpack many rows it does not need.
+# Maximum size of Reverb's compression units, so that reading one sequence of images does not
+# decompress many rows of others.
 _MAX_CHUNK_BYTES = 1 << 20
 
-# How long one call into Reverb may block, so that Ctrl-C is answered.
+# Time limit of one call into Reverb, so that Ctrl-C works.
 _POLL_SECONDS = 1.0
 
 
 class RowAdder(EpisodeAdder, adders.Adder):
     """Adds one environment's rows to a table, as sequences that cross episode boundaries.
 
-    A sequence of ``sequence_length`` rows enters the table when the stream first has that many, and
-    every ``stride`` rows from then on; nothing is padded. It is in the table when ``add`` returns,
-    unless the table makes inserts wait: then ``add`` may raise a ReplayTimeoutError.
+    A sequence of ``sequence_length`` rows enters the table once the stream has that many rows, and
+    then every ``stride`` rows; nothing is padded. It is in the table when ``add`` returns. If the
+    table blocks inserts, ``add`` may raise ReplayTimeoutError.
 
-    ``reset`` keeps the sequences that hold rows of the dropped episode. Rows that are in no
-    sequence are dropped, those of earlier episodes included (fewer than the stride, or than a
-    sequence if the stream had none).
+    ``reset`` keeps the sequences that contain rows of the dropped episode. Rows in no sequence are
+    dropped, also those of earlier episodes: fewer than the stride, or fewer than a sequence if the
+    stream had none.
     """
 
     def __init__(
@@ -48,14 +48,17 @@ class RowAdder(EpisodeAdder, adders.Adder):
         table: str = reverb_tables.DEFAULT_TABLE,
         timeout_seconds: float = reverb_tables.DEFAULT_TIMEOUT_SECONDS,
     ):
-        """Describes the stream; the server is not asked for anything before the first row.
+        """Connects to the server only when the first row is added.
 
         Args:
           client: client of the replay server, which may be in this process.
           sequence_length: rows per sequence.
           stride: rows between the starts of two sequences.
-          table: the table's name.
-          timeout_seconds: how long an insert may wait while the learner samples nothing.
+          table: name of the table.
+          timeout_seconds: time limit of an insert while the learner samples nothing.
+
+        Raises:
+          ValueError: for a stride outside [1, sequence_length].
         """
         if not 1 <= stride <= sequence_length:
             raise ValueError(
@@ -69,7 +72,7 @@ class RowAdder(EpisodeAdder, adders.Adder):
         self._table = table
         self._timeout_seconds = timeout_seconds
         self._writer: reverb.TrajectoryWriter | None = None
-        self._specs: dict[str, Any] = {}  # of a row's columns, as the table wants them
+        self._specs: dict[str, Any] = {}  # of a row's columns, from the table's signature
         self._stream_rows = 0
 
     def _column_specs(self) -> tuple[Any, Any]:
@@ -121,12 +124,11 @@ class RowAdder(EpisodeAdder, adders.Adder):
             self._flush()
 
     def _configure_chunks(self) -> None:
-        """Sets how many rows of a column are compressed and sent as one.
+        """Sets the number of rows of a column that are compressed and sent as one chunk.
 
-        A sequence's cost is per chunk it touches, so chunks are as long as the stride, or a divisor
-        of it where rows are large. Then every sequence ends where a chunk ends: it can be sent at
-        once, without waiting for further rows to fill the chunk. (The flush cuts the very first
-        chunk where the first sequence ends.)
+        The cost of a sequence is proportional to the number of its chunks, so chunks are as long as
+        the stride, or a divisor of it if rows are large. Every sequence then ends with a chunk and
+        is sent at once. (The flush cuts the first chunk at the end of the first sequence.)
         """
         import tree
 
@@ -140,7 +142,7 @@ class RowAdder(EpisodeAdder, adders.Adder):
             )
 
     def _flush(self) -> None:
-        """Waits until the table has the sequence, which takes as long as its rate limiter says."""
+        """Waits until the table has the sequence, subject to its rate limiter."""
         import reverb
 
         waited_since, samples = time.monotonic(), None

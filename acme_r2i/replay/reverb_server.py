@@ -1,4 +1,4 @@
-"""The replay server in this process, and checkpoints of what it holds."""
+"""A replay server in this process, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def start_server(
     checkpoints: pathlib.Path | None = None,
     restore: pathlib.Path | None = None,
 ) -> reverb.Server:
-    """Starts a Reverb server in this process, without the lines it prints while starting.
+    """Starts a Reverb server in this process, without its output on stderr.
 
     Args:
-      tables: the tables to serve.
-      port: port to listen on; None takes a free one.
-      checkpoints: an empty folder, where the checkpoints that are asked for begin.
-      restore: folder of a checkpoint to begin with. Its tables take the places of those with the
-        same names, limits included.
+      tables: tables to serve.
+      port: port to listen on; None for a free one.
+      checkpoints: an empty folder in which Reverb writes checkpoints.
+      restore: folder of a checkpoint to load. Its tables replace those with the same names,
+        including their limits.
 
     Raises:
       RuntimeError: if the checkpoint cannot be read.
@@ -40,7 +40,7 @@ def start_server(
 
 
 def make_checkpointer(folder: pathlib.Path, restore: pathlib.Path | None) -> Any:
-    """Makes what writes a server's checkpoints into a folder; it begins with that of another."""
+    """Makes a checkpointer that writes into a folder and loads a checkpoint from another."""
     from reverb.platform.default import checkpointers
 
     return checkpointers.DefaultCheckpointer(
@@ -49,20 +49,20 @@ def make_checkpointer(folder: pathlib.Path, restore: pathlib.Path | None) -> Any
 
 
 def save_tables(client: reverb.Client, folder: pathlib.Path) -> dict[str, int]:
-    """Has the server write a checkpoint, and makes it ``folder``, on the same disk.
+    """Makes the server write a checkpoint and moves it to ``folder``, on the same disk.
 
-    Reverb writes where its server was told to when it started. Moved from there, each checkpoint is
-    a folder of the caller's, and the next one begins in an empty place.
+    Reverb writes to the folder given when the server started. After the move, the caller owns the
+    checkpoint, and the next one begins in an empty folder.
 
     Returns:
-      How many items each table had at least.
+      Number of items of each table, a lower bound.
 
     Raises:
-      OSError: if it cannot be written, or the server does not answer any more.
+      OSError: if the checkpoint cannot be written, or the server does not answer.
     """
     try:
         sizes = item_counts(client)
-        with reverb_tables.silenced_stderr():  # a server announces what it has stored
+        with reverb_tables.silenced_stderr():  # Reverb logs every checkpoint
             path = client.checkpoint()
     except RuntimeError as error:
         raise OSError(f"Reverb cannot write its checkpoint: {error}") from error
@@ -71,5 +71,5 @@ def save_tables(client: reverb.Client, folder: pathlib.Path) -> dict[str, int]:
 
 
 def item_counts(client: reverb.Client) -> dict[str, int]:
-    """How many items each table of a server has."""
+    """Returns the number of items in each table of a server."""
     return {name: info.current_size for name, info in client.server_info().items()}

@@ -1,17 +1,16 @@
-"""Replay: the table of sequences, and the batches that the learner reads from it.
+"""Replay on Reverb: the table of sequences, and the learner's batches.
 
-Rows enter through ``reverb_adder.RowAdder``. A row travels as three columns: ``observation`` (a
-tree), ``action``, and ``arrival``, a float32 [4] of what arrived with the observation (reward,
-discount, is_first, is_last). The table's signature names the columns, so whoever holds a client can
-read and write it without further knowledge of the environment.
+Rows enter through ``reverb_adder.RowAdder``. A row has three columns: ``observation`` (a tree),
+``action``, and ``arrival``, a float32 [4] of the values that arrived with the observation (reward,
+discount, is_first, is_last). The table's signature names the columns, so a client can read and
+write it without further knowledge of the environment.
 
-Three columns and not one per field of Row, because Reverb's cost for rows of a few numbers is per
-column: sampling a batch of 16 x 32 tiny rows was measured at 3.3 ms of CPU with the six fields
-apart, 2.1 ms with three columns and 1.9 ms with everything packed in one (writing a row: 126, 60,
-40 us).
+Reverb's cost for rows of a few numbers is per column. Sampling a batch of 16 x 32 tiny rows took
+3.3 ms of CPU with six columns, one per field, 2.1 ms with three and 1.9 ms with one; writing a row
+took 126, 60 and 40 us.
 
-TensorFlow is Reverb's sampler and nothing else; this is the only module that touches it, and it and
-Reverb are imported when the first table or batch is made. Importing them takes several seconds.
+This is the only module that uses TensorFlow, which is Reverb's sampler. Making the first table or
+batch imports both, which takes several seconds.
 """
 
 from __future__ import annotations
@@ -35,24 +34,24 @@ if TYPE_CHECKING:
 DEFAULT_TABLE = "r2i"
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
-# Batches ready beyond the one being filled. Freshness counts more than the last microseconds: with
-# one batch ready the learner never waits for a copy, and no sequence waits longer than two updates.
+# Batches ready besides the one being filled. With one, the learner never waits for a copy, and no
+# sequence is older than two updates.
 PREFETCH_BATCHES = 1
 
 
 class ReplayTimeoutError(TimeoutError):
-    """Replay stood still for longer than its timeout; the message says what was waited for."""
+    """Replay made no progress within its timeout. The message gives the call that waited."""
 
 
 class ReplayConfig(Protocol):
-    """Settings of the buffer, in environment steps; see ``agents.common.config``."""
+    """Settings of the buffer, in environment steps (``agents.common.config``)."""
 
     capacity_env_steps: int
     stride: int
 
 
 class ReplaySettings(Protocol):
-    """What the settings of an agent say of replay.
+    """Settings of an agent that concern replay.
 
     Attributes:
       batch_size: sequences per update.
@@ -72,24 +71,22 @@ class ReplaySettings(Protocol):
 
 
 class TableSizes(NamedTuple):
-    """The settings of the replay table, in Reverb's units.
+    """Settings of the replay table, in Reverb's units.
 
-    Reverb counts items, here sequences of T rows that start every S rows of a stream. A stream's
-    rows are its environment steps and one more per episode, the first observation: a "step" as the
-    field's reference implementations count it, and what every ratio and capacity here is about. So
-    an environment whose episodes have n steps is replayed (n + 1) / n times the train ratio per
-    call of its ``step``; a loop that paces updates by environment steps alone stays below what the
-    limiter allows.
+    Reverb counts items, here sequences of T rows that start every S rows of a stream. A stream has
+    one row per environment step and one more per episode, for the first observation. Ratios and
+    capacities count rows, as the field's reference implementations do. So an environment whose
+    episodes have n steps is replayed (n + 1) / n times the train ratio per call of ``step``; a loop
+    that paces updates by environment steps stays below the limiter's ratio.
 
     Attributes:
       max_items: capacity. K items of N streams hold K * S + N * (T - S) rows.
       min_items: items needed before the first sample: those of ``min_rows`` rows spread evenly over
         the streams.
-      min_rows: rows written, over all streams, when ``min_items`` is reached at the latest: the
-        configured minimum, or N * T, before which not every stream has a sequence.
-      samples_per_insert: train_ratio * S / T, as an item adds S rows and a sample replays T.
-      error_buffer: samples by which sampling may run ahead of that ratio (and inserting, where
-        inserts may block).
+      min_rows: rows over all streams after which ``min_items`` is reached: the configured minimum,
+        or N * T, with which every stream has a sequence.
+      samples_per_insert: train_ratio * S / T; an item adds S rows and a sample replays T.
+      error_buffer: samples by which sampling may exceed that ratio, and inserting if it may block.
     """
 
     max_items: int
@@ -100,15 +97,15 @@ class TableSizes(NamedTuple):
 
 
 def table_sizes(config: ReplaySettings) -> TableSizes:
-    """Converts the environment steps of the configuration into items; see :class:`TableSizes`."""
+    """Converts the configuration's environment steps to items."""
     length, stride, streams = config.sequence_length, config.replay.stride, config.num_environments
     min_rows = config.first_env_steps
     min_items = streams * ((min_rows // streams - length) // stride + 1)
     max_items = (config.replay.capacity_env_steps - streams * (length - stride)) // stride
     samples_per_insert = config.train_ratio * stride / length
-    # What the sampler may hold before the learner has used it (a batch being fetched, one being
-    # filled, those ready, one in use), and one item of every stream, as the streams of a batched
-    # actor insert in the same moment. Anything less could stop a learner whose turn it is.
+    # Samples that are not used yet (a batch being fetched, one being filled, those ready, one in
+    # use), and one item per stream, since the streams of a batched actor insert at the same time.
+    # A smaller buffer could block the learner when it is its turn.
     ahead = config.batch_size * (3 + PREFETCH_BATCHES)
     return TableSizes(
         max_items=max(max_items, min_items),
@@ -128,22 +125,22 @@ def make_table(
     block_inserts: bool = False,
     limit_samples: bool = True,
 ) -> reverb.Table:
-    """Makes the table: sampled uniformly, the oldest sequence removed first, paced by train ratio.
+    """Makes a table with uniform sampling that removes the oldest sequence first.
 
-    Sampling waits until the table has its minimum and, with ``limit_samples``, never runs ahead of
-    the train ratio by more than ``TableSizes.error_buffer``.
+    Sampling waits for the minimum size. With ``limit_samples``, it exceeds the train ratio by at
+    most ``TableSizes.error_buffer``.
 
     Args:
       config: settings of the agent.
       observation_spec: a tree (dicts, tuples) of ``dm_env.specs.Array``.
       action_spec: a ``dm_env.specs.Array``.
-      name: the table's name.
-      block_inserts: let inserts wait, too, for a learner that has fallen behind. For actors that
-        run on their own. Where acting and learning take turns in one thread it must stay off: the
-        thread would wait for itself. There the order of turns holds the ratio.
-      limit_samples: let sampling wait, too. Off where the order of turns holds the ratio in runs
-        that are resumed: the limiter counts what was sampled ahead and never used, and would let
-        the learner wait for it after some resumes, for ever.
+      name: name of the table.
+      block_inserts: inserts wait for a slow learner. For actors in other threads or processes. If
+        acting and learning alternate in one thread, it must be False, or the thread waits for
+        itself; the alternation holds the ratio.
+      limit_samples: sampling waits for inserts. False if alternation holds the ratio in resumed
+        runs: the limiter counts samples that were prefetched and never used, and after some resumes
+        the learner would wait for ever.
     """
     tf = import_tensorflow()
     import reverb
@@ -175,15 +172,13 @@ def make_table(
 
 
 class RowDataset(Iterator[Row]):
-    """Endless batches of rows, sampled from the table: numpy arrays [B, T, ...] in a :class:`Row`.
+    """Endless batches of rows sampled from the table: NumPy arrays [B, T, ...] in a Row.
 
-    Safe to read from several threads. Nothing is imported or sampled before the first batch is
-    asked for.
+    Safe to read from several threads. Imports and samples nothing before the first batch.
 
-    ``reverb.TrajectoryDataset`` was chosen over ``reverb.Client.sample``, which opens a new stream
-    per call (5 ms a batch of 16 x 32 tiny rows, against 1 to 2) and cannot time out. One worker
-    that asks for a batch at a time is as cheap as any; asking for single samples costs four times
-    as much.
+    Uses ``reverb.TrajectoryDataset`` because ``reverb.Client.sample`` opens a new stream per call
+    (5 ms instead of 1 to 2 per batch of 16 x 32 tiny rows) and has no timeout. One worker that
+    requests a batch at a time is fastest; requesting single samples costs four times as much.
     """
 
     def __init__(
@@ -195,14 +190,14 @@ class RowDataset(Iterator[Row]):
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         prefetch_batches: int = PREFETCH_BATCHES,
     ):
-        """Describes the batches.
+        """Connects to the server only when the first batch is read.
 
         Args:
           server_address: "host:port" of the Reverb server.
           batch_size: sequences per batch.
-          table: the table's name.
-          timeout_seconds: how long to wait for a batch while nothing is inserted into the table.
-          prefetch_batches: batches made ready beside the one in use.
+          table: name of the table.
+          timeout_seconds: time limit of a batch while nothing is inserted into the table.
+          prefetch_batches: batches prepared besides the one in use.
         """
         self._server_address = server_address
         self._batch_size = batch_size
@@ -217,7 +212,7 @@ class RowDataset(Iterator[Row]):
         """Returns the next batch.
 
         Raises:
-          ReplayTimeoutError: if none came in time. The dataset may be asked again.
+          ReplayTimeoutError: if there is none in time. Reading may be tried again.
         """
         with self._lock:
             inserts = None
@@ -226,7 +221,7 @@ class RowDataset(Iterator[Row]):
                     self._batches = self._open()
                 try:
                     return _to_row(next(self._batches))
-                except StopIteration:  # half the timeout has passed, see _open
+                except StopIteration:  # after half the timeout, see _open
                     self._batches = None
                 info = table_info(self._client, self._table)
                 if inserts == info.inserts:
@@ -239,8 +234,8 @@ class RowDataset(Iterator[Row]):
     def _open(self) -> Iterator[Any]:
         """Starts sampling. The iterator ends after half the timeout without a sample.
 
-        Half, so that two such ends in a row, with the same number of inserts at both, tell an actor
-        that is slow from one that has stopped.
+        Two such ends in a row with the same number of inserts distinguish an actor that has stopped
+        from a slow one.
         """
         tf = import_tensorflow()
         import reverb
@@ -259,7 +254,7 @@ class RowDataset(Iterator[Row]):
         if self._prefetch_batches:
             batches = batches.prefetch(self._prefetch_batches)
         options = tf.data.Options()
-        # One small batch at a time: more threads than one only take cores away from the learner.
+        # A second thread for these small batches would only take cores from the learner.
         options.threading.private_threadpool_size = 1
         options.threading.max_intra_op_parallelism = 1
         options.autotune.enabled = False
@@ -268,7 +263,7 @@ class RowDataset(Iterator[Row]):
 
 
 def _to_row(sample: Any) -> Row:
-    """A batch of the three columns as rows."""
+    """Converts a batch of the three columns to rows."""
     reward, discount, is_first, is_last = np.moveaxis(sample.data["arrival"], -1, 0)
     return Row(
         observation=sample.data["observation"],
@@ -281,7 +276,7 @@ def _to_row(sample: Any) -> Row:
 
 
 class TableInfo(NamedTuple):
-    """What a table says of itself; counts are of items (sequences).
+    """State of a table; counts are items (sequences).
 
     Attributes:
       size: items held.
@@ -289,8 +284,8 @@ class TableInfo(NamedTuple):
       inserts: items inserted so far.
       samples: items sampled so far.
       samples_per_insert: the rate limiter's ratio.
-      min_diff: least inserts * ratio - samples that sampling may come to.
-      max_diff: most that inserting may come to.
+      min_diff: lower limit of inserts * ratio - samples, which blocks sampling.
+      max_diff: upper limit of the same, which blocks inserting.
       signature: tree of ``tf.TensorSpec``.
     """
 
@@ -305,19 +300,19 @@ class TableInfo(NamedTuple):
 
     @property
     def samples_allowed(self) -> float:
-        """Samples that the limiter lets through before it waits for inserts; below 1 for none."""
+        """Samples that the limiter allows before it waits for inserts; below 1 for none."""
         if self.size < self.min_items:
             return 0.0
         return self.inserts * self.samples_per_insert - self.samples - self.min_diff
 
     @property
     def inserts_allowed(self) -> float:
-        """Inserts that the limiter lets through before it waits for samples; below 1 for none."""
+        """Inserts that the limiter allows before it waits for samples; below 1 for none."""
         ahead = self.inserts * self.samples_per_insert - self.samples
         return max(self.min_items - self.size, (self.max_diff - ahead) / self.samples_per_insert)
 
     def describe(self, batch_size: int | None = None) -> str:
-        """One line for whoever waits on the table."""
+        """Returns one line on the state of the table, for errors of calls that wait."""
         if self.size < self.min_items:
             reason = f"it holds {self.size} of the {self.min_items} sequences it must have first"
         else:
@@ -330,7 +325,7 @@ class TableInfo(NamedTuple):
 
 
 def table_info(client: reverb.Client, table: str, timeout_seconds: float = 60.0) -> TableInfo:
-    """Asks the server about one of its tables.
+    """Returns the state of a table.
 
     Raises:
       ValueError: if the server has no such table.
@@ -366,10 +361,10 @@ def table_info(client: reverb.Client, table: str, timeout_seconds: float = 60.0)
 
 @contextlib.contextmanager
 def silenced_stderr() -> Iterator[None]:
-    """Holds back what C++ libraries write to stderr; it comes out after all if the block fails.
+    """Suppresses stderr, including C++ libraries; prints it if the block raises an error.
 
-    Reverb has no log level, so this works on the file descriptor, and holds back what other threads
-    of the process write meanwhile: keep the block short.
+    Reverb has no log level, so this replaces the file descriptor, and suppresses output of other
+    threads, too. Keep the block short.
     """
     sys.stderr.flush()
     kept = os.dup(2)
@@ -389,11 +384,11 @@ def silenced_stderr() -> Iterator[None]:
 
 
 def import_tensorflow() -> Any:
-    """Imports TensorFlow for Reverb: quiet, and without a claim on any GPU, which are JAX's."""
+    """Imports TensorFlow for Reverb, without logs and GPUs (JAX uses them)."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    # A RuntimeError says that the caller has set TensorFlow up before: then it is theirs to decide.
+    # RuntimeError: the caller has already initialised TensorFlow and owns its settings.
     with contextlib.suppress(RuntimeError):
         tf.config.set_visible_devices([], "GPU")
     return tf

@@ -1,4 +1,4 @@
-"""Rows: what replay keeps of each step.
+"""Rows: the data that replay stores per time step.
 
 Shapes are written with B (batch) and T (time).
 """
@@ -16,20 +16,19 @@ PyTree = Any
 
 
 class Row(NamedTuple):
-    """What the agent had at time t, and what it chose to do about it.
+    """Data of the agent at time t, and the action that it chose.
 
-    In replay a field has the shape of one step; in a learner's batch every field has the leading
-    axes [B, T]. A sequence of rows may cross episode boundaries.
+    In replay, a field has the shape of one step; in a learner's batch, every field has leading axes
+    [B, T]. A sequence of rows may cross episode boundaries.
 
     Attributes:
       observation: the observation that arrived at t (a tree of arrays).
-      action: the action chosen from ``observation``; zeros where ``is_last``, since nothing was
-        chosen there.
+      action: the action chosen from ``observation``; zeros where ``is_last``.
       reward: float32, the reward that arrived with ``observation``; 0 where ``is_first``.
       discount: float32, the environment's discount that arrived with ``observation``: 1 where
         ``is_first``, 0 at a termination, 1 at a truncation.
-      is_first: bool, ``observation`` opens an episode.
-      is_last: bool, ``observation`` closes an episode, by termination or by truncation.
+      is_first: bool, ``observation`` is the first of an episode.
+      is_last: bool, ``observation`` is the last of an episode, by termination or truncation.
     """
 
     observation: PyTree
@@ -41,7 +40,7 @@ class Row(NamedTuple):
 
 
 def storage_dtype(dtype: Any) -> np.dtype:
-    """The dtype an array of an environment has in replay: JAX's, so 32 bits where it had 64."""
+    """Returns the dtype of an environment's array in replay: JAX's, with 32 instead of 64 bits."""
     dtype = np.dtype(dtype)
     if dtype.kind in "fiu" and dtype.itemsize == 8:
         return np.dtype(f"{dtype.kind}4")
@@ -49,9 +48,9 @@ def storage_dtype(dtype: Any) -> np.dtype:
 
 
 def map_tree(function: Callable[..., Any], specs: PyTree, *values: PyTree) -> PyTree:
-    """Maps over the leaves of a spec tree and of values alike.
+    """Maps a function over the leaves of a spec tree and of value trees of the same structure.
 
-    Mappings become dicts; tuples and lists become tuples, as in what Reverb returns.
+    Mappings become dicts; tuples and lists become tuples, as Reverb returns them.
     """
     if isinstance(specs, Mapping):
         return {key: map_tree(function, specs[key], *(v[key] for v in values)) for key in specs}

@@ -1,1 +1,1 @@
-"""Actions drawn uniformly: what benchmarks have beside every agent."""
+"""The uniform random policy as an agent: the chance level of every benchmark."""

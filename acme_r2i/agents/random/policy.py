@@ -1,4 +1,4 @@
-"""The policy of the random agent, in the form that every agent's has."""
+"""The networks and policy of the random agent, with the interface of every agent."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from acme_r2i.replay.rows import PyTree
 
 
 class RandomNetworks(NamedTuple):
-    """What stands for the networks of other agents.
+    """Functions in place of other agents' networks.
 
     Attributes:
-      init: key -> no parameters.
-      draw: key -> an action, each as likely as any other.
+      init: key -> an empty dict of parameters.
+      draw: key -> an action, uniformly distributed.
     """
 
     init: Callable[[Array], PyTree]
@@ -28,7 +28,7 @@ class RandomNetworks(NamedTuple):
 
 
 def make_networks(action_spec: Any) -> RandomNetworks:
-    """Makes it for one array of actions, discrete or with finite bounds.
+    """Makes the functions for one array of actions, discrete or with finite bounds.
 
     Raises:
       ValueError: for other actions.
@@ -54,7 +54,7 @@ def make_networks(action_spec: Any) -> RandomNetworks:
 
 
 def make_policy(networks: RandomNetworks) -> PolicyFunctions:
-    """Makes the policy; nothing of what it sees has an effect."""
+    """Makes the policy, which ignores observations."""
 
     def step(params: PyTree, key: Array, seen: Seen, state: PyTree) -> tuple[Array, PyTree]:
         del params, seen
