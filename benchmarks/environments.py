@@ -33,7 +33,7 @@ from acme_r2i import environments
 from acme_r2i.environments import sample_action
 from acme_r2i.environments.checked import Checked, map_arrays
 
-# One task of each suite.
+# Benchmark task of each suite; default: the suite's first task.
 TASKS = {
     "bsuite": "bsuite:catch/0",
     "bsuite_vision": "bsuite_vision:catch/0",
@@ -139,6 +139,11 @@ def _expect_timestep(answer: dm_env.TimeStep | environments.Restart) -> dm_env.T
     return answer
 
 
+def task_of(suite: str) -> str | None:
+    """Returns the benchmark task of a suite; None if it lists no tasks."""
+    return TASKS.get(suite) or next(iter(environments.list_tasks(suite)), None)
+
+
 def columns(numbers: Sequence[int]) -> dict[str, tuple[int, str]]:
     """Returns the number of environments and the kind of workers of each column, by its name."""
     pairs = [(1, "inline"), *((n, workers) for n in numbers for workers in environments.WORKERS)]
@@ -150,12 +155,13 @@ def measure(suite: str, numbers: Sequence[int], *, seconds: float, repeats: int)
 
     The columns take turns, so that other work on the machine slows all of them alike.
     """
-    row: dict[str, Any] = {"suite": suite, "task": TASKS[suite]}
+    task = task_of(suite)
+    row: dict[str, Any] = {"suite": suite, "task": task}
     figures: dict[str, list[float]] = {name: [] for name in columns(numbers)}
     try:
         for _ in range(repeats):
             for name, (number, workers) in columns(numbers).items():
-                figures[name].append(steps_per_second(TASKS[suite], number, workers, seconds))
+                figures[name].append(steps_per_second(task, number, workers, seconds))
     except environments.SimulatorMissingError as error:
         return row | {"missing": " ".join(str(error).split())}
     return row | {name: statistics.median(each) for name, each in figures.items()}
@@ -184,7 +190,8 @@ def _cell(row: dict[str, Any], number: int, workers: str) -> str:
 def main() -> None:
     """Prints the table as Markdown, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("suites", nargs="*", help=f"of {', '.join(TASKS)} (default: all)")
+    suites = [suite for suite in environments.SUITES if task_of(suite)]
+    parser.add_argument("suites", nargs="*", help=f"of {', '.join(suites)} (default: all)")
     parser.add_argument(
         "--environments", type=int, nargs="+", default=[2], help="numbers of environments"
     )
@@ -195,11 +202,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     args = parser.parse_args()
     for suite in args.suites:
-        if suite not in TASKS:
-            parser.error(f"unknown suite {suite!r}; suites: {', '.join(TASKS)}")
+        if suite not in suites:
+            parser.error(f"unknown suite {suite!r}; suites: {', '.join(suites)}")
 
     rows = []
-    for suite in args.suites or TASKS:
+    for suite in args.suites or suites:
         if sys.stderr.isatty():
             print(f"{suite} ...", file=sys.stderr)
         rows.append(measure(suite, args.environments, seconds=args.seconds, repeats=args.repeats))
