@@ -107,12 +107,6 @@ def resolve(task: str) -> str:
     return by_letters[_letters(task)]
 
 
-def reward_magnitude(task: str) -> float | None:
-    """Returns None: the size of rewards differs between games and within a game."""
-    del task
-    return None
-
-
 def episode_limit(task: str) -> int | None:
     del task
     return MAX_FRAMES // FRAME_SKIP

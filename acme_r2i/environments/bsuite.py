@@ -163,12 +163,6 @@ def resolve(task: str) -> str:
     return task
 
 
-def reward_magnitude(task: str) -> float | None:
-    """Returns None: rewards have size 1, except where the task tests their scale."""
-    del task
-    return None
-
-
 def episode_limit(task: str) -> int | None:
     experiment, _, setting = task.partition("/")
     if experiment.startswith("deep_sea"):

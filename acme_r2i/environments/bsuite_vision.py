@@ -19,7 +19,6 @@ from acme_r2i.environments.suite import unknown_task
 INFO = dataclasses.replace(bsuite.INFO, summary="bsuite's boards and pictures, as images")
 FAMILIES = ("catch", "deep_sea", "mnist")
 
-reward_magnitude = bsuite.reward_magnitude
 episode_limit = bsuite.episode_limit
 reference = bsuite.reference
 

@@ -90,12 +90,6 @@ def domain_of(task: str) -> str:
     return _PARTS[task][0]
 
 
-def reward_magnitude(task: str) -> float | None:
-    """Returns None: a control step pays up to 1."""
-    del task
-    return None
-
-
 def episode_limit(task: str) -> int | None:
     del task
     return CONTROL_STEPS // ACTION_REPEAT

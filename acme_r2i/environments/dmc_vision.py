@@ -29,7 +29,6 @@ SUITE_SCORES = (
 _CAMERAS = {"quadruped": 2}  # 0 for the other domains
 
 tasks = dmc.tasks
-reward_magnitude = dmc.reward_magnitude
 episode_limit = dmc.episode_limit
 reference = dmc.reference
 

@@ -88,9 +88,7 @@ def task_reference(name: str) -> TaskReference:
     Raises:
       ValueError: for an unknown name.
     """
-    _, suite, task = _parse(name)
-    find = getattr(suite, "reference", None)
-    return find(task) if find else TaskReference()
+    return _call_optional(name, "reference", default=TaskReference())
 
 
 def suite_scores(suite: str) -> tuple[PublishedScore, ...]:
@@ -157,9 +155,7 @@ def recorded_files(name: str, options: Mapping[str, Any]) -> list[pathlib.Path]:
     Raises:
       ValueError: for an unknown name.
     """
-    _, suite, task = _parse(name)
-    find = getattr(suite, "recorded_files", None)
-    return find(task, **options) if find else []
+    return _call_optional(name, "recorded_files", default=[], **options)
 
 
 def episode_limit(name: str) -> int | None:
@@ -168,8 +164,7 @@ def episode_limit(name: str) -> int | None:
     Raises:
       ValueError: for an unknown name.
     """
-    _, suite, task = _parse(name)
-    return suite.episode_limit(task)
+    return _call_optional(name, "episode_limit", default=None)
 
 
 def reward_magnitude(name: str) -> float | None:
@@ -181,8 +176,7 @@ def reward_magnitude(name: str) -> float | None:
     Raises:
       ValueError: for an unknown name.
     """
-    _, suite, task = _parse(name)
-    return suite.reward_magnitude(task)
+    return _call_optional(name, "reward_magnitude", default=None)
 
 
 def _suite(name: str) -> Suite:
@@ -190,6 +184,13 @@ def _suite(name: str) -> Suite:
         hint = did_you_mean(name, SUITES)
         raise ValueError(f"unknown suite {name!r}{hint or '; suites: ' + ', '.join(SUITES)}")
     return cast(Suite, importlib.import_module(SUITES[name]))
+
+
+def _call_optional(name: str, function: str, *, default: Any, **options: Any) -> Any:
+    """Calls an optional function of a task's suite."""
+    _, suite, task = _parse(name)
+    found = getattr(suite, function, None)
+    return found(task, **options) if found else default
 
 
 def _options(suite: Suite) -> dict[str, inspect.Parameter]:

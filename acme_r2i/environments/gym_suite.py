@@ -69,18 +69,6 @@ def resolve(task: str) -> str:
     return task
 
 
-def reward_magnitude(task: str) -> float | None:
-    """Returns None: unknown."""
-    del task
-    return None
-
-
-def episode_limit(task: str) -> int | None:
-    """Returns None: unknown before gymnasium makes the environment."""
-    del task
-    return None
-
-
 def make(task: str, /, *, seed: int, **options: Any) -> dm_env.Environment:
     with importing("gym", INFO.packages[0]):
         from acme_r2i.environments import from_gymnasium

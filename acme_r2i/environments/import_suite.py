@@ -46,18 +46,6 @@ def resolve(task: str) -> str:
     return task
 
 
-def reward_magnitude(task: str) -> float | None:
-    """Returns None: unknown."""
-    del task
-    return None
-
-
-def episode_limit(task: str) -> int | None:
-    """Returns None: unknown."""
-    del task
-    return None
-
-
 def make(task: str, /, *, seed: int, **options: Any) -> dm_env.Environment:
     name = f"import:{task}"
     factory = _find(task)

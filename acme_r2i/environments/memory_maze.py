@@ -100,12 +100,6 @@ def resolve(task: str) -> str:
     return task
 
 
-def reward_magnitude(task: str) -> float | None:
-    """Returns None: a ball pays 1."""
-    del task
-    return None
-
-
 def episode_limit(task: str) -> int | None:
     size, _, variant = task.partition("_")
     return _STEPS[size] * (10 if "control_freq" in VARIANTS[variant] else 1)

@@ -35,6 +35,10 @@ class Suite(Protocol):
 
     Optional members, all absent by default:
 
+    - ``episode_limit(task) -> int | None``: maximum number of steps per episode of a resolved task
+      with the default options, None if unknown.
+    - ``reward_magnitude(task) -> float | None``: reward of one correct step of a resolved task,
+      None if it is about 1.
     - ``reference(task) -> TaskReference``: returns to compare a resolved task's scores with.
     - ``SUITE_SCORES``: a tuple of PublishedScore, published for the suite as a whole.
     - ``RECORDING_OPTIONS``: a tuple of option names. These options make an environment record its
@@ -74,15 +78,6 @@ class Suite(Protocol):
           ValueError: for an invalid option value (the message gives option, value and allowed
             values), or a task that an open suite does not have.
           SimulatorMissingError: if the simulator or its renderer is not installed.
-        """
-
-    def reward_magnitude(self, task: str) -> float | None:
-        """Returns the reward of one correct step of a resolved task, or None if it is about 1."""
-
-    def episode_limit(self, task: str) -> int | None:
-        """Returns the maximum number of steps per episode with the default options.
-
-        None if there is no maximum or it is unknown.
         """
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 
 import pytest
 
 from acme_r2i import environments
+from tests.faulty_environments import Numbers
 
 SUITES = ", ".join(environments.SUITES)
 
@@ -106,6 +108,26 @@ def test_a_suite_says_whether_it_passes_options_on():
     assert environments.suite_options("gym") == environments.suite_options("import") == {}
     assert not environments.takes_any_option("atari")
     assert environments.suite_options("atari")["size"].default == 64
+
+
+def test_a_suite_needs_no_more_than_its_tasks_and_a_maker(monkeypatch):
+    toy = types.ModuleType("toy_suite")
+    toy.INFO = environments.SuiteInfo("toys", (), "none", "none", "none")
+    toy.tasks = lambda: ["numbers"]
+    toy.resolve = str.lower
+    toy.make = lambda task, /, *, seed: Numbers(seed=seed)
+    monkeypatch.setitem(sys.modules, "toy_suite", toy)
+    monkeypatch.setitem(environments.SUITES, "toy", "toy_suite")
+    assert environments.list_tasks("toy") == ["toy:numbers"]
+    assert environments.validate_name("toy:Numbers") == "toy:numbers"
+    assert environments.make_environment("toy:numbers", seed=3).reset().observation[0] == 3
+    assert environments.suite_info("toy").summary == "toys"
+    assert environments.task_reference("toy:numbers") == environments.TaskReference()
+    assert environments.suite_scores("toy") == environments.recording_options("toy") == ()
+    assert environments.recorded_files("toy:numbers", {}) == []
+    assert environments.restart_options("toy") == environments.suite_options("toy") == {}
+    assert environments.episode_limit("toy:numbers") is None
+    assert environments.reward_magnitude("toy:numbers") is None
 
 
 def test_a_simulator_that_cannot_be_imported_is_named(monkeypatch):
