@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from acme_r2i.agents.r2i import behaviour
+from acme_r2i.agents.r2i import behaviour, imagination
 from acme_r2i.agents.r2i.model_losses import world_model_losses
 from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
 from acme_r2i.agents.r2i.optimisers import apply, make_optimisers
@@ -112,15 +112,14 @@ def parts(
         networks.model, networks.observations, config.world_model, model, key, rows
     )[1]
     observed = jax.jit(observe)(params.world_model)
-    imagine = compile_(lambda p: behaviour.imagine(networks, config, p, key, observed, rows))
+    imagine = compile_(lambda p: imagination.imagine(networks, config, p, key, observed, rows))
     imagined = imagine(params)
-    imagined_by = lambda a: behaviour.imagine(  # noqa: E731
-        networks, config, params._replace(actor=a), key, observed, rows
-    )
+    by_actor = jax.grad(behaviour.actor_loss, has_aux=True)
     actor = compile_(
-        lambda p: behaviour.actor_gradient(networks, config, p, state.return_range, imagined_by)[2]
+        lambda p: by_actor(p, networks, config, params, key, observed, rows, state.return_range)[0]
     )
-    critic = compile_(lambda p, data: behaviour.critic_gradient(networks, config, p, data))
+    by_critic = jax.value_and_grad(behaviour.critic_loss)
+    critic = compile_(lambda p, data: by_critic(p.critic, networks, config, p.slow_critic, data))
 
     def optimise(params: Any, states: Any) -> Any:
         trained = (params.world_model, params.actor, params.critic)
@@ -138,8 +137,8 @@ def parts(
 
 def policy_step(size: sizes.Size, networks: R2INetworks, number: int) -> Callable[[], Any]:
     """A step of the policy for a number of environments."""
-    params = jax.jit(networks.init)(jax.random.key(0)).policy
-    step, state = jax.jit(networks.policy), networks.initial_actor_state(number)
+    params = jax.jit(networks.init)(jax.random.key(0)).acting
+    step, state = jax.jit(networks.act), networks.initial_actor_state(number)
     spec, _ = size.specs
     observation = np.zeros((number, *spec.shape), spec.dtype)
     is_first, key = np.zeros(number, bool), jax.random.key(1)

@@ -25,9 +25,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.features import state_features
-from acme_r2i.agents.r2i.types import ActorState, Params
-from acme_r2i.networks.two_hot import SymlogTwoHot
+from acme_r2i.agents.r2i.types import ActorState, Params, state_features
+from acme_r2i.networks.heads import SymlogTwoHot
 from experiments.jax_tasks import MemoryLength
 from experiments.settings_search import Trial, override
 
@@ -64,7 +63,7 @@ def ask(trial: Trial, params: Params, key: Array, random: bool, episodes: int) -
         policy_key, random_key = jax.random.split(jax.random.fold_in(key, time))
         observation = jax.vmap(task.observe, in_axes=(0, None))(bits, time)
         first = jnp.full(episodes, time == 0)
-        action, state = networks.policy(params, policy_key, observation, first, state)
+        action, state = networks.act(params, policy_key, observation, first, state)
         features = state_features(state.latent, config.behaviour.policy_inputs)
         entropy = networks.actions.entropy(networks.actor(params.actor, features))
         drawn = jax.random.randint(random_key, action.shape, 0, task.num_actions)

@@ -176,7 +176,7 @@ class Trial:
     ) -> tuple[Array, ActorState]:
         if self._model_only:
             return jax.random.randint(key, first.shape, 0, self.task.num_actions), loop.actor
-        return self.networks.policy(loop.training.params, key, observation, first, loop.actor)
+        return self.networks.act(loop.training.params, key, observation, first, loop.actor)
 
     def sample(self, replay: Row, key: Array, rows_written: Array) -> Row:
         """Sequences [batch_size, sequence_length] that start anywhere in replay.

@@ -419,7 +419,7 @@ def test_pure_modules_import_without_acme_and_simulators(layers, blocked):
 ACTING = [
     "acme_r2i.interface",
     "acme_r2i.runs.policies",
-    "acme_r2i.agents.r2i.policy",
+    "acme_r2i.agents.r2i.networks",
     "acme_r2i.agents.r2d2.networks",
 ]
 

@@ -186,13 +186,13 @@ class LearnerNode:
         """
         import jax
 
-        from acme_r2i.agents.common.acting import POLICY_VARIABLES
+        from acme_r2i.agents.common.acting import ACTING_VARIABLES
 
         self._begun.wait()
         with self._fetching:
             newest = self._learner.learner_steps
             if newest != self._fetched[0]:
-                [params] = self._learner.get_variables([POLICY_VARIABLES])
+                [params] = self._learner.get_variables([ACTING_VARIABLES])
                 self._fetched = newest, jax.device_get(params)
             newest, params = self._fetched
         return newest, None if steps == newest else params

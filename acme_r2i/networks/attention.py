@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from acme_r2i.networks.cores import flags_or_none_set
 from acme_r2i.networks.precision import Linear, batch_product
-from acme_r2i.networks.sequence_core import flags_or_none_set
 
 Window = tuple[Array, Array, Array]
 

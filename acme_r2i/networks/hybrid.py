@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from acme_r2i.networks.attention import WindowedAttention
-from acme_r2i.networks.options import check_options
+from acme_r2i.networks.cores import check_options
 from acme_r2i.networks.ssm import S5, SSMBlock, SSMStack
 from acme_r2i.networks.ssm.stack import InputLayer, Norm, OutputLayer
 
@@ -13,8 +13,8 @@ from acme_r2i.networks.ssm.stack import InputLayer, Norm, OutputLayer
 class HybridStack(SSMStack):
     """A stack of S5 blocks with one block of windowed attention behind the last of them.
 
-    There attention sees every recent input together with what S5 knew when it came: S5 carries what
-    is long ago in a state of fixed size, attention holds what is recent one by one.
+    S5 compresses the distant past into a state of fixed size; attention holds the recent outputs of
+    the S5 blocks one by one.
 
     Its state is that of the S5 stack, one complex64 [B, P] a block, and at its end the
     :class:`WindowedAttention`'s tuple of three float32 arrays.
@@ -58,7 +58,7 @@ class HybridStack(SSMStack):
         Raises:
           ValueError: for an option that does not exist, or is not allowed.
         """
-        check_options("core='hybrid'", S5.__init__, s5_options, given=("width", "name"))
+        check_options("core='hybrid'", S5.option_names(), s5_options)
         super().__init__(
             output_size,
             width,

@@ -1,4 +1,4 @@
-"""The stochastic latent z: what its parameters are, how it is drawn, and how far two of it differ.
+"""The stochastic latent z: its parameters, draws, and the KL of two distributions.
 
 One interface for both kinds, so that the world model does not know which it has. "Parameters" are
 those of the distribution: arrays with any leading axes, made from the outputs of a network.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,32 +17,51 @@ from jax import Array
 from acme_r2i.networks import distributions
 
 
+class Normal(NamedTuple):
+    """Independent normal variables: mean and standard deviation, [..., S] each."""
+
+    mean: Array
+    std: Array
+
+    def sample(self, key: Array) -> Array:
+        """A draw [..., S] that gradients pass through."""
+        return self.mean + self.std * jax.random.normal(key, self.mean.shape)
+
+    def entropy(self) -> Array:
+        """In nats, summed over the variables: [...]."""
+        return jnp.sum(0.5 * math.log(2 * math.pi * math.e) + jnp.log(self.std), axis=-1)
+
+
+LatentParameters = Array | Normal
+"""Log-probabilities [..., S, C] of a categorical z, or mean and std of a normal one."""
+
+
 class Latent(Protocol):
     """A distribution over z.
 
     Attributes:
-      output_size: outputs of a network that parameters are made from.
-      shape: of one draw, without leading axes.
-      posterior_scale: how much larger than usual the posterior's output weights start.
+      output_size: size of the network output that parameters are made from.
+      shape: shape of one draw, without leading axes.
+      posterior_scale: factor of the posterior's initial output weights.
     """
 
     output_size: int
     shape: tuple[int, ...]
     posterior_scale: float
 
-    def parameters(self, outputs: Array) -> Any:
+    def parameters(self, outputs: Array) -> LatentParameters:
         """Parameters from a network's outputs [..., output_size]."""
 
-    def sample(self, key: Array, parameters: Any) -> Array:
+    def sample(self, key: Array, parameters: LatentParameters) -> Array:
         """A draw [..., *shape] that gradients pass through."""
 
-    def mode(self, parameters: Any) -> Array:
+    def mode(self, parameters: LatentParameters) -> Array:
         """The likeliest z, or its mean where it is continuous; no gradient where it is one-hot."""
 
-    def kl(self, p: Any, q: Any) -> Array:
+    def kl(self, p: LatentParameters, q: LatentParameters) -> Array:
         """KL(p || q) in nats, summed over z: [...]."""
 
-    def entropy(self, parameters: Any) -> Array:
+    def entropy(self, parameters: LatentParameters) -> Array:
         """Entropy in nats, summed over z: [...]."""
 
 
@@ -84,21 +103,6 @@ class CategoricalLatent:
 
     def entropy(self, parameters: Array) -> Array:
         return jnp.sum(distributions.categorical_entropy(parameters), axis=-1)
-
-
-class Normal(NamedTuple):
-    """Independent normal variables: mean and standard deviation, [..., S] each."""
-
-    mean: Array
-    std: Array
-
-    def sample(self, key: Array) -> Array:
-        """A draw [..., S] that gradients pass through."""
-        return self.mean + self.std * jax.random.normal(key, self.mean.shape)
-
-    def entropy(self) -> Array:
-        """In nats, summed over the variables: [...]."""
-        return jnp.sum(0.5 * math.log(2 * math.pi * math.e) + jnp.log(self.std), axis=-1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,7 @@
-"""Vectors in parts, as linear layers take them: what is one-hot in one is not multiplied out.
+"""Vectors in parts, as linear layers take them.
 
-z is 32 one-hots of 32 classes, and most products of the model and of its imagination have it as an
-input. Of the 1024 rows of the weights 32 count, so adding those up does the same as the product in
-a fraction of the time.
+One-hot parts stay recognisable, so that a product can add up rows of the weights in place of
+multiplying them by zeros (``fast.add_rows``).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from jax import Array
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class OneHots:
-    """Several one-hot vectors, or zeros, which stand for one vector of all their classes.
+    """Several one-hot vectors, or zeros, as one vector of all their classes.
 
     Attributes:
       values: float32 [..., S, C]; every [C] has a single one, or none.
@@ -38,7 +37,7 @@ class OneHots:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """A vector as the parts that it would be the concatenation of.
+    """A vector as parts in order: their concatenation, without concatenating.
 
     Attributes:
       parts: arrays [..., F] and one-hots, with the same leading axes.
@@ -52,7 +51,7 @@ class Parts:
 
 
 Inputs = Array | Parts
-"""A vector that a linear layer takes: whole, or in parts."""
+"""Input of a linear layer: a vector [..., F], whole or in parts."""
 
 
 def whole(inputs: Inputs) -> Array:
@@ -67,49 +66,9 @@ def pieces(inputs: Inputs) -> list[tuple[Array | OneHots, int]]:
 
 
 def leading_shape(inputs: Inputs) -> tuple[int, ...]:
-    """The axes in front of the vector's own."""
+    """Axes before the vector's own."""
     part = inputs.parts[0] if isinstance(inputs, Parts) else inputs
     return part.values.shape[:-2] if isinstance(part, OneHots) else part.shape[:-1]
-
-
-@jax.custom_vjp
-def add_rows(one_hots: Array, weights: Array) -> Array:
-    """The product of one-hots and weights, as a sum of the rows that count.
-
-    Its derivative is that of the product, so straight-through gradients are what they were.
-
-    Args:
-      one_hots: [..., S, C], as in :class:`OneHots`.
-      weights: [S C, F].
-
-    Returns:
-      [..., F].
-    """
-    weights, classes = jnp.asarray(weights), one_hots.shape[-1]
-    # Index and presence of each one as a product: what XLA does not fuse into the sum below, and
-    # so does not repeat for every element of it.
-    columns = jnp.stack([jnp.arange(classes, dtype=weights.dtype), jnp.ones(classes)], axis=-1)
-    found = jnp.matmul(one_hots, columns, precision=jax.lax.Precision.HIGHEST)
-    index, present = found[..., 0].astype(jnp.int32), found[..., 1]
-    return sum(
-        present[..., s, None]
-        * weights.at[s * classes + index[..., s]].get(mode="promise_in_bounds")
-        for s in range(one_hots.shape[-2])
-    )
-
-
-def _add_rows_forward(one_hots: Array, weights: Array) -> tuple[Array, tuple[Array, Array]]:
-    return add_rows(one_hots, weights), (one_hots, weights)
-
-
-def _add_rows_backward(residuals: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    one_hots, weights = residuals
-    to_one_hots = jnp.matmul(gradient, weights.T).reshape(one_hots.shape)
-    to_weights = one_hots.reshape(-1, weights.shape[0]).T @ gradient.reshape(-1, weights.shape[1])
-    return to_one_hots, to_weights
-
-
-add_rows.defvjp(_add_rows_forward, _add_rows_backward)
 
 
 def _whole(part: Array | OneHots) -> Array:

@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from acme_r2i.networks.parts import Inputs, OneHots, add_rows, pieces
+from acme_r2i.networks import fast
+from acme_r2i.networks.parts import Inputs, OneHots, pieces
 
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -74,9 +75,8 @@ def batch_product(left: Array, right: Array) -> Array:
 def _product_of_part(part: Array | OneHots, weights: Array) -> Array:
     dtype = _dtype.get()
     if isinstance(part, OneHots):
-        # On a GPU, and in bfloat16, products are faster than what takes their place.
-        if dtype == jnp.float32 and jax.default_backend() == "cpu":
-            return add_rows(part.values, weights)
+        if fast.is_faster(dtype):
+            return fast.add_rows(part.values, weights)
         part = part.whole()
     # With one leading axis: with more, XLA transposes the gradients of training before it
     # multiplies them.

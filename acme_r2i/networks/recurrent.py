@@ -10,16 +10,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from acme_r2i.networks.layer_norm import LayerNorm
-from acme_r2i.networks.options import check_choice
-from acme_r2i.networks.parts import Inputs, whole
-from acme_r2i.networks.precision import Linear
-from acme_r2i.networks.sequence_core import (
+from acme_r2i.networks.cores import (
     SequenceCore,
     State,
     broadcast_state,
+    check_choice,
     flags_or_none_set,
 )
+from acme_r2i.networks.layer_norm import LayerNorm
+from acme_r2i.networks.parts import Inputs, whole
+from acme_r2i.networks.precision import Linear
 
 InitialState = Literal["learned", "zeros"]
 

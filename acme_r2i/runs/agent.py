@@ -57,7 +57,7 @@ class Blueprint(NamedTuple):
     def policy_bytes(self) -> int:
         """Returns the bytes of the parameters that an actor fetches."""
         params = jax.eval_shape(self.networks.init, jax.random.key(0))
-        return tree_bytes(self.kind.policy_parameters(params))
+        return tree_bytes(self.kind.acting_params(params))
 
     def replay_bytes(self, env_steps: int) -> int:
         """Returns the bytes of replay after so many steps, before compression."""

@@ -17,14 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.networks import R2INetworks
-from acme_r2i.agents.r2i.reward_size import reward_scale
-from acme_r2i.agents.r2i.types import ActorState, LatentState, Params
+from acme_r2i.agents.r2i.types import ActorState, LatentState, Params, state_features
 from acme_r2i.agents.r2i.world_model import Decoded, WorldModelFunctions
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.networks.distributions import symexp
-from acme_r2i.networks.two_hot import SymlogTwoHot
+from acme_r2i.networks.heads import SymlogTwoHot
 from acme_r2i.runs import UsageError
 from acme_r2i.runs.policies import TrainedRun, load_parameters
 
@@ -159,7 +157,7 @@ def _fitting_context(rows: int, context: int | None, horizon: int | None) -> int
 
 def _play(run: TrainedModel, rows: int, key: jax.Array) -> tuple[list[dm_env.TimeStep], np.ndarray]:
     """Up to so many rows of one episode, and the actions [T, ...] chosen from them."""
-    policy = jax.jit(run.networks.policy)
+    policy = jax.jit(run.networks.act)
     state = run.networks.initial_actor_state(1)
     timesteps, actions = [run.environment.reset()], []
     while True:
@@ -180,7 +178,7 @@ def _expect(
     features = state_features(latent, config.world_model.head_inputs)
     heads = model.predict(params.world_model, features)
     reward = SymlogTwoHot(heads.reward.shape[-1]).mean(heads.reward)
-    scale = config.reward_scale or reward_scale(params.reward_size)
+    scale = config.reward_scale or params.reward_size.scale
     decoded = model.decode(params.world_model, features)
     return decoded, reward / scale, jax.nn.sigmoid(heads.continue_prob)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_r2i.networks.convolution import Conv2D, Conv2DTranspose, transpose_by_products
+from acme_r2i.networks.convolution import Conv2D, Conv2DTranspose
 from acme_r2i.networks.decoders import ImageDecoder
 from acme_r2i.networks.encoders import ImageEncoder, num_stages
 from acme_r2i.networks.precision import products_in
@@ -70,20 +70,6 @@ def test_a_transposed_convolution_is_a_loop_over_its_inputs():
     # convolution does; to what is learned that makes no difference.
     expected = spread(inputs, w[::-1, ::-1]) + b
     np.testing.assert_allclose(apply(params, inputs), expected, atol=1e-4)
-
-
-@pytest.mark.parametrize("size", [1, 4, 7])
-def test_products_of_windows_are_the_transposed_convolution_and_its_gradients(size):
-    inputs, w = images(2, size, size, 3), images(4, 4, 3, 5, seed=1)
-    by_xla = lambda x, w: jax.lax.conv_transpose(  # noqa: E731
-        x, w, (2, 2), "SAME", None, ("NHWC", "HWIO", "NHWC")
-    )
-    expected, its_gradients = jax.vjp(by_xla, inputs, w)
-    outputs, gradients = jax.vjp(transpose_by_products, inputs, w)
-    np.testing.assert_allclose(outputs, expected, atol=1e-4)
-    weights = images(*expected.shape, seed=2)
-    for one, other in zip(gradients(weights), its_gradients(weights), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 def test_the_transposed_convolution_is_the_adjoint_of_the_convolution():

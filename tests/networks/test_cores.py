@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from acme_r2i.networks import cores
-from acme_r2i.networks.cores import make_core
-from acme_r2i.networks.sequence_core import SequenceCore
+from acme_r2i.networks.cores import SequenceCore, broadcast_state, flatten_hidden, make_core
 from acme_r2i.networks.ssm import PARAMETER_NAMES, SSMStack
 from tests.helpers import assert_close, fold, random_like, random_params, soft
 
@@ -327,6 +326,11 @@ def test_fault_5_inputs_and_outputs_meet_the_state_in_real_products(name, all_eq
             dict(**STACK, spectrum="fourier"),
             "spectrum='fourier' is not one of 'legs', 'lin'",
         ),
+        (
+            "s5",
+            dict(**STACK, n_blocks=1, dt_mean=1),
+            "ssm='s5' has no option 'dt_mean'; it has state",
+        ),
         ("hybrid", dict(state_size=4), "core='hybrid' needs width, num_layers"),
         ("hybrid", dict(width=4, num_layers=1), "core='hybrid' needs state_size"),
         ("hybrid", dict(**STACK, ssm="s4"), "core='hybrid' has no option 'ssm'; it has state_size"),
@@ -349,3 +353,27 @@ def test_a_stack_by_name_is_the_stack():
 
     by_name = names(lambda: make_core("s4d", OUTPUT, **STACK, spectrum="inv"))
     assert by_name == names(lambda: SSMStack(OUTPUT, ssm="s4d", **STACK, spectrum="inv"))
+
+
+# Helpers of cores.
+
+
+def test_flatten_hidden_is_real_then_imaginary_of_every_leaf():
+    hidden = (jnp.array([[1 + 2j, 3 + 4j]]), jnp.array([[5.0]]), jnp.array([[6 - 7j]]))
+    flat = flatten_hidden(hidden, leading_axes=1)
+    assert flat.dtype == jnp.float32
+    np.testing.assert_array_equal(flat, [[1, 3, 2, 4, 5, 6, -7]])
+
+
+def test_flatten_hidden_keeps_the_leading_axes_and_no_others():
+    hidden = (jnp.arange(24.0).reshape(1, 2, 3, 4), jnp.zeros((1, 2, 5)))
+    flat = flatten_hidden(hidden, leading_axes=2)
+    np.testing.assert_array_equal(flat[0, 1], [*range(12, 24), *[0] * 5])
+
+
+def test_broadcast_state_repeats_every_leaf():
+    state = {"a": jnp.arange(3.0), "b": jnp.array(1j)}
+    assert broadcast_state(state, None) is state
+    repeated = broadcast_state(state, 2)
+    np.testing.assert_array_equal(repeated["a"], [[0, 1, 2], [0, 1, 2]])
+    np.testing.assert_array_equal(repeated["b"], [1j, 1j])

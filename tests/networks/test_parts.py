@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from acme_r2i.networks import precision
-from acme_r2i.networks.parts import OneHots, Parts, add_rows
+from acme_r2i.networks.parts import OneHots, Parts
 from tests.helpers import soft
 
 CATEGORICALS, CLASSES, DENSE, OUTPUTS = 3, 4, 2, 5
@@ -53,14 +53,6 @@ def test_the_order_of_parts_is_that_of_the_weights():
     np.testing.assert_allclose(
         precision.product(parts, weights), expected @ weights, rtol=1e-5, atol=1e-6
     )
-
-
-def test_one_hots_are_not_multiplied_out(all_equations):
-    """Forwards on a CPU: of products there is only that which finds the ones."""
-    values, _, weights = problem((7,))
-    jaxpr = jax.make_jaxpr(add_rows)(values, weights[: CATEGORICALS * CLASSES])
-    products = [e for e in all_equations(jaxpr) if e.primitive.name == "dot_general"]
-    assert [e.outvars[0].aval.shape for e in products] == [(7, CATEGORICALS, 2)]
 
 
 def test_in_bfloat16_parts_round_like_the_whole():

@@ -22,8 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from acme_r2i.agents.common.acting import BatchedActor, make_actor_core
 from acme_r2i.agents.r2i import actor_critic, presets
 from acme_r2i.agents.r2i.learning import R2ILearner
-from acme_r2i.agents.r2i.networks import make_networks
-from acme_r2i.agents.r2i.policy import make_policy
+from acme_r2i.agents.r2i.networks import make_networks, make_policy
 from acme_r2i.agents.r2i.sharding import make_placement
 from acme_r2i.replay.rows import Row
 from benchmarks.flops import count_flops

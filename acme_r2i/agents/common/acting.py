@@ -19,7 +19,8 @@ from jax import Array
 from acme_r2i.agents.common.policy import PolicyFunctions, Seen
 from acme_r2i.replay.rows import PyTree
 
-POLICY_VARIABLES = "policy"
+ACTING_VARIABLES = "policy"
+"""Acme's name for the parameters that acting needs, as variables of a learner."""
 
 
 class _CoreState(NamedTuple):
@@ -27,12 +28,12 @@ class _CoreState(NamedTuple):
 
     Attributes:
       key: random key of the next step.
-      policy: state of the policy.
+      inner: state of the policy.
       is_first: bool [], the next observation opens an episode.
     """
 
     key: Array
-    policy: PyTree
+    inner: PyTree
     is_first: Array
 
 
@@ -53,8 +54,8 @@ def make_actor_core(policy: PolicyFunctions) -> actor_core.ActorCore:
     ) -> tuple[Array, _CoreState]:
         key, policy_key = jax.random.split(state.key)
         seen = Seen(jax.tree.map(jnp.asarray, observation), jnp.zeros([]), state.is_first)
-        action, policy_state = policy.step(params, policy_key, seen, state.policy)
-        return action, _CoreState(key, policy_state, jnp.zeros([], bool))
+        action, inner = policy.act(params, policy_key, seen, state.inner)
+        return action, _CoreState(key, inner, jnp.zeros([], bool))
 
     return actor_core.ActorCore(init=init, select_action=select_action, get_extras=lambda state: ())
 

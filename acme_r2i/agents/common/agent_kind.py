@@ -106,8 +106,8 @@ class AgentKind(abc.ABC):
     def parameter_groups(self, params: Any) -> Mapping[str, Any]:
         """The parameters, or their shapes, that ``networks.init`` makes, by what they belong to."""
 
-    def policy_parameters(self, params: Any) -> Any:
-        """What actors fetch of the parameters, or of their shapes."""
+    def acting_params(self, params: Any) -> Any:
+        """The part of the parameters, or of their shapes, that actors fetch."""
         return params
 
     def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:

@@ -15,7 +15,7 @@ from acme.agents.jax import actor_core, actors, builders
 from acme.jax import variable_utils
 from jax import Array
 
-from acme_r2i.agents.common.acting import POLICY_VARIABLES, BatchedActor
+from acme_r2i.agents.common.acting import ACTING_VARIABLES, BatchedActor
 from acme_r2i.replay import reverb_tables
 from acme_r2i.replay.reverb_adder import RowAdder
 from acme_r2i.replay.reverb_tables import ReplaySettings
@@ -147,7 +147,7 @@ class RowBuilder(builders.ActorLearnerBuilder):
             raise ValueError("an actor needs a variable_source: its policy has parameters")
         client = variable_utils.VariableClient(
             variable_source,
-            POLICY_VARIABLES,
+            ACTING_VARIABLES,
             update_period=self._variable_update_period,
             # Where the learner is on the CPU, too, putting there what is there already would cost
             # some 0.1 ms an array.

@@ -1,7 +1,7 @@
-"""Policies: as pure functions for one environment, and one that steps in anybody's loop.
+"""Policies: pure functions that act in one environment, and an object for any loop.
 
-They need JAX, Haiku and NumPy; no environment, and nothing of Acme. ``acme_r2i.load`` makes a
-:class:`Policy` of what `r2i export` has written.
+They need JAX, Haiku and NumPy, but no environment and no Acme. ``acme_r2i.load`` makes a
+:class:`Policy` from a folder written by `r2i export`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from acme_r2i.replay.rows import PyTree
 
 
 class Seen(NamedTuple):
-    """What a policy is given at one step of one environment; no leading axes.
+    """Input of a policy at one step of one environment; no leading axes.
 
     Attributes:
       observation: a tree of arrays.
@@ -35,24 +35,24 @@ class Seen(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PolicyFunctions:
-    """A policy.
+    """A policy of one environment as pure functions.
 
     Attributes:
       init: key -> parameters; for their shapes.
       initial_state: () -> a state, with which any episode can begin.
-      step: (params, key, Seen, state) -> (action, state). Where ``is_first``, what the state holds
-        of earlier episodes has no effect.
-      sees_reward: whether the reward matters.
+      act: (params, key, Seen, state) -> (action, next state). Where ``is_first``, the state has no
+        effect.
+      sees_reward: whether the action depends on the reward.
     """
 
     init: Callable[[Array], PyTree]
     initial_state: Callable[[], PyTree]
-    step: Callable[[PyTree, Array, Seen, PyTree], tuple[Array, PyTree]]
+    act: Callable[[PyTree, Array, Seen, PyTree], tuple[Array, PyTree]]
     sees_reward: bool
 
 
 class Policy:
-    """Acts, and remembers what it has seen of each environment's episode.
+    """Acts in one or several environments, and carries the state of each.
 
         policy = acme_r2i.load("exported")
         observation, done = environment.reset(), False
@@ -64,15 +64,15 @@ class Policy:
     With ``num_environments=N`` observations, rewards and actions have a leading axis [N], and
     ``is_first`` says in which of the environments an episode begins.
 
-    The actions of one environment depend on the seed, its number and what it has shown alone: not
-    on the others, nor on how many they are (but for the last bits of a float, which another shape
-    of a matrix product can change).
+    The actions in one environment depend only on the seed, its number and its own observations, not
+    on the other environments (except for the last bits of a float, since another number of
+    environments changes the shapes of matrix products).
 
     Attributes:
       spec: of the environment: trees of ``ArraySpec``.
       num_environments: N, or None for one environment without a leading axis.
       sees_reward: whether ``step`` needs the reward.
-      params: what was learned; can be set to others of the same shapes.
+      params: parameters; can be set to others of the same shapes.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class Policy:
 
         Args:
           functions: the policy of one environment.
-          params: what was learned.
-          spec: of the environment.
-          seed: of all that is drawn.
+          params: parameters.
+          spec: specification of the environment.
+          seed: seed of all random numbers.
           num_environments: N, or None.
 
         Raises:
@@ -118,10 +118,10 @@ class Policy:
         self._params = jax.device_put(params, self._device)
 
     def reset(self, seed: int | None = None) -> None:
-        """Lets the next observation open an episode, in every environment.
+        """Starts an episode with the next observation, in every environment.
 
         Args:
-          seed: what is drawn from now on begins anew with it; None goes on.
+          seed: restarts the random numbers; None continues them.
         """
         self._begins = np.ones(self._rows, bool)
         if seed is not None:
@@ -132,7 +132,7 @@ class Policy:
                     lambda x: jnp.broadcast_to(x, (self._rows, *jnp.shape(x))),
                     self._functions.initial_state(),
                 )
-            # Put there like all later ones, or JAX would compile the second step anew.
+            # Put there like all later states, or JAX would compile the second step again.
             self._carry = jax.device_put((keys, state), self._device)
 
     def step(self, observation: Any, is_first: Any = False, reward: Any = None) -> np.ndarray:
@@ -141,14 +141,14 @@ class Policy:
         Args:
           observation: as ``spec.observations`` has it.
           is_first: bool, or bool [N]: the observation opens an episode, as the first one does.
-          reward: float that arrived with it, or [N]; only a policy that sees rewards needs one,
-            but for observations that open an episode.
+          reward: float that arrived with the observation, or [N]. Needed by a policy that sees
+            rewards, except where an episode begins.
 
         Returns:
           The action, in the shape and dtype that ``spec.actions`` has.
 
         Raises:
-          ValueError: for an observation of another shape or kind, or where a reward is missing.
+          ValueError: for an observation of another shape or kind, or a missing reward.
         """
         observation = validate(self.spec.observations, observation, self._leading)
         first = np.broadcast_to(np.asarray(is_first, bool), self._leading) | self._begins
@@ -171,7 +171,7 @@ def _make_batched_step(functions: PolicyFunctions) -> Any:
     def step(params: Any, seen: Seen, carry: tuple) -> tuple[Any, tuple]:
         keys, state = carry
         split = jax.vmap(jax.random.split)(keys)
-        actions, state = jax.vmap(functions.step, in_axes=(None, 0, 0, 0))(
+        actions, state = jax.vmap(functions.act, in_axes=(None, 0, 0, 0))(
             params, split[:, 1], seen, state
         )
         return actions, (split[:, 0], state)

@@ -18,10 +18,9 @@ from acme_r2i.agents.common.array_spec import is_discrete
 from acme_r2i.agents.common.observations import ObservationSpace, make_observation_space
 from acme_r2i.agents.common.policy import PolicyFunctions, Seen
 from acme_r2i.agents.r2d2.config import R2D2Config
-from acme_r2i.networks.cores import make_core
+from acme_r2i.networks.cores import State, make_core
 from acme_r2i.networks.encoders import ImageEncoder, VectorEncoder
 from acme_r2i.networks.mlp import MLP
-from acme_r2i.networks.sequence_core import State
 from acme_r2i.replay.rows import PyTree
 
 NO_ACTION = -1
@@ -240,7 +239,7 @@ def make_policy(networks: QFunctions, config: R2D2Config, *, greedy: bool) -> Po
     def initial_state() -> QState:
         return QState(networks.initial_state(1), jnp.int32(NO_ACTION), jnp.float32(0.0))
 
-    def step(params: PyTree, key: Array, seen: Seen, state: QState) -> tuple[Array, QState]:
+    def act(params: PyTree, key: Array, seen: Seen, state: QState) -> tuple[Array, QState]:
         epsilon_key, explore_key, action_key = jax.random.split(key, 3)
         fresh = initial_state()._replace(epsilon=jax.random.choice(epsilon_key, epsilons))
         state = jax.tree.map(lambda new, old: jnp.where(seen.is_first, new, old), fresh, state)
@@ -255,5 +254,5 @@ def make_policy(networks: QFunctions, config: R2D2Config, *, greedy: bool) -> Po
         return action, QState(core, action, state.epsilon)
 
     return PolicyFunctions(
-        init=networks.init, initial_state=initial_state, step=step, sees_reward=True
+        init=networks.init, initial_state=initial_state, act=act, sees_reward=True
     )

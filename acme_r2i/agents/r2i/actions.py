@@ -1,7 +1,7 @@
-"""Actions: how the world model sees one, and the policy's distribution over them.
+"""Actions: their encoding for the world model, and the actor's distribution over them.
 
-One interface for all kinds. An action is what the environment takes and what replay holds. The
-distribution's parameters are arrays with any leading axes, made from the outputs of a network.
+One interface for all kinds. Environment and replay hold the same actions. The distribution's
+parameters are arrays with any leading axes, made from the outputs of the actor's network.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ from acme_r2i.agents.r2i.config import BehaviourConfig
 from acme_r2i.networks import distributions
 from acme_r2i.networks.latents import Normal
 
+ActionDistribution = tuple[Array, ...] | Normal
+"""Log-probabilities [..., values] of each discrete choice, or mean and std of a normal vector."""
+
 
 class ActionSpace(Protocol):
     """The actions of one environment.
 
     Attributes:
       encoded_size: size of an action as the world model sees it.
-      output_size: outputs of the policy's network.
+      output_size: size of the actor network's output.
       reparameterised: whether a draw passes gradients on to the distribution's parameters.
     """
 
@@ -43,27 +46,27 @@ class ActionSpace(Protocol):
     def encode(self, action: Array) -> Array:
         """An action as the world model sees it, float32 [..., encoded_size]."""
 
-    def policy(self, outputs: Array) -> Any:
+    def distribution(self, outputs: Array) -> ActionDistribution:
         """Parameters of the distribution from a network's outputs [..., output_size]."""
 
-    def sample(self, key: Array, policy: Any) -> Array:
+    def sample(self, key: Array, distribution: ActionDistribution) -> Array:
         """Draws an action."""
 
-    def mode(self, policy: Any) -> Array:
+    def mode(self, distribution: ActionDistribution) -> Array:
         """The likeliest action."""
 
     def clip(self, action: Array) -> Array:
         """The nearest action that the environment takes."""
 
-    def log_prob(self, policy: Any, action: Array) -> Array:
+    def log_prob(self, distribution: ActionDistribution, action: Array) -> Array:
         """Log-probability (or density) of an action [...]."""
 
-    def entropy(self, policy: Any) -> Array:
+    def entropy(self, distribution: ActionDistribution) -> Array:
         """Entropy in nats, summed over the parts of an action [...]."""
 
 
 def make_action_space(spec: Any, config: BehaviourConfig) -> ActionSpace:
-    """The actions that a specification describes.
+    """Makes the action space of a specification.
 
     Args:
       spec: a ``dm_env.specs.DiscreteArray``; a BoundedArray of integers [n], each from 0 to its
@@ -108,7 +111,7 @@ _SUPPORTED = (
 class DiscreteActions:
     """One choice, or several that are independent given the state; int32 [..., *shape].
 
-    Its policy is a tuple with the log-probabilities [..., number of values] of each choice.
+    A distribution is a tuple of the log-probabilities [..., number of values] of each choice.
 
     Attributes:
       num_values: of each choice.
@@ -139,31 +142,31 @@ class DiscreteActions:
         ]
         return jnp.concatenate(one_hots, axis=-1)
 
-    def policy(self, outputs: Array) -> tuple[Array, ...]:
+    def distribution(self, outputs: Array) -> tuple[Array, ...]:
         ends = list(itertools.accumulate(self.num_values))[:-1]
         parts = jnp.split(outputs, ends, axis=-1)
         return tuple(distributions.unimix(part, self.unimix) for part in parts)
 
-    def sample(self, key: Array, policy: tuple[Array, ...]) -> Array:
-        keys = [key] if len(policy) == 1 else list(jax.random.split(key, len(policy)))
+    def sample(self, key: Array, distribution: tuple[Array, ...]) -> Array:
+        keys = [key] if len(distribution) == 1 else list(jax.random.split(key, len(distribution)))
         return self._action(
-            [jax.random.categorical(k, p) for k, p in zip(keys, policy, strict=True)]
+            [jax.random.categorical(k, p) for k, p in zip(keys, distribution, strict=True)]
         )
 
-    def mode(self, policy: tuple[Array, ...]) -> Array:
-        return self._action([jnp.argmax(p, axis=-1) for p in policy])
+    def mode(self, distribution: tuple[Array, ...]) -> Array:
+        return self._action([jnp.argmax(p, axis=-1) for p in distribution])
 
     def clip(self, action: Array) -> Array:
         return action
 
-    def log_prob(self, policy: tuple[Array, ...], action: Array) -> Array:
+    def log_prob(self, distribution: tuple[Array, ...], action: Array) -> Array:
         return sum(
             jnp.take_along_axis(p, choice[..., None], axis=-1)[..., 0]
-            for p, choice in zip(policy, self._choices(action), strict=True)
+            for p, choice in zip(distribution, self._choices(action), strict=True)
         )
 
-    def entropy(self, policy: tuple[Array, ...]) -> Array:
-        return sum(distributions.categorical_entropy(p) for p in policy)
+    def entropy(self, distribution: tuple[Array, ...]) -> Array:
+        return sum(distributions.categorical_entropy(p) for p in distribution)
 
     def _choices(self, action: Array) -> list[Array]:
         return [action[..., i] for i in range(len(self.num_values))] if self.shape else [action]
@@ -211,16 +214,16 @@ class ContinuousActions:
         middle, half = self._middle_and_half()
         return (flat - middle) / half
 
-    def policy(self, outputs: Array) -> Normal:
+    def distribution(self, outputs: Array) -> Normal:
         mean, raw = jnp.split(outputs, 2, axis=-1)
         low, high = self.std_range
         return Normal(jnp.tanh(mean), low + (high - low) * jax.nn.sigmoid(raw + 2.0))
 
-    def sample(self, key: Array, policy: Normal) -> Array:
-        return self._scale(policy.sample(key))
+    def sample(self, key: Array, distribution: Normal) -> Array:
+        return self._scale(distribution.sample(key))
 
-    def mode(self, policy: Normal) -> Array:
-        return self._scale(policy.mean)
+    def mode(self, distribution: Normal) -> Array:
+        return self._scale(distribution.mean)
 
     def clip(self, action: Array) -> Array:
         low, high = (np.asarray(x, np.float32) for x in (self.minimum, self.maximum))
@@ -229,12 +232,13 @@ class ContinuousActions:
         high = np.where(high > self.maximum, np.nextafter(high, np.float32(-np.inf)), high)
         return jnp.clip(action, low.reshape(self.shape), high.reshape(self.shape))
 
-    def log_prob(self, policy: Normal, action: Array) -> Array:
-        distance = jnp.square((self.encode(action) - policy.mean) / policy.std)
-        return -jnp.sum(0.5 * (distance + math.log(2 * math.pi)) + jnp.log(policy.std), axis=-1)
+    def log_prob(self, distribution: Normal, action: Array) -> Array:
+        mean, std = distribution
+        distance = jnp.square((self.encode(action) - mean) / std)
+        return -jnp.sum(0.5 * (distance + math.log(2 * math.pi)) + jnp.log(std), axis=-1)
 
-    def entropy(self, policy: Normal) -> Array:
-        return policy.entropy()
+    def entropy(self, distribution: Normal) -> Array:
+        return distribution.entropy()
 
     def _scale(self, vector: Array) -> Array:
         middle, half = self._middle_and_half()

@@ -1,4 +1,4 @@
-"""Actor and critic: lambda-returns over an imagined rollout, and the losses made of them."""
+"""Actor and critic: lambda-returns over an imagined rollout, and the losses of both on them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import rlax
 from jax import Array
 
 from acme_r2i.agents.r2i.config import BehaviourConfig
-from acme_r2i.networks.two_hot import SymlogTwoHot
+from acme_r2i.networks.heads import SymlogTwoHot
 
 
 class ReturnRange(NamedTuple):
@@ -36,14 +36,18 @@ class Returns(NamedTuple):
 
 
 def initial_return_range() -> ReturnRange:
-    """The range before any return was seen."""
+    """Returns the range before any return."""
     return ReturnRange(jnp.zeros([]), jnp.zeros([]))
 
 
 def update_return_range(
     state: ReturnRange, returns: Array, config: BehaviourConfig
 ) -> tuple[ReturnRange, Array]:
-    """Moves the percentiles towards those of ``returns``; also the scale to divide by."""
+    """Moves the percentiles towards those of ``returns`` of any shape.
+
+    Returns:
+      The next range, and the scale that returns are divided by, [].
+    """
     if config.return_percentiles is None:
         return state, jnp.float32(config.return_floor)
     low, high = jnp.percentile(returns, jnp.asarray(config.return_percentiles))
@@ -74,12 +78,12 @@ def lambda_returns(
 def reinforce_loss(log_prob: Array, targets: Returns, return_scale: Array) -> Array:
     """REINFORCE with the critic as baseline (arXiv 2301.04104, equation 11).
 
-    Only ``log_prob`` gets a gradient: the rollout and its targets are data here.
+    Only ``log_prob`` gets a gradient; the rollout and its targets are data.
 
     Args:
       log_prob: of the actions taken at s_0 .. s_{H-1}, [H, N].
       targets: from :func:`lambda_returns`.
-      return_scale: what advantages are divided by, [].
+      return_scale: divisor of advantages, [].
     """
     frozen = jax.lax.stop_gradient
     advantages = frozen((targets.returns - targets.values) / return_scale)
@@ -96,14 +100,14 @@ def reparameterised_loss(targets: Returns, return_scale: Array) -> Array:
 
 
 def mean_entropy(entropy: Array, targets: Returns) -> Array:
-    """The entropies of the policy at s_0 .. s_{H-1}, [H, N], weighted like its losses: []."""
+    """Mean of the actor's entropies at s_0 .. s_{H-1}, [H, N], weighted like its losses: []."""
     return jnp.mean(jax.lax.stop_gradient(targets.weights) * entropy)
 
 
-def critic_loss(
+def value_loss(
     logits: Array, slow_logits: Array, targets: Returns, config: BehaviourConfig
 ) -> Array:
-    """Two-hot log-loss to the lambda-returns, and to the slow critic's mean.
+    """Two-hot log-loss of the critic to the lambda-returns, and to the slow critic's mean.
 
     Args:
       logits: of the critic at s_0 .. s_{H-1}, [H, N, bins].

@@ -47,9 +47,9 @@ class R2I(AgentKind):
         del groups["slow_critic"], groups["reward_size"]  # a copy of the critic; no network
         return groups
 
-    def policy_parameters(self, params: Any) -> Any:
+    def acting_params(self, params: Any) -> Any:
         """See AgentKind."""
-        return params.policy
+        return params.acting
 
     def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
         """See AgentKind."""
@@ -65,6 +65,6 @@ class R2I(AgentKind):
 
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
         """See AgentKind."""
-        from acme_r2i.agents.r2i.policy import make_policy
+        from acme_r2i.agents.r2i.networks import make_policy
 
         return make_policy(networks, greedy=greedy)

@@ -23,9 +23,8 @@ from acme_r2i.agents.common.acting import make_actor_core
 from acme_r2i.agents.common.builder import RowBuilder
 from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.learning import R2ILearner
-from acme_r2i.agents.r2i.networks import R2INetworks
+from acme_r2i.agents.r2i.networks import R2INetworks, make_policy
 from acme_r2i.agents.r2i.networks import make_networks as make_r2i_networks
-from acme_r2i.agents.r2i.policy import make_policy
 from acme_r2i.replay import reverb_tables
 from acme_r2i.replay.reverb_adder import RowAdder
 from acme_r2i.replay.rows import Row

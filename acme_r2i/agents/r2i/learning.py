@@ -17,10 +17,9 @@ import jax.numpy as jnp
 from acme.utils import counting, loggers
 from jax import Array
 
-from acme_r2i.agents.common.acting import POLICY_VARIABLES
+from acme_r2i.agents.common.acting import ACTING_VARIABLES
 from acme_r2i.agents.common.updates import Means, Metrics, SkippedUpdate
 from acme_r2i.agents.r2i.config import R2IConfig
-from acme_r2i.agents.r2i.finite import skip_unless_finite
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.sharding import Placement, make_placement
 from acme_r2i.agents.r2i.types import Params
@@ -29,6 +28,7 @@ from acme_r2i.agents.r2i.update import (
     compiler_options,
     init_training_state,
     make_update,
+    skip_unless_finite,
 )
 from acme_r2i.replay.rows import PyTree, Row
 
@@ -46,8 +46,8 @@ class R2ILearner(acme.Learner):
     ``log_period_seconds``) and whoever asks for results wait. Actors may ask for variables from
     other threads.
 
-    An update that is not finite is not made (see ``finite``), nor is it in the means of the
-    metrics; ``take_skipped`` tells of it, one update later.
+    An update that is not finite is skipped, and left out of the means of the metrics;
+    ``take_skipped`` returns it, one update later.
 
     The training state is donated to each update, all but the parameters. So those can be handed out
     as they are and stay what they were, without a copy: copying some 65 small arrays for every
@@ -162,15 +162,15 @@ class R2ILearner(acme.Learner):
         """Returns the named variables as JAX arrays, which later steps do not touch.
 
         Args:
-          names: each must be "policy": the ``PolicyParams`` that acting needs.
+          names: each must be "policy": the ``ActingParams`` that acting needs.
 
         Raises:
           ValueError: on another name.
         """
         for name in names:
-            if name != POLICY_VARIABLES:
-                raise ValueError(f"no variables {name!r}: {POLICY_VARIABLES!r} is what there is")
-        params = self._state.params.policy
+            if name != ACTING_VARIABLES:
+                raise ValueError(f"no variables {name!r}: {ACTING_VARIABLES!r} is what there is")
+        params = self._state.params.acting
         if self._placement is not None:
             params = jax.tree.map(_on_one_device, params)
         return [params for _ in names]

@@ -1,4 +1,4 @@
-"""The losses that the world model learns from."""
+"""Losses of the world model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jax import Array
 
 from acme_r2i.agents.common.observations import ObservationSpace
 from acme_r2i.agents.r2i.config import WorldModelConfig
-from acme_r2i.agents.r2i.features import state_features
+from acme_r2i.agents.r2i.types import state_features
 from acme_r2i.agents.r2i.world_model import Decoded, Observed, WorldModelFunctions, make_latent
 from acme_r2i.networks import distributions
-from acme_r2i.networks.two_hot import SymlogTwoHot
+from acme_r2i.networks.heads import SymlogTwoHot
 from acme_r2i.replay.rows import PyTree, Row
 
 
@@ -27,12 +27,12 @@ def world_model_losses(
 ) -> tuple[dict[str, Array], Observed]:
     """The five losses of the world model on a batch of rows [B, T].
 
-    Each sequence starts from the initial state, wherever in an episode it was cut: what came
-    before it is not known.
+    Each sequence starts from the initial state, also if it was cut inside an episode: the rows
+    before it are unknown.
 
     Returns:
       Unscaled losses, float32 [] each, under the names of ``LossScales``: means over [B, T].
-      What ``observe`` returned, to start imagination from.
+      The result of ``observe``, whose states imagination starts from.
     """
     observe_key, dropout_key = jax.random.split(key)
     is_first = rows.is_first.at[:, 0].set(True)
@@ -64,11 +64,11 @@ def world_model_losses(
 
 
 def weighted_sum(losses: dict[str, Array], config: WorldModelConfig) -> Array:
-    """What is minimised, float32 []: the losses by their weights.
+    """Total loss, float32 []: the sum of the losses by their weights.
 
-    With ``reward_loss_floor`` the reward's loss is divided by its own current value, so the
-    gradient is that of the value's logarithm, whatever share of rows is paid: a reward that is rare
-    does not drown beside losses of every row. Below the floor the weight grows no further.
+    With ``reward_loss_floor`` the reward's loss is divided by its own current value, so that its
+    gradient is that of the value's logarithm. Then a rare reward counts beside losses of every row.
+    Below the floor the weight stays constant.
     """
     weights = dataclasses.asdict(config.loss_scales)
     if config.reward_loss_floor is not None:
@@ -80,7 +80,7 @@ def weighted_sum(losses: dict[str, Array], config: WorldModelConfig) -> Array:
 def _observation_loss(
     observations: ObservationSpace, decoded: Decoded, observation: PyTree
 ) -> Array:
-    """Squared errors summed over all that is seen, of vectors on the symlog scale: [...]."""
+    """Squared errors summed over vector (on the symlog scale) and image: [...]."""
     losses = []
     if decoded.vector is not None:
         vector = observations.vector(observation)

@@ -1,10 +1,10 @@
-"""All networks of the agent as pure functions, built for one environment."""
+"""Networks of the agent as pure functions, built for one environment, and the policy."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import haiku as hk
@@ -15,14 +15,24 @@ from jax import Array
 
 from acme_r2i.agents.common.checks import require
 from acme_r2i.agents.common.observations import ObservationSpace, make_observation_space
-from acme_r2i.agents.r2i import folding
-from acme_r2i.agents.r2i.actions import ActionSpace, make_action_space
-from acme_r2i.agents.r2i.config import R2IConfig, WorldModelConfig
-from acme_r2i.agents.r2i.features import state_features
-from acme_r2i.agents.r2i.folding import ImaginationModel
-from acme_r2i.agents.r2i.reward_size import initial_reward_size
-from acme_r2i.agents.r2i.types import ActorState, LatentState, Params, PolicyParams
-from acme_r2i.agents.r2i.world_model import WorldModel, WorldModelFunctions
+from acme_r2i.agents.common.policy import PolicyFunctions, Seen
+from acme_r2i.agents.r2i import fast
+from acme_r2i.agents.r2i.actions import ActionDistribution, ActionSpace, make_action_space
+from acme_r2i.agents.r2i.config import BehaviourConfig, R2IConfig, WorldModelConfig
+from acme_r2i.agents.r2i.types import (
+    ActingParams,
+    ActorState,
+    LatentState,
+    Params,
+    RewardSize,
+    state_features,
+)
+from acme_r2i.agents.r2i.world_model import (
+    ImaginationModel,
+    WorldModelFunctions,
+    make_world_model,
+    plain_imagination,
+)
 from acme_r2i.networks.heads import ScalarHead
 from acme_r2i.networks.mlp import MLP
 from acme_r2i.networks.parts import Inputs
@@ -33,34 +43,67 @@ _LARGEST_HIDDEN = 8192
 """Numbers of x that heads take: xlarge's S5 has 5,120; S4D has a state for each feature."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # hashable by identity, so that `act` can be jitted
 class R2INetworks:
     """The agent's networks.
 
     Attributes:
-      observations: what the environment shows.
-      actions: what it takes.
+      observations: observations of the environment, as the model sees them.
+      actions: actions of the environment, and distributions over them.
+      behaviour: settings of the actor; its inputs are those of actor and critic.
       model: the world model's functions, each of (params.world_model, ...).
-      imagination: those that imagination uses, which may be cheaper (see ``folding``).
-      actor: (params.actor, policy features [..., F]) -> the policy, as ``actions`` describes it.
-      critic: (params.critic, policy features [..., F]) -> two-hot logits [..., bins].
-      init: key -> Params; the slow critic starts as the critic.
-      initial_actor_state: number of environments -> the state to begin acting with. Its hidden
+      imagination: the functions that imagination uses, which may be faster forms (see ``fast``).
+      actor: (params.actor, features [..., F]) -> distribution over actions, leading axes [...].
+      critic: (params.critic, features [..., F]) -> two-hot logits [..., bins].
+      init: key -> Params; the slow critic starts as a copy of the critic.
+      initial_actor_state: number of environments N -> the state to begin acting with. Its hidden
         state is zeros, without effect: at an episode's first step the model puts its own.
-      policy: (params, key, observation, is_first, state, evaluation=False) -> (action, state).
-        Takes observations [N, ...] and bool is_first [N]; draws an action, or takes the likeliest
-        with ``evaluation``; ``params`` are Params or PolicyParams.
     """
 
     observations: ObservationSpace
     actions: ActionSpace
+    behaviour: BehaviourConfig
     model: WorldModelFunctions
     imagination: ImaginationModel
-    actor: Callable[[PyTree, Inputs], Any]
+    actor: Callable[[PyTree, Inputs], ActionDistribution]
     critic: Callable[[PyTree, Inputs], Array]
     init: Callable[[Array], Params]
     initial_actor_state: Callable[[int], ActorState]
-    policy: Callable[..., tuple[Array, ActorState]]
+
+    def act(
+        self,
+        params: Params | ActingParams,
+        key: Array,
+        observation: PyTree,
+        is_first: Array,
+        state: ActorState,
+        evaluation: bool = False,
+    ) -> tuple[Array, ActorState]:
+        """One step of acting in N environments: z from the posterior, an action from the actor.
+
+        Args:
+          params: parameters; acting reads the world model's and the actor's.
+          key: random key of z and of the action.
+          observation: tree of [N, ...].
+          is_first: bool [N], the observation opens an episode.
+          state: after the previous observation, [N, ...].
+          evaluation: take the likeliest action instead of drawing one.
+
+        Returns:
+          The action, [N, ...], within the environment's bounds, and the next state.
+        """
+        model_key, action_key = jax.random.split(key)
+        latent = self.model.observe_step(
+            params.world_model, model_key, observation, is_first, state
+        )
+        features = state_features(latent, self.behaviour.policy_inputs)
+        distribution = self.actor(params.actor, features)
+        if evaluation:
+            action = self.actions.mode(distribution)
+        else:
+            action = self.actions.sample(action_key, distribution)
+        action = self.actions.clip(action)
+        return action, ActorState(latent, action)
 
 
 def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) -> R2INetworks:
@@ -68,8 +111,8 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
 
     Args:
       config: settings of the agent.
-      observation_spec: see ``observations``.
-      action_spec: see ``actions``.
+      observation_spec: see ``make_observation_space``.
+      action_spec: see ``make_action_space``.
 
     Raises:
       ValueError: for a spec that is not supported, or that the settings do not suit.
@@ -77,91 +120,114 @@ def make_networks(config: R2IConfig, observation_spec: Any, action_spec: Any) ->
     c = config.world_model
     observations = make_observation_space(observation_spec, c.vector_keys, c.image_keys)
     actions = make_action_space(action_spec, config.behaviour)
-    # NumPy's zeros, of which JAX takes 64 bits for 32 without a word.
+    # NumPy's zeros: JAX's would take 32 bits where 64 are asked for.
     dummy = jax.tree.map(lambda spec: np.zeros((1, 1, *spec.shape), spec.dtype), observation_spec)
-    model_init, model = _make_model(config, observations, actions, dummy)
+    make_model = functools.partial(
+        make_world_model, c, observations, actions, dummy, precision=config.precision
+    )
+    model_init, model = make_model()
     state_shapes = jax.eval_shape(
         lambda key: model.initial_state(model_init(key), 1), jax.random.key(0)
     )
     _check_head_inputs(c, state_shapes.latent)
-    if folding.is_foldable(config):
-        _, folded = _make_model(config, observations, actions, dummy, folding.CORE_OPTIONS)
-        fold = functools.partial(folding.fold, config.world_model)
-        prepare = with_products_in(config.precision, fold)
-        imagination = ImaginationModel(prepare, folded.imagine_step, folded.predict)
+    if fast.is_foldable(config):
+        _, folded = make_model(core_options=fast.FOLDED_CORE_OPTIONS)
+        imagination = fast.folded_imagination(config, folded)
     else:
-        prepare = lambda params, start: (params, start)  # noqa: E731
-        imagination = ImaginationModel(prepare, model.imagine_step, model.predict)
-
-    def make_actor(features: Inputs) -> Any:
-        sizes = config.behaviour.actor
-        mlp = MLP(
-            sizes.layers,
-            sizes.units,
-            actions.output_size,
-            output_scale=config.behaviour.actor_output_scale,
-            name="actor",
-        )
-        return actions.policy(mlp(features))
-
-    def make_critic(features: Inputs) -> Array:
-        sizes = config.behaviour.critic
-        return ScalarHead(sizes.layers, sizes.units, config.behaviour.critic_bins, name="critic")(
-            features
-        )
-
-    actor = hk.without_apply_rng(hk.transform(with_products_in(config.precision, make_actor)))
-    critic = hk.without_apply_rng(hk.transform(with_products_in(config.precision, make_critic)))
-
-    def init(key: Array) -> Params:
-        model_key, actor_key, critic_key = jax.random.split(key, 3)
-        model_params = model_init(model_key)
-        latent = model.initial_state(model_params, 1).latent
-        features = state_features(latent, config.behaviour.policy_inputs)
-        critic_params = critic.init(critic_key, features)
-        return Params(
-            world_model=model_params,
-            actor=actor.init(actor_key, features),
-            critic=critic_params,
-            slow_critic=jax.tree.map(jnp.copy, critic_params),
-            reward_size=initial_reward_size() if config.reward_scale is None else None,
-        )
-
-    def initial_actor_state(num_environments: int) -> ActorState:
-        return jax.tree.map(
-            lambda x: jnp.zeros((num_environments, *x.shape[1:]), x.dtype), state_shapes
-        )
-
-    def policy(
-        params: Params | PolicyParams,
-        key: Array,
-        observation: PyTree,
-        is_first: Array,
-        state: ActorState,
-        evaluation: bool = False,
-    ) -> tuple[Array, ActorState]:
-        model_key, action_key = jax.random.split(key)
-        latent = model.observe_step(params.world_model, model_key, observation, is_first, state)
-        features = state_features(latent, config.behaviour.policy_inputs)
-        chosen = actor.apply(params.actor, features)
-        action = actions.mode(chosen) if evaluation else actions.sample(action_key, chosen)
-        action = actions.clip(action)
-        return action, ActorState(latent, action)
-
+        imagination = plain_imagination(model)
+    actor = _transform(_actor, config.behaviour, actions, precision=config.precision)
+    critic = _transform(_critic, config.behaviour, precision=config.precision)
     return R2INetworks(
-        observations,
-        actions,
-        model,
-        imagination,
-        actor.apply,
-        critic.apply,
-        init,
-        initial_actor_state,
-        policy,
+        observations=observations,
+        actions=actions,
+        behaviour=config.behaviour,
+        model=model,
+        imagination=imagination,
+        actor=actor.apply,
+        critic=critic.apply,
+        init=functools.partial(_init_params, config, model_init, model, actor.init, critic.init),
+        initial_actor_state=functools.partial(_zero_state, state_shapes),
     )
 
 
+def make_policy(networks: R2INetworks, *, greedy: bool) -> PolicyFunctions:
+    """Makes the policy of one environment, for Params or ActingParams.
+
+    Args:
+      networks: networks of the agent.
+      greedy: take the likeliest action instead of drawing one. The state of the world model is
+        drawn either way.
+    """
+
+    def act(
+        params: Params | ActingParams, key: Array, seen: Seen, state: ActorState
+    ) -> tuple[Array, ActorState]:
+        batch = jax.tree.map(lambda x: x[None], seen)
+        action, state = networks.act(params, key, batch.observation, batch.is_first, state, greedy)
+        return action[0], state
+
+    return PolicyFunctions(
+        init=networks.init,
+        initial_state=lambda: networks.initial_actor_state(1),
+        act=act,
+        sees_reward=False,
+    )
+
+
+def _actor(config: BehaviourConfig, actions: ActionSpace, features: Inputs) -> ActionDistribution:
+    """The actor as a Haiku function: features [..., F] -> distribution over actions."""
+    mlp = MLP(
+        config.actor.layers,
+        config.actor.units,
+        actions.output_size,
+        output_scale=config.actor_output_scale,
+        name="actor",
+    )
+    return actions.distribution(mlp(features))
+
+
+def _critic(config: BehaviourConfig, features: Inputs) -> Array:
+    """The critic as a Haiku function: features [..., F] -> two-hot logits [..., bins]."""
+    head = ScalarHead(config.critic.layers, config.critic.units, config.critic_bins, name="critic")
+    return head(features)
+
+
+def _transform(network: Callable, *arguments: Any, precision: str) -> hk.Transformed:
+    """A Haiku function of features, as init (key, features) and apply (params, features)."""
+    bound = functools.partial(network, *arguments)
+    return hk.without_apply_rng(hk.transform(with_products_in(precision, bound)))
+
+
+def _init_params(
+    config: R2IConfig,
+    model_init: Callable[[Array], PyTree],
+    model: WorldModelFunctions,
+    actor_init: Callable[[Array, Inputs], PyTree],
+    critic_init: Callable[[Array, Inputs], PyTree],
+    key: Array,
+) -> Params:
+    """First parameters of all networks."""
+    model_key, actor_key, critic_key = jax.random.split(key, 3)
+    model_params = model_init(model_key)
+    latent = model.initial_state(model_params, 1).latent
+    features = state_features(latent, config.behaviour.policy_inputs)
+    critic_params = critic_init(critic_key, features)
+    return Params(
+        world_model=model_params,
+        actor=actor_init(actor_key, features),
+        critic=critic_params,
+        slow_critic=jax.tree.map(jnp.copy, critic_params),
+        reward_size=RewardSize.initial() if config.reward_scale is None else None,
+    )
+
+
+def _zero_state(shapes: ActorState, num_environments: int) -> ActorState:
+    """Zeros [N, ...] of the shapes [1, ...] of a state."""
+    return jax.tree.map(lambda x: jnp.zeros((num_environments, *x.shape[1:]), x.dtype), shapes)
+
+
 def _check_head_inputs(config: WorldModelConfig, latent: LatentState) -> None:
+    """Raises a ValueError if the heads see an x that is too large; ``latent`` holds shapes."""
     size = jax.eval_shape(lambda state: state.flat_hidden, latent).shape[-1]
     require(
         config,
@@ -170,45 +236,3 @@ def _check_head_inputs(config: WorldModelConfig, latent: LatentState) -> None:
         f"{_LARGEST_HIDDEN:,}; output_state leaves it out",
         config.head_inputs == "output_state" or size <= _LARGEST_HIDDEN,
     )
-
-
-def _make_model(
-    config: R2IConfig,
-    observations: ObservationSpace,
-    actions: ActionSpace,
-    dummy: PyTree,
-    core_options: Mapping[str, Any] | None = None,
-) -> tuple[Callable[[Array], PyTree], WorldModelFunctions]:
-    """The world model's initialiser, and its methods as functions of parameters."""
-
-    def build() -> tuple[Callable, WorldModelFunctions]:
-        model = WorldModel(
-            config.world_model, observations, actions, core_options, name="world_model"
-        )
-        functions = WorldModelFunctions(
-            *(
-                with_products_in(config.precision, getattr(model, name))
-                for name in WorldModelFunctions._fields
-            )
-        )
-
-        def touch_everything() -> LatentState:
-            state = model.initial_state(1)
-            first = jnp.ones([1, 1], bool)
-            key = jax.random.key(0)
-            latent = model.observe(key, dummy, actions.zeros([1, 1]), first, state).latent
-            features = state_features(latent, config.world_model.head_inputs)
-            model.decode(features)
-            model.predict(features)
-            return latent
-
-        return touch_everything, functions
-
-    transformed = hk.multi_transform(build)
-    # None of the functions draws from Haiku's own key: every random number has an explicit key.
-    functions = [_without_haiku_key(apply) for apply in transformed.apply]
-    return transformed.init, WorldModelFunctions(*functions)
-
-
-def _without_haiku_key(apply: Callable) -> Callable:
-    return lambda params, *args: apply(params, None, *args)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import optax
 from jax import Array
 
+from acme_r2i.agents.r2i import fast
 from acme_r2i.agents.r2i.config import OptimiserConfig, R2IConfig
 from acme_r2i.networks.ssm import PARAMETER_NAMES
 from acme_r2i.replay.rows import PyTree
@@ -53,71 +52,42 @@ def _make_optimiser(
     rates = {"matrix": schedule(config.learning_rate), "vector": schedule(config.learning_rate)}
     if ssm_learning_rate is not None:
         rates["ssm"] = schedule(ssm_learning_rate)
-    return _over_groups(
-        optax.chain(
-            optax.clip_by_global_norm(config.clip),
-            optax.scale_by_adam(eps=config.eps),
-            *(
-                [optax.add_decayed_weights(config.weight_decay, decay)]
-                if config.weight_decay
-                else []
-            ),
-            optax.partition(
-                {name: optax.scale_by_learning_rate(rate) for name, rate in rates.items()},
-                lambda groups: {name: name for name in groups},
-            ),
-        )
+    inner = optax.chain(
+        optax.clip_by_global_norm(config.clip),
+        optax.scale_by_adam(eps=config.eps),
+        *([optax.add_decayed_weights(config.weight_decay, decay)] if config.weight_decay else []),
+        optax.partition(
+            {name: optax.scale_by_learning_rate(rate) for name, rate in rates.items()},
+            lambda groups: {name: name for name in groups},
+        ),
     )
+    return packed(inner)
 
 
-def _over_groups(inner: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Applies ``inner`` to the parameters packed into one long vector a group.
+def packed(inner: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Applies ``inner`` to the parameters packed into one vector a group (see ``fast``).
 
-    A few operations on long vectors take the place of a few for every parameter, each of which
-    XLA would compile on its own.
+    Its state holds vectors by the names of :func:`parameter_group`; so do checkpoints.
     """
 
     def init(params: PyTree) -> optax.OptState:
-        return inner.init(_pack(params))
+        return inner.init(fast.pack(params, parameter_group))
 
     def update(
         gradient: PyTree, state: optax.OptState, params: PyTree | None = None
     ) -> tuple[PyTree, optax.OptState]:
-        packed = None if params is None else _pack(params)
-        updates, state = inner.update(_pack(gradient), state, packed)
-        return _unpack(updates, gradient), state
+        vectors = None if params is None else fast.pack(params, parameter_group)
+        updates, state = inner.update(fast.pack(gradient, parameter_group), state, vectors)
+        return fast.unpack(updates, gradient, parameter_group), state
 
     return optax.GradientTransformation(init, update)
 
 
-def _group(path: tuple, x: Array) -> str:
+def parameter_group(path: tuple, x: Array) -> str:
     """The group of a parameter: "ssm", "matrix" (which may decay) or "vector"."""
     if path[-1].key in PARAMETER_NAMES:
         return "ssm"
     return "matrix" if x.ndim > 1 else "vector"
-
-
-def _pack(params: PyTree) -> dict[str, Array]:
-    """Parameters as one vector a group."""
-    groups: dict[str, list[Array]] = {}
-    for path, x in jax.tree_util.tree_leaves_with_path(params):
-        groups.setdefault(_group(path, x), []).append(x.reshape(-1))
-    vectors = {name: jnp.concatenate(parts) for name, parts in groups.items()}
-    # Without the barrier XLA fuses the concatenation into everything that reads it.
-    return jax.lax.optimization_barrier(vectors)
-
-
-def _unpack(vectors: dict[str, Array], like: PyTree) -> PyTree:
-    """Inverse of :func:`_pack`, with the structure and shapes of ``like``."""
-    offsets = dict.fromkeys(vectors, 0)
-
-    def take(path: tuple, x: Array) -> Array:
-        group = _group(path, x)
-        start = offsets[group]
-        offsets[group] = start + x.size
-        return vectors[group][start : start + x.size].reshape(x.shape)
-
-    return jax.tree_util.tree_map_with_path(take, like)
 
 
 def apply(
@@ -126,7 +96,7 @@ def apply(
     state: optax.OptState,
     params: PyTree,
 ) -> tuple[PyTree, optax.OptState, Array]:
-    """New parameters, new optimiser state, and the gradient's norm before clipping."""
+    """Returns new parameters, the new state, and the gradient's norm before clipping, []."""
     updates, state = optimiser.update(gradient, state, params)
-    norm = optax.global_norm(_pack(gradient))
+    norm = optax.global_norm(fast.pack(gradient, parameter_group))
     return optax.apply_updates(params, updates), state, norm

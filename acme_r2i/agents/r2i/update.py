@@ -20,14 +20,13 @@ from acme_r2i.agents.r2i.config import R2IConfig
 from acme_r2i.agents.r2i.model_losses import weighted_sum, world_model_losses
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.optimisers import OptimiserStates, apply, make_optimisers
-from acme_r2i.agents.r2i.reward_size import reward_scale, update_reward_size
 from acme_r2i.agents.r2i.types import Params
 from acme_r2i.agents.r2i.world_model import Observed, make_latent
 from acme_r2i.replay.rows import PyTree, Row
 
 
 class TrainingState(NamedTuple):
-    """All that changes with an update.
+    """The state that an update changes.
 
     Attributes:
       params: parameters, slow critic included.
@@ -44,8 +43,12 @@ class TrainingState(NamedTuple):
     learner_steps: Array
 
 
+Update = Callable[[TrainingState, Row], tuple[TrainingState, Metrics]]
+"""(state, rows [B, T]) -> next state, scalar metrics."""
+
+
 def init_training_state(key: Array, networks: R2INetworks, config: R2IConfig) -> TrainingState:
-    """Fresh parameters and optimisers."""
+    """Makes first parameters and optimiser states."""
     params_key, state_key = jax.random.split(key)
     params = networks.init(params_key)
     optimisers = make_optimisers(config)
@@ -62,18 +65,16 @@ def init_training_state(key: Array, networks: R2INetworks, config: R2IConfig) ->
     )
 
 
-def make_update(
-    networks: R2INetworks, config: R2IConfig, mesh: Mesh | None = None
-) -> Callable[[TrainingState, Row], tuple[TrainingState, Metrics]]:
+def make_update(networks: R2INetworks, config: R2IConfig, mesh: Mesh | None = None) -> Update:
     """Makes the update: world model, imagination, actor and critic, in this order.
 
     The function it returns takes rows [B, T] and returns the next state and scalar metrics. It is
     not jitted; jit it with the state donated.
 
     Args:
-      networks: of the agent.
-      config: of the agent.
-      mesh: the devices that rows are split over along B, if they are; see ``sharding``.
+      networks: networks of the agent.
+      config: settings of the agent.
+      mesh: devices that rows are split over along B, or None; see ``sharding``.
     """
     optimisers = make_optimisers(config)
     rollout_networks = networks if mesh is None else sharding.for_rollouts(networks, mesh)
@@ -110,12 +111,37 @@ def make_update(
     return update
 
 
+def is_finite(metrics: Metrics) -> Array:
+    """Returns whether all metrics of an update are finite: bool [].
+
+    Losses and gradient norms are among them, so a gradient with a single NaN or infinity is found.
+    """
+    return jnp.all(jnp.isfinite(jnp.stack(list(metrics.values()))))
+
+
+def skip_unless_finite(update: Update) -> Update:
+    """Makes an update change nothing if its metrics are not finite.
+
+    Parameters, optimisers and return range keep their values bit by bit. The random key and the
+    number of learner steps advance: the next update draws other numbers, and the train ratio counts
+    the update. The metrics are those of the skipped update.
+    """
+
+    def checked_update(state: TrainingState, rows: Row) -> tuple[TrainingState, Metrics]:
+        following, metrics = update(state, rows)
+        finite = is_finite(metrics)
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), following, state)
+        return kept._replace(key=following.key, learner_steps=following.learner_steps), metrics
+
+    return checked_update
+
+
 def compiler_options(runs_once: bool = False) -> dict[str, int] | None:
     """How to compile for the default device: ``jax.jit(update, compiler_options=...)``.
 
-    On a CPU, an update at LLVM's first optimisation level: it compiles in little more than half
-    the time, and runs as fast, since the time is in matrix products that are not compiled but
-    called. What ``runs_once`` (initialisation) is not optimised at all.
+    On a CPU, LLVM's first optimisation level: an update compiles in little more than half the
+    time and runs as fast, since most of its time is in library calls for matrix products. Programs
+    with ``runs_once`` (initialisation) are not optimised at all.
     """
     if jax.default_backend() != "cpu" or "xla_backend_optimization_level" in os.environ.get(
         "XLA_FLAGS", ""
@@ -124,9 +150,7 @@ def compiler_options(runs_once: bool = False) -> dict[str, int] | None:
     return {"xla_backend_optimization_level": 0 if runs_once else 1}
 
 
-def make_model_update(
-    networks: R2INetworks, config: R2IConfig
-) -> Callable[[TrainingState, Row], tuple[TrainingState, Metrics]]:
+def make_model_update(networks: R2INetworks, config: R2IConfig) -> Update:
     """Like :func:`make_update`, of the world model alone: actor and critic stay as they are."""
     optimiser = make_optimisers(config).model
 
@@ -146,6 +170,20 @@ def make_model_update(
     return update
 
 
+def world_model_loss(
+    model_params: PyTree, networks: R2INetworks, config: R2IConfig, key: Array, rows: Row
+) -> tuple[Array, tuple[dict[str, Array], Observed]]:
+    """Loss of the world model, [], on rows [B, T]; differentiate by ``model_params``.
+
+    Returns:
+      The weighted sum, the losses by name, and the posterior states.
+    """
+    losses, observed = world_model_losses(
+        networks.model, networks.observations, config.world_model, model_params, key, rows
+    )
+    return weighted_sum(losses, config.world_model), (losses, observed)
+
+
 def _update_model(
     networks: R2INetworks,
     config: R2IConfig,
@@ -155,19 +193,15 @@ def _update_model(
     key: Array,
     rows: Row,
 ) -> tuple[Params, optax.OptState, Observed, Metrics]:
+    """Updates the world model on rows [B, T], whose rewards are scaled first."""
     scale = config.reward_scale
     if scale is None:
-        size = update_reward_size(params.reward_size, rows.reward)
-        params, scale = params._replace(reward_size=size), reward_scale(size)
+        size = params.reward_size.updated(rows.reward)
+        params, scale = params._replace(reward_size=size), size.scale
     rows = rows._replace(reward=rows.reward * scale)
-
-    def loss_fn(model_params: PyTree) -> tuple[Array, tuple[dict[str, Array], Observed]]:
-        losses, observed = world_model_losses(
-            networks.model, networks.observations, config.world_model, model_params, key, rows
-        )
-        return weighted_sum(losses, config.world_model), (losses, observed)
-
-    gradient, (losses, observed) = jax.grad(loss_fn, has_aux=True)(params.world_model)
+    gradient, (losses, observed) = jax.grad(world_model_loss, has_aux=True)(
+        params.world_model, networks, config, key, rows
+    )
     model_params, optimiser_state, norm = apply(
         optimiser, gradient, optimiser_state, params.world_model
     )

@@ -1,14 +1,14 @@
 """The world model: representation, sequence core, prior and heads; ``model_losses`` trains it.
 
 Time convention (arXiv 2403.04253, section 3): h_t and x_t come from z_{t-1} and a_{t-1}, z_t from
-o_t (and h_t, where the representation is recurrent). Where ``is_first``, z and x that come in are
-the initial ones and a is zero; nothing else in the model knows about episodes.
+o_t (and h_t, if the representation is recurrent). Where ``is_first``, the incoming z and x are the
+initial ones and a is zero; nothing else in the model knows about episodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import haiku as hk
 import jax
@@ -18,30 +18,31 @@ from jax import Array
 from acme_r2i.agents.common.observations import ObservationSpace
 from acme_r2i.agents.r2i.actions import ActionSpace
 from acme_r2i.agents.r2i.config import CategoricalConfig, LatentConfig, WorldModelConfig
-from acme_r2i.agents.r2i.features import stoch_part
-from acme_r2i.agents.r2i.types import ActorState, LatentState
+from acme_r2i.agents.r2i.types import ActorState, LatentState, state_features, stoch_part
 from acme_r2i.networks.cores import make_core
 from acme_r2i.networks.decoders import ImageDecoder, VectorDecoder
 from acme_r2i.networks.encoders import ImageEncoder, VectorEncoder
 from acme_r2i.networks.heads import BernoulliHead, ScalarHead
-from acme_r2i.networks.latents import CategoricalLatent, GaussianLatent, Latent
+from acme_r2i.networks.latents import CategoricalLatent, GaussianLatent, Latent, LatentParameters
 from acme_r2i.networks.mlp import MLP
 from acme_r2i.networks.parts import Inputs, Parts
+from acme_r2i.networks.precision import with_products_in
 from acme_r2i.replay.rows import PyTree
 
 
 class Observed(NamedTuple):
-    """What ``observe`` makes of a sequence; every field has leading axes [B, T].
+    """Result of ``observe`` on a sequence; every field has leading axes [B, T].
 
     Attributes:
       latent: posterior states.
-      posterior: parameters of q(z given o), or q(z given o, h).
-      prior: parameters of p(z given h).
+      posterior: parameters of q(z given o), or q(z given o, h): log-probabilities [B, T, S, C] of a
+        categorical z, or mean and std [B, T, S] of a normal one.
+      prior: parameters of p(z given h), likewise.
     """
 
     latent: LatentState
-    posterior: Any
-    prior: Any
+    posterior: LatentParameters
+    prior: LatentParameters
 
 
 class Predictions(NamedTuple):
@@ -57,11 +58,11 @@ class Predictions(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """A predicted observation, with the leading axes of the features; None for what there is not.
+    """A predicted observation, with the leading axes of the features.
 
     Attributes:
-      vector: its symlog, [..., size].
-      image: centred on 0, [..., height, width, channels].
+      vector: its symlog, [..., size]; None if observations have no vector.
+      image: centred on 0, [..., height, width, channels]; None if they have no image.
     """
 
     vector: Array | None
@@ -69,13 +70,16 @@ class Decoded(NamedTuple):
 
 
 def make_latent(config: LatentConfig) -> Latent:
-    """The distribution over z that the settings name."""
+    """Makes the distribution over z that the settings name."""
     kind = CategoricalLatent if isinstance(config, CategoricalConfig) else GaussianLatent
     return kind(**config.options())
 
 
 class WorldModel(hk.Module):
-    """Haiku module of the world model."""
+    """Haiku module of the world model.
+
+    Shapes: K stands for the axes of z, [S, C] or [S]; E for the size of the embedding.
+    """
 
     def __init__(
         self,
@@ -89,8 +93,8 @@ class WorldModel(hk.Module):
 
         Args:
           config: sizes and options.
-          observations: what the environment shows.
-          actions: what it takes.
+          observations: observations of the environment.
+          actions: actions of the environment.
           core_options: further arguments of the core.
           name: module name.
         """
@@ -125,7 +129,7 @@ class WorldModel(hk.Module):
             self._image_decoder = ImageDecoder(c.cnn.depth, size, channels, name="image_decoder")
 
     def initial_state(self, batch_size: int) -> ActorState:
-        """The state before an episode: x the core's initial state, action zero."""
+        """The state before an episode, [B, ...]: x the core's initial state, action zero."""
         latent = LatentState(
             stoch=jnp.broadcast_to(self._initial_stoch(), [batch_size, *self._latent.shape]),
             deter=jnp.broadcast_to(self._initial_deter(), [batch_size, self._config.deter]),
@@ -177,27 +181,34 @@ class WorldModel(hk.Module):
     def observe_step(
         self, key: Array, observation: PyTree, is_first: Array, state: ActorState
     ) -> LatentState:
-        """Posterior state after one more observation [B, ...]; ``state`` is the one before it."""
+        """Posterior state [B, ...] after one more observation.
+
+        Args:
+          key: random key for z.
+          observation: tree of [B, ...].
+          is_first: bool [B].
+          state: state and action before the observation, [B, ...].
+        """
         embedding = self._embed(observation)
         return self._observe_step(
             key, embedding, state.action, is_first, state.latent, self._initial_stoch()
         )[0]
 
     def imagine_step(self, key: Array, state: ActorState) -> LatentState:
-        """Prior state one step after ``state``, with z drawn from the prior."""
+        """Prior state one step after ``state`` [N, ...], with z drawn from the prior."""
         inputs = self._core_inputs(state.latent.stoch, state.action)
         deter, hidden = self._core(inputs, state.latent.hidden)
         return LatentState(self._latent.sample(key, self._predict_stoch(deter)), deter, hidden)
 
     def decode(self, features: Inputs) -> Decoded:
-        """The observation that model features [..., F] stand for."""
+        """Predicts the observation from model features [..., F]."""
         return Decoded(
             self._decoder(features) if self._observations.vectors else None,
             self._image_decoder(features) if self._observations.images else None,
         )
 
     def predict(self, features: Inputs) -> Predictions:
-        """Reward and continue from model features [..., F]."""
+        """Predicts reward and continue from model features [..., F]."""
         return Predictions(self._reward(features), self._continue(features))
 
     def _observe_in_turn(
@@ -207,9 +218,16 @@ class WorldModel(hk.Module):
         previous_action: Array,
         is_first: Array,
         latent: LatentState,
-    ) -> tuple[LatentState, Any]:
-        """Posterior states and parameters [B, T, ...], where each needs the one before."""
+    ) -> tuple[LatentState, LatentParameters]:
+        """Posterior states and parameters [B, T, ...], one step after the other.
 
+        Args:
+          keys: [T] random keys for z.
+          embedding: [B, T, E].
+          previous_action: [B, T, ...].
+          is_first: bool [B, T].
+          latent: state before the first step, [B, ...].
+        """
         initial_stoch = self._initial_stoch()
 
         def step(latent: LatentState, elements: tuple) -> tuple[LatentState, tuple]:
@@ -228,13 +246,24 @@ class WorldModel(hk.Module):
         is_first: Array,
         latent: LatentState,
         initial_stoch: Array,
-    ) -> tuple[LatentState, Any]:
+    ) -> tuple[LatentState, LatentParameters]:
+        """One step of :meth:`observe`: posterior state and parameters, [B, ...].
+
+        Args:
+          key: random key for z.
+          embedding: [B, E].
+          previous_action: [B, ...].
+          is_first: bool [B].
+          latent: state before the step, [B, ...].
+          initial_stoch: z before an episode, [1, *K].
+        """
         inputs = self._core_inputs(latent.stoch, previous_action, is_first, initial_stoch)
         deter, hidden = self._core(inputs, latent.hidden, is_first)
         posterior = self._infer(embedding, deter)
         return LatentState(self._latent.sample(key, posterior), deter, hidden), posterior
 
     def _embed(self, observation: PyTree) -> Array:
+        """Observation, a tree of [..., own shape], as one embedding [..., E]."""
         parts = []
         if self._observations.vectors:
             parts.append(self._encoder(self._observations.vector(observation)))
@@ -242,23 +271,23 @@ class WorldModel(hk.Module):
             parts.append(self._image_encoder(self._observations.image(observation)))
         return jnp.concatenate(parts, axis=-1)
 
-    def _infer(self, embedding: Array, deter: Array | None) -> Any:
-        """Parameters of the posterior; h takes part only in a recurrent one."""
+    def _infer(self, embedding: Array, deter: Array | None) -> LatentParameters:
+        """Parameters of the posterior [..., *K] from [..., E], and h [..., deter] if recurrent."""
         if self._config.representation == "recurrent":
             embedding = jnp.concatenate([embedding, deter], axis=-1)
         return self._latent.parameters(self._posterior(embedding))
 
-    def _predict_stoch(self, deter: Array) -> Any:
-        """Parameters of the prior."""
+    def _predict_stoch(self, deter: Array) -> LatentParameters:
+        """Parameters of the prior [..., *K] from h [..., deter]."""
         return self._latent.parameters(self._prior(deter))
 
     def _initial_deter(self) -> Array:
-        """h before an episode [1, deter]: the core's own where it has one, else zeros."""
+        """h before an episode, [1, deter]: the core's own if it has one, else zeros."""
         deter = self._core.initial_output(1)
         return jnp.zeros([1, self._config.deter]) if deter is None else deter
 
     def _initial_stoch(self) -> Array:
-        """z before an episode, [1, *shape of z]."""
+        """z before an episode, [1, *K]."""
         if self._config.initial_stoch == "zeros":
             return jnp.zeros([1, *self._latent.shape])
         return self._latent.mode(self._predict_stoch(self._initial_deter()))
@@ -270,7 +299,14 @@ class WorldModel(hk.Module):
         is_first: Array | None = None,
         initial_stoch: Array | None = None,
     ) -> Parts:
-        """(z, a) [..., F] as one vector; the initial z and no action where an episode begins."""
+        """Input of the core, (z, a) as one vector [..., F].
+
+        Args:
+          stoch: z before the step, [..., *K].
+          action: action before the step, [..., own shape].
+          is_first: bool [...]; there z is the initial one and the action zero.
+          initial_stoch: z before an episode, [1, *K].
+        """
         clip = self._config.action_clip
         action = self._actions.encode(action)
         action = action * jax.lax.stop_gradient(clip / jnp.maximum(clip, jnp.abs(action)))
@@ -284,12 +320,113 @@ class WorldModel(hk.Module):
         return Parts((stoch_part(stoch, action.ndim), action))
 
 
-class WorldModelFunctions(NamedTuple):
-    """The methods of :class:`WorldModel` as pure functions of (params, ...)."""
+class Observe(Protocol):
+    """:meth:`WorldModel.observe` as a pure function."""
 
-    initial_state: Any
-    observe: Any
-    observe_step: Any
-    imagine_step: Any
-    decode: Any
-    predict: Any
+    def __call__(
+        self,
+        params: PyTree,
+        key: Array,
+        observation: PyTree,
+        action: Array,
+        is_first: Array,
+        state: ActorState,
+        dropout_key: Array | None = None,
+    ) -> Observed:
+        """Arguments after ``params`` as of the method."""
+
+
+ImagineStep = Callable[[PyTree, Array, ActorState], LatentState]
+"""(params, key, state [N, ...]) -> next state, :meth:`WorldModel.imagine_step`."""
+
+Predict = Callable[[PyTree, Inputs], Predictions]
+"""(params, features [..., F]) -> reward and continue, :meth:`WorldModel.predict`."""
+
+
+class WorldModelFunctions(NamedTuple):
+    """The methods of :class:`WorldModel` as pure functions of (params, ...).
+
+    Attributes:
+      initial_state: (params, B) -> state and action before an episode, [B, ...].
+      observe: sequences [B, T, ...] -> posterior and prior.
+      observe_step: (params, key, observation [B, ...], is_first [B], state [B, ...]) -> next state.
+      imagine_step: (params, key, state [N, ...]) -> next state.
+      decode: (params, features [..., F]) -> predicted observation.
+      predict: (params, features [..., F]) -> reward and continue.
+    """
+
+    initial_state: Callable[[PyTree, int], ActorState]
+    observe: Observe
+    observe_step: Callable[[PyTree, Array, PyTree, Array, ActorState], LatentState]
+    imagine_step: ImagineStep
+    decode: Callable[[PyTree, Inputs], Decoded]
+    predict: Predict
+
+
+class ImaginationModel(NamedTuple):
+    """The functions of the world model that imagination uses.
+
+    Attributes:
+      prepare: (params.world_model, s_0 [N, ...]) -> parameters for the functions below, and s_0
+        for them.
+      imagine_step: as of ``WorldModelFunctions``.
+      predict: as of ``WorldModelFunctions``.
+    """
+
+    prepare: Callable[[PyTree, LatentState], tuple[PyTree, LatentState]]
+    imagine_step: ImagineStep
+    predict: Predict
+
+
+def plain_imagination(model: WorldModelFunctions) -> ImaginationModel:
+    """Imagination by the model's own functions and parameters."""
+    return ImaginationModel(
+        lambda params, start: (params, start), model.imagine_step, model.predict
+    )
+
+
+def make_world_model(
+    config: WorldModelConfig,
+    observations: ObservationSpace,
+    actions: ActionSpace,
+    dummy: PyTree,
+    *,
+    precision: str,
+    core_options: Mapping[str, Any] | None = None,
+) -> tuple[Callable[[Array], PyTree], WorldModelFunctions]:
+    """Makes the model's initialiser (key -> parameters) and its functions.
+
+    Args:
+      config: sizes and options.
+      observations: observations of the environment.
+      actions: actions of the environment.
+      dummy: an observation with leading axes [1, 1].
+      precision: of matrix products and convolutions.
+      core_options: further arguments of the core.
+    """
+
+    def build() -> tuple[Callable, WorldModelFunctions]:
+        model = WorldModel(config, observations, actions, core_options, name="world_model")
+        methods = (getattr(model, name) for name in WorldModelFunctions._fields)
+        functions = WorldModelFunctions(*(with_products_in(precision, m) for m in methods))
+
+        def touch_everything() -> LatentState:
+            state = model.initial_state(1)
+            first = jnp.ones([1, 1], bool)
+            key = jax.random.key(0)
+            latent = model.observe(key, dummy, actions.zeros([1, 1]), first, state).latent
+            features = state_features(latent, config.head_inputs)
+            model.decode(features)
+            model.predict(features)
+            return latent
+
+        return touch_everything, functions
+
+    transformed = hk.multi_transform(build)
+    # No function draws from Haiku's own key: every random number has an explicit key.
+    functions = (_without_haiku_key(apply) for apply in transformed.apply)
+    return transformed.init, WorldModelFunctions(*functions)
+
+
+def _without_haiku_key(apply: Callable) -> Callable:
+    return lambda params, *args: apply(params, None, *args)

@@ -56,10 +56,8 @@ def make_networks(action_spec: Any) -> RandomNetworks:
 def make_policy(networks: RandomNetworks) -> PolicyFunctions:
     """Makes the policy, which ignores observations."""
 
-    def step(params: PyTree, key: Array, seen: Seen, state: PyTree) -> tuple[Array, PyTree]:
+    def act(params: PyTree, key: Array, seen: Seen, state: PyTree) -> tuple[Array, PyTree]:
         del params, seen
         return networks.draw(key), state
 
-    return PolicyFunctions(
-        init=networks.init, initial_state=lambda: (), step=step, sees_reward=False
-    )
+    return PolicyFunctions(init=networks.init, initial_state=lambda: (), act=act, sees_reward=False)

@@ -9,13 +9,12 @@ part.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
 from jax import Array
 
-from acme_r2i.networks.options import check_choice
 from acme_r2i.networks.ssm import discretisation as discretisation_lib
 from acme_r2i.networks.ssm import layer, scan, spectra
 
@@ -33,17 +32,14 @@ class S4(layer.SSMLayer):
     them so.
     """
 
+    scan_forms = scan.DPLRScanForm
+
     def __init__(
         self,
         width: int,
         state_size: int,
         discretisation: Literal["bilinear"] = "bilinear",
-        dt_min: float = 0.001,
-        dt_max: float = 0.1,
-        clip_eigs: bool = False,
-        initial_state: layer.InitialState = "learned",
-        scan_form: scan.DPLRScanForm = "auto",
-        name: str | None = None,
+        **options: Any,
     ):
         """Initialises the layer.
 
@@ -51,32 +47,18 @@ class S4(layer.SSMLayer):
           width: H, features in and out.
           state_size: N, the size of each feature's system.
           discretisation: "bilinear" only: zero-order hold needs the exponential of a dense matrix.
-          dt_min: smallest initial step; steps start log-uniform in [dt_min, dt_max].
-          dt_max: largest initial step.
-          clip_eigs: keep Re(Lambda) <= -1e-4, of the diagonal part alone.
-          initial_state: "learned" (starting from zeros) or "zeros".
-          scan_form: form of the recurrence in ``unroll``.
-          name: module name.
+          **options: the other options of :class:`SSMLayer`; ``clip_eigs`` acts on the diagonal
+            part alone.
 
         Raises:
-          ValueError: for an option that does not exist, or a discretisation that is not bilinear.
+          ValueError: for a value that is not allowed.
         """
         if discretisation != "bilinear":
             raise ValueError(
                 f"discretisation={discretisation!r} is not one that S4 has: 'bilinear' only"
             )
-        check_choice("scan_form", scan_form, scan.DPLRScanForm)
         Lambda, P, V = spectra.dplr_hippo(state_size)
-        super().__init__(
-            width,
-            np.tile(Lambda, [width, 1]),
-            dt_min=dt_min,
-            dt_max=dt_max,
-            clip_eigs=clip_eigs,
-            initial_state=initial_state,
-            scan_form=scan_form,
-            name=name,
-        )
+        super().__init__(width, np.tile(Lambda, [width, 1]), **options)
         self._P = P
         self._B = V.conj().T @ spectra.hippo_legs_input(state_size)
 

@@ -1,4 +1,4 @@
-"""What state-space layers have in common: options, initial state, the step form and the unroll.
+"""Common part of state-space layers: options, initial state, the step form and the unroll.
 
     dx = A x + B u,    y = Re(C x) + D u
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import haiku as hk
 import jax
@@ -18,8 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from acme_r2i.networks.options import check_choice
-from acme_r2i.networks.sequence_core import broadcast_state, flags_or_none_set
+from acme_r2i.networks.cores import (
+    broadcast_state,
+    check_choice,
+    flags_or_none_set,
+    named_arguments,
+)
 from acme_r2i.networks.ssm import discretisation as discretisation_lib
 from acme_r2i.networks.ssm import scan
 
@@ -34,51 +38,68 @@ PARAMETER_NAMES = (
 
 
 class SSMLayer(hk.Module):
-    """An SSM layer with resets; what kind of system it is, is the subclass's.
+    """An SSM layer with resets; subclasses define the kind of system.
+
+    Options are declared once: those of all layers here, further ones in the subclass that adds
+    them, which passes on the rest (:meth:`option_names` lists all).
 
     Shapes: H is ``width``, S the axes of the state. Parameters, all float32: Lambda_re, Lambda_im
     [S], log_step [first axis of S], D [H] and, if learned, initial_state [2, S], real and imaginary
-    parts; the others are the subclass's.
+    parts; subclasses add others.
+
+    Attributes:
+      scan_forms: Literal of the forms that the recurrence has.
     """
 
-    # What Re(C x) is multiplied by.
+    scan_forms: ClassVar[Any] = scan.ScanForm
+    # Factor of Re(C x).
     _output_scale = 1.0
 
     def __init__(
         self,
         width: int,
         Lambda: np.ndarray,
-        dt_min: float,
-        dt_max: float,
-        clip_eigs: bool,
-        initial_state: InitialState,
-        scan_form: scan.ScanForm,
-        name: str | None,
+        *,
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
+        clip_eigs: bool = False,
+        initial_state: InitialState = "learned",
+        scan_form: scan.ScanForm = "auto",
+        name: str | None = None,
     ):
-        """Initialises what is common.
+        """Initialises the common part.
 
         Args:
           width: H, features in and out.
           Lambda: initial eigenvalues, complex [S]: the state has their shape.
           dt_min: smallest initial step; steps start log-uniform in [dt_min, dt_max].
           dt_max: largest initial step.
-          clip_eigs: keep Re(Lambda) <= -1e-4.
+          clip_eigs: keep Re(Lambda) <= -1e-4, so that a diagonal system stays stable.
           initial_state: "learned" (starting from zeros) or "zeros".
           scan_form: form of the recurrence in ``unroll``.
           name: module name.
 
         Raises:
-          ValueError: for an option that does not exist.
+          ValueError: for a value that is not allowed.
         """
         super().__init__(name=name)
         check_choice("initial_state", initial_state, InitialState)
-        check_choice("scan_form", scan_form, scan.ScanForm)
+        check_choice("scan_form", scan_form, self.scan_forms)
         self._width = width
         self._Lambda = Lambda
         self._log_dt = (math.log(dt_min), math.log(dt_max))
         self._clip_eigs = clip_eigs
         self._initial_state = initial_state
         self._scan_form = scan_form
+
+    @classmethod
+    def option_names(cls) -> dict[str, bool]:
+        """Options of the layer, its bases' included, and whether each is required."""
+        names: dict[str, bool] = {}
+        for each in cls.__mro__[: cls.__mro__.index(SSMLayer) + 1]:
+            if "__init__" in vars(each):
+                names |= {n: need for n, need in named_arguments(each).items() if n not in names}
+        return {n: need for n, need in names.items() if n not in ("width", "Lambda", "name")}
 
     @property
     def state_shape(self) -> tuple[int, ...]:
@@ -166,18 +187,19 @@ class SSMLayer(hk.Module):
 
 
 class DiagonalSSM(SSMLayer):
-    """A layer whose A is diagonal: the discretisations, and what eigenvalues make possible."""
+    """A layer with a diagonal A: the choice of discretisation, and options on eigenvalues."""
 
     def __init__(
         self,
         width: int,
         Lambda: np.ndarray,
-        discretisation: Literal["bilinear", "zoh"],
-        conj_sym: bool,
-        input_scaling: InputScaling,
+        *,
+        discretisation: Literal["bilinear", "zoh"] = "bilinear",
+        conj_sym: bool = False,
+        input_scaling: InputScaling = "none",
         **common: Any,
     ):
-        """Initialises what is common to diagonal layers.
+        """Initialises the part that is common to diagonal layers.
 
         Args:
           width: H, features in and out.
@@ -185,12 +207,12 @@ class DiagonalSSM(SSMLayer):
           discretisation: "bilinear" or "zoh".
           conj_sym: one of each conjugate pair is kept: double the real part of the output.
           input_scaling: "unit_variance" multiplies B u by sqrt(1 - |Lambda_bar|^2) in place of the
-            discretisation's gain, which makes the state's variance that of its input whatever the
+            discretisation's gain, which makes the state's variance that of its input at every
             time scale (arXiv 2303.06349, section 3.4); "none" is the paper's own.
-          **common: the other arguments of :class:`SSMLayer`.
+          **common: the other options of :class:`SSMLayer`.
 
         Raises:
-          ValueError: for an option that does not exist.
+          ValueError: for a value that is not allowed.
         """
         super().__init__(width, Lambda, **common)
         check_choice("discretisation", discretisation, discretisation_lib.DISCRETISATIONS)

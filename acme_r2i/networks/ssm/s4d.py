@@ -8,12 +8,12 @@ gate of the block around it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from jax import Array
 
-from acme_r2i.networks.ssm import layer, scan, spectra
+from acme_r2i.networks.ssm import layer, spectra
 
 
 class S4D(layer.DiagonalSSM):
@@ -31,15 +31,8 @@ class S4D(layer.DiagonalSSM):
         width: int,
         state_size: int,
         spectrum: spectra.Spectrum = "legs",
-        discretisation: Literal["bilinear", "zoh"] = "bilinear",
-        dt_min: float = 0.001,
-        dt_max: float = 0.1,
         conj_sym: bool = False,
-        clip_eigs: bool = False,
-        initial_state: layer.InitialState = "learned",
-        input_scaling: layer.InputScaling = "none",
-        scan_form: scan.ScanForm = "auto",
-        name: str | None = None,
+        **options: Any,
     ):
         """Initialises the layer.
 
@@ -48,33 +41,14 @@ class S4D(layer.DiagonalSSM):
           state_size: size of each feature's real system, even; N is this, or half of it with
             ``conj_sym``.
           spectrum: initial eigenvalues: "legs" (S4D-LegS), "lin" (S4D-Lin) or "inv" (S4D-Inv).
-          discretisation: "bilinear" or "zoh".
-          dt_min: smallest initial step; steps start log-uniform in [dt_min, dt_max].
-          dt_max: largest initial step.
           conj_sym: keep one of each conjugate pair and double the real part of the output.
-          clip_eigs: keep Re(Lambda) <= -1e-4, so that the system stays stable.
-          initial_state: "learned" (starting from zeros) or "zeros".
-          input_scaling: "none", which is S4D's own, or "unit_variance" (see :class:`DiagonalSSM`).
-          scan_form: form of the recurrence in ``unroll``.
-          name: module name.
+          **options: the other options of :class:`DiagonalSSM`.
 
         Raises:
-          ValueError: for an option that does not exist, or an odd state size.
+          ValueError: for a value that is not allowed, or an odd state size.
         """
         Lambda = spectra.s4d(spectrum, state_size, conj_sym)
-        super().__init__(
-            width,
-            np.tile(Lambda, [width, 1]),
-            discretisation=discretisation,
-            conj_sym=conj_sym,
-            input_scaling=input_scaling,
-            dt_min=dt_min,
-            dt_max=dt_max,
-            clip_eigs=clip_eigs,
-            initial_state=initial_state,
-            scan_form=scan_form,
-            name=name,
-        )
+        super().__init__(width, np.tile(Lambda, [width, 1]), conj_sym=conj_sym, **options)
 
     def _drive(self, inputs: Array) -> tuple[Array, Array]:
         Lambda_bar, gain = self._discrete()

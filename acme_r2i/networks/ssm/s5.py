@@ -9,17 +9,17 @@ Re(C x) is one real product of [real, imag].
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from acme_r2i.networks.options import check_choice
+from acme_r2i.networks.cores import check_choice
 from acme_r2i.networks.precision import product
-from acme_r2i.networks.ssm import scan, spectra
-from acme_r2i.networks.ssm.layer import DiagonalSSM, InitialState, InputScaling
+from acme_r2i.networks.ssm import spectra
+from acme_r2i.networks.ssm.layer import DiagonalSSM
 
 BInit = Literal["fan_in", "lecun_normal"]
 CInit = Literal["fan_in", "lecun_normal", "complex_normal"]
@@ -38,17 +38,10 @@ class S5(DiagonalSSM):
         width: int,
         state_size: int,
         n_blocks: int = 8,
-        discretisation: Literal["bilinear", "zoh"] = "bilinear",
-        dt_min: float = 0.001,
-        dt_max: float = 0.1,
         conj_sym: bool = False,
-        clip_eigs: bool = False,
         B_init: BInit = "fan_in",
         C_init: CInit = "fan_in",
-        initial_state: InitialState = "learned",
-        input_scaling: InputScaling = "none",
-        scan_form: scan.ScanForm = "auto",
-        name: str | None = None,
+        **options: Any,
     ):
         """Initialises the layer.
 
@@ -56,41 +49,22 @@ class S5(DiagonalSSM):
           width: H, features in and out.
           state_size: size of the real HiPPO system; P is this, or half of it with ``conj_sym``.
           n_blocks: equal HiPPO blocks at initialisation.
-          discretisation: "bilinear" or "zoh".
-          dt_min: smallest initial step; steps start log-uniform in [dt_min, dt_max].
-          dt_max: largest initial step.
           conj_sym: keep one of each conjugate pair and double the real part of the output.
-          clip_eigs: keep Re(Lambda) <= -1e-4, so that the system stays stable.
           B_init: variance of B, which is drawn real and rotated by the eigenvectors: 1/H with
             "fan_in", so that B u is as large as u; with "lecun_normal" 1/P, which Flax's
             initialiser makes of the released array of shape (P, H).
           C_init: variance of C: 1/P with "fan_in", drawn real and rotated; with "lecun_normal"
             1/(P H) for each of the real and the imaginary part, which Flax's makes of the released
             shape (H, P, 2), rotated; with "complex_normal" 1/2 for each of them, not rotated.
-          initial_state: "learned" (starting from zeros) or "zeros".
-          input_scaling: "none", which is S5's own, or "unit_variance" (see :class:`DiagonalSSM`).
-          scan_form: form of the recurrence in ``unroll``.
-          name: module name.
+          **options: the other options of :class:`DiagonalSSM`.
 
         Raises:
-          ValueError: for an option that does not exist, or blocks that do not divide the state.
+          ValueError: for a value that is not allowed, or blocks that do not divide the state.
         """
         check_choice("B_init", B_init, BInit)
         check_choice("C_init", C_init, CInit)
         Lambda, V = spectra.hippo_blocks(state_size, n_blocks, conj_sym)
-        super().__init__(
-            width,
-            Lambda,
-            discretisation=discretisation,
-            conj_sym=conj_sym,
-            input_scaling=input_scaling,
-            dt_min=dt_min,
-            dt_max=dt_max,
-            clip_eigs=clip_eigs,
-            initial_state=initial_state,
-            scan_form=scan_form,
-            name=name,
-        )
+        super().__init__(width, Lambda, conj_sym=conj_sym, **options)
         self._V = V
         self._B_init = B_init
         self._C_init = C_init

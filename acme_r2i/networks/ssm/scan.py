@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from acme_r2i.networks.options import check_choice
+from acme_r2i.networks.cores import check_choice
 from acme_r2i.networks.ssm.linear_scan import ScanForm, fastest_form, linear_scan
 
 DPLRScanForm = Literal["auto", "parallel", "sequential"]

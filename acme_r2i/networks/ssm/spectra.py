@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from acme_r2i.networks.options import check_choice
+from acme_r2i.networks.cores import check_choice
 
 Spectrum = Literal["legs", "lin", "inv"]
 

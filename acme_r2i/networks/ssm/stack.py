@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from acme_r2i.networks.cores import SequenceCore, State, check_choice, check_options
 from acme_r2i.networks.layer_norm import LayerNorm
-from acme_r2i.networks.options import check_choice, check_options
 from acme_r2i.networks.parts import Inputs
 from acme_r2i.networks.precision import Linear
-from acme_r2i.networks.sequence_core import SequenceCore, State
 from acme_r2i.networks.ssm.dplr import S4
 from acme_r2i.networks.ssm.layer import SSMLayer
 from acme_r2i.networks.ssm.s4d import S4D
@@ -120,8 +119,9 @@ class SSMStack(SequenceCore):
 
     Its state is a tuple with one complex64 [B, ...] a block, of the layer's ``state_shape``.
 
-    A linear output layer is an affine map of [y, 1], y [B, width] being what leaves the blocks.
-    Whoever goes on with a linear layer can have [y, 1] itself, and one matrix in place of the two.
+    A linear output layer is an affine map of [y, 1], y [B, width] being the output of the blocks.
+    Without it (``read_out``) a linear layer that follows can read [y, 1] itself, with one matrix in
+    place of two.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class SSMStack(SequenceCore):
         check_choice("input_layer", input_layer, InputLayer)
         check_choice("output_layer", output_layer, OutputLayer)
         layer = SSM_LAYERS[ssm]
-        check_options(f"ssm={ssm!r}", layer.__init__, ssm_options, given=("width", "name"))
+        check_options(f"ssm={ssm!r}", layer.option_names(), ssm_options)
         normed = input_layer == "normed"
         self._input = Linear(width, with_bias=not normed, name="input")
         self._input_norm = LayerNorm(name="input_norm") if normed else None

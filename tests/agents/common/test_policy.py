@@ -84,7 +84,7 @@ def policy(agent, greedy):
 def test_r2i_acts_as_its_networks_say(greedy):
     """Row by row and step by step, with the keys that the seed and the row's number give."""
     networks = get_agent("r2i").make_networks(get_agent("r2i").compose(["debug"]), SPEC)
-    act = jax.jit(networks.policy, static_argnums=5)
+    act = jax.jit(networks.act, static_argnums=5)
     policy = make("r2i", greedy, seed=5, num_environments=ROWS)
     steps = rows(1)
     actions = play(policy, steps)

@@ -14,10 +14,9 @@ from acme.jax import variable_utils
 from dm_env import specs
 
 from acme_r2i.agents.common.acting import BatchedActor, make_actor_core
-from acme_r2i.agents.r2i.features import state_features
-from acme_r2i.agents.r2i.networks import make_networks
-from acme_r2i.agents.r2i.policy import make_policy
+from acme_r2i.agents.r2i.networks import make_networks, make_policy
 from acme_r2i.agents.r2i.presets import PRESETS
+from acme_r2i.agents.r2i.types import state_features
 
 NUM_ACTIONS = 7
 CONFIG = PRESETS["debug"]()
@@ -28,7 +27,7 @@ NETWORKS = make_networks(
 
 def make_params(seed=0, networks=NETWORKS):
     """Parameters of a policy that is not uniform, as the freshly initialised one is."""
-    params = networks.init(jax.random.PRNGKey(seed)).policy
+    params = networks.init(jax.random.PRNGKey(seed)).acting
     leaves, structure = jax.tree.flatten(params.actor)
     keys = jax.random.split(jax.random.PRNGKey(seed + 1), len(leaves))
     leaves = [x + jax.random.normal(key, x.shape) for x, key in zip(leaves, keys, strict=True)]
@@ -66,7 +65,7 @@ def test_core_begins_an_episode_at_init_and_carries_state_from_there():
     action, following = core.select_action(params, observation, state)
     assert action.shape == () and action.dtype == jnp.int32
     assert not following.is_first.any()
-    assert following.policy.action == action
+    assert following.inner.action == action
     assert core.get_extras(following) == ()
     # The state matters from the second step on, and is_first alone decides that it does.
     again = core.select_action(params, observation, following)[1]
@@ -74,8 +73,8 @@ def test_core_begins_an_episode_at_init_and_carries_state_from_there():
     reset = core.select_action(
         params, observation, following._replace(is_first=jnp.ones([], bool))
     )[1]
-    assert not np.allclose(again.policy.latent.deter, fresh.policy.latent.deter)
-    np.testing.assert_array_equal(reset.policy.latent.deter, fresh.policy.latent.deter)
+    assert not np.allclose(again.inner.latent.deter, fresh.inner.latent.deter)
+    np.testing.assert_array_equal(reset.inner.latent.deter, fresh.inner.latent.deter)
 
 
 def test_evaluation_takes_the_likeliest_action():
@@ -88,7 +87,7 @@ def test_evaluation_takes_the_likeliest_action():
         observation = observe(random)
         drawn, _ = drawing_core.select_action(params, observation, state)
         action, state = core.select_action(params, observation, state)
-        features = state_features(state.policy.latent, CONFIG.behaviour.policy_inputs)
+        features = state_features(state.inner.latent, CONFIG.behaviour.policy_inputs)
         assert action == jnp.argmax(NETWORKS.actor(params.actor, features)[0])
         drawn_likeliest += int(drawn == action)
     assert drawn_likeliest < 30
@@ -174,7 +173,7 @@ def test_actions_of_several_parts_are_in_the_environments_own_bounds(action_spec
             action_spec.validate(action.astype(action_spec.dtype))
             actor.observe(i, action, dm_env.transition(0.0, observe(random)))
         # What the model is told is what the environment was.
-        np.testing.assert_array_equal(actor._state.core.policy.action[:, 0], actions)
+        np.testing.assert_array_equal(actor._state.core.inner.action[:, 0], actions)
         taken.append(actions)
     at_a_bound = np.isclose(taken, action_spec.minimum) | np.isclose(taken, action_spec.maximum)
     assert np.all(at_a_bound.any((0, 1)))  # of numbers, draws that were clipped

@@ -58,7 +58,7 @@ def choices(values: np.ndarray) -> list[np.ndarray]:
 @pytest.mark.parametrize("leading", [(), (5,), (2, 3)])
 def test_any_leading_axes_are_kept(name, leading):
     space, spec = SPACES[name], SPECS[name]
-    policy = space.policy(outputs(space, *leading))
+    policy = space.distribution(outputs(space, *leading))
     action = space.sample(jax.random.key(0), policy)
     dtype = jnp.float32 if name == "box" else jnp.int32
     for each in (action, space.mode(policy), space.zeros(leading), space.clip(action)):
@@ -71,7 +71,7 @@ def test_any_leading_axes_are_kept(name, leading):
 @ALL
 def test_draws_depend_on_the_key_and_the_mode_on_nothing(name):
     space = SPACES[name]
-    policy = space.policy(outputs(space, 40))
+    policy = space.distribution(outputs(space, 40))
     one, same, other = (space.sample(jax.random.key(seed), policy) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, same)
     assert np.any(one != other)
@@ -81,7 +81,7 @@ def test_draws_depend_on_the_key_and_the_mode_on_nothing(name):
 @ALL
 def test_entropy_is_minus_the_mean_log_probability_of_draws(name):
     space, number = SPACES[name], 50_000
-    policy = space.policy(outputs(space))
+    policy = space.distribution(outputs(space))
     many = jax.tree.map(lambda x: jnp.broadcast_to(x, (number, *x.shape)), policy)
     log_prob = space.log_prob(many, space.sample(jax.random.key(0), many))
     error = 4 * np.std(log_prob) / math.sqrt(number)
@@ -92,7 +92,7 @@ def test_entropy_is_minus_the_mean_log_probability_of_draws(name):
 @ALL
 def test_the_mode_is_likelier_than_any_draw(name):
     space = SPACES[name]
-    policy = space.policy(outputs(space, 200))
+    policy = space.distribution(outputs(space, 200))
     draws = space.sample(jax.random.key(0), policy)
     best = space.log_prob(policy, space.mode(policy))
     assert np.all(best >= space.log_prob(policy, draws))
@@ -103,7 +103,7 @@ def test_the_mode_is_likelier_than_any_draw(name):
 def test_what_the_environment_gets_is_in_its_specification(name):
     """As it is written to replay and handed over: in the specification's own type."""
     space, spec = SPACES[name], SPECS[name]
-    policy = space.policy(3 * outputs(space, 500))
+    policy = space.distribution(3 * outputs(space, 500))
     for draw in (space.sample(jax.random.key(0), policy), space.mode(policy)):
         for action in np.asarray(space.clip(draw)):
             spec.validate(action.astype(spec.dtype))
@@ -113,13 +113,13 @@ def test_what_the_environment_gets_is_in_its_specification(name):
 def test_gradients_of_log_probability_and_entropy_reach_every_output(name):
     space = SPACES[name]
     values = outputs(space, 3)
-    action = space.sample(jax.random.key(0), space.policy(values))
+    action = space.sample(jax.random.key(0), space.distribution(values))
 
     def score(values):
-        return jnp.sum(space.log_prob(space.policy(values), action))
+        return jnp.sum(space.log_prob(space.distribution(values), action))
 
     assert np.all(np.abs(jax.grad(score)(values)) > 1e-6)
-    entropy = jax.grad(lambda values: jnp.sum(space.entropy(space.policy(values))))(values)
+    entropy = jax.grad(lambda values: jnp.sum(space.entropy(space.distribution(values))))(values)
     moved = entropy[:, 4:] if name == "box" else entropy  # a normal's does not depend on its mean
     assert np.all(np.abs(moved) > 1e-6)
 
@@ -136,7 +136,7 @@ def test_a_choice_is_a_one_hot_to_the_world_model():
 def test_frequencies_and_log_probabilities_of_a_choice():
     space, number = SPACES["discrete"], 40_000
     values = outputs(space)
-    policy, probs = space.policy(values), mixed(values)
+    policy, probs = space.distribution(values), mixed(values)
     (log_probs,) = policy
     np.testing.assert_allclose(np.exp(log_probs), probs, rtol=1e-5)
     many = (jnp.broadcast_to(log_probs, (number, 4)),)
@@ -152,7 +152,7 @@ def test_frequencies_and_log_probabilities_of_a_choice():
 
 def test_no_choice_is_less_likely_than_the_uniform_mixture_makes_it():
     space = SPACES["discrete"]
-    policy = space.policy(np.array([1e4, 0.0, 0.0, 0.0], np.float32))
+    policy = space.distribution(np.array([1e4, 0.0, 0.0, 0.0], np.float32))
     for action in (1, 2, 3):
         log_prob = space.log_prob(policy, jnp.array(action))
         np.testing.assert_allclose(np.exp(log_prob), UNIMIX / 4, rtol=1e-4)
@@ -173,7 +173,7 @@ def test_several_choices_are_one_hots_side_by_side():
 def test_several_choices_are_drawn_independently_each_by_its_own_outputs():
     space, number = SPACES["multi_discrete"], 40_000
     values = outputs(space)
-    policy = space.policy(values)
+    policy = space.distribution(values)
     many = tuple(jnp.broadcast_to(p, (number, p.shape[-1])) for p in policy)
     drawn = np.asarray(space.sample(jax.random.key(0), many))
     for i, part in enumerate(choices(values)):
@@ -189,7 +189,7 @@ def test_several_choices_are_drawn_independently_each_by_its_own_outputs():
 def test_log_probability_and_entropy_of_several_choices_are_sums_over_them():
     space = SPACES["multi_discrete"]
     values = outputs(space, 6)
-    policy, action = space.policy(values), np.array([[1, 4, 0]] * 3 + [[0, 2, 2]] * 3)
+    policy, action = space.distribution(values), np.array([[1, 4, 0]] * 3 + [[0, 2, 2]] * 3)
     parts = [mixed(part) for part in choices(values)]
     log_prob = sum(np.log(part[np.arange(6), action[:, i]]) for i, part in enumerate(parts))
     entropy = -sum(np.sum(part * np.log(part), axis=-1) for part in parts)
@@ -199,7 +199,7 @@ def test_log_probability_and_entropy_of_several_choices_are_sums_over_them():
 
 def test_one_of_several_choices_with_one_choice_in_it_keeps_its_axis():
     space = make_space(specs.BoundedArray((1,), np.int32, 0, 2))
-    policy = space.policy(outputs(space, 5))
+    policy = space.distribution(outputs(space, 5))
     assert space.sample(jax.random.key(0), policy).shape == (5, 1)
     assert space.encode(space.mode(policy)).shape == (5, 3)
 
@@ -232,7 +232,7 @@ def test_the_policy_over_numbers_by_hand():
     """Normal(tanh(mean), std), the std between 0.1 and 1, and near 1 at first."""
     space = SPACES["box"]
     raw = np.array([0.0, 0.5, -3.0, 100.0, 0.0, -1000.0, 1000.0, -2.0], np.float32)
-    mean, std = space.policy(raw)
+    mean, std = space.distribution(raw)
     np.testing.assert_allclose(mean, np.tanh(raw[:4]), rtol=1e-6)
     first = 0.1 + 0.9 / (1 + math.exp(-2))
     np.testing.assert_allclose(std, [first, 0.1, 1.0, 0.55], rtol=1e-5)
@@ -242,7 +242,7 @@ def test_the_policy_over_numbers_by_hand():
 
 def test_moments_of_draws_of_numbers_on_the_scale_of_the_environment():
     space, number = SPACES["box"], 40_000
-    policy = space.policy(outputs(space))
+    policy = space.distribution(outputs(space))
     many = jax.tree.map(lambda x: jnp.broadcast_to(x, (number, 4)), policy)
     draws = np.asarray(space.sample(jax.random.key(0), many))
     half = (HIGH - LOW) / 2
@@ -258,7 +258,7 @@ def test_moments_of_draws_of_numbers_on_the_scale_of_the_environment():
 
 def test_log_density_and_entropy_of_numbers_are_those_of_normals_on_the_inner_scale():
     space = SPACES["box"]
-    policy = space.policy(outputs(space, 5))
+    policy = space.distribution(outputs(space, 5))
     action = space.sample(jax.random.key(0), policy)
     mean, std = np.float64(policy.mean), np.float64(policy.std)
     x = np.float64(space.encode(action))
@@ -271,7 +271,7 @@ def test_log_density_and_entropy_of_numbers_are_those_of_normals_on_the_inner_sc
 
 def test_draws_leave_the_bounds_and_are_clipped_to_the_nearest_action_there_is():
     space = SPACES["box"]
-    policy = space.policy(3 * outputs(space, 200))
+    policy = space.distribution(3 * outputs(space, 200))
     draws = np.asarray(space.sample(jax.random.key(0), policy))
     outside = (draws < LOW) | (draws > HIGH)
     assert 0.1 < outside.mean() < 0.9
@@ -290,7 +290,7 @@ def test_bounds_that_float32_does_not_have_are_kept_to():
 def test_a_draw_of_numbers_carries_gradients_to_means_and_stds():
     space = SPACES["box"]
     half = np.ravel(HIGH - LOW) / 2
-    policy = space.policy(outputs(space, 3))
+    policy = space.distribution(outputs(space, 3))
     key = jax.random.key(0)
     action, pull = jax.vjp(lambda p: space.sample(key, p), policy)
     (gradient,) = pull(jnp.ones((3, 2, 2)))
@@ -301,7 +301,7 @@ def test_a_draw_of_numbers_carries_gradients_to_means_and_stds():
 
 def test_a_number_that_cannot_be_chosen_is_what_it_must_be():
     space = make_space(specs.BoundedArray((2,), np.float32, [3.0, 0.0], [3.0, 1.0]))
-    policy = space.policy(outputs(space, 10))
+    policy = space.distribution(outputs(space, 10))
     draws = space.clip(space.sample(jax.random.key(0), policy))
     np.testing.assert_array_equal(draws[:, 0], 3.0)
     for value in (space.encode(draws), space.log_prob(policy, draws)):
@@ -311,7 +311,7 @@ def test_a_number_that_cannot_be_chosen_is_what_it_must_be():
 
 def test_a_single_number_is_an_action_without_axes():
     space = make_space(specs.BoundedArray((), np.float32, 0.0, 4.0))
-    policy = space.policy(outputs(space, 6))
+    policy = space.distribution(outputs(space, 6))
     action = space.sample(jax.random.key(0), policy)
     assert action.shape == space.log_prob(policy, action).shape == (6,)
     np.testing.assert_allclose(space.encode(jnp.array([1.0, 4.0])), [[-0.5], [1.0]])

@@ -117,13 +117,13 @@ TAKEN = jnp.array([[0], [1]])
 @jax.jit
 def reinforce(logits, targets=TARGETS, scale=2.0):
     """Two states of one trajectory, as a function of the logits of a two-action policy."""
-    log_prob = ACTIONS.log_prob(ACTIONS.policy(logits), TAKEN)
+    log_prob = ACTIONS.log_prob(ACTIONS.distribution(logits), TAKEN)
     return actor_critic.reinforce_loss(log_prob, targets, scale)
 
 
 @jax.jit
 def entropy(logits, targets=TARGETS):
-    return actor_critic.mean_entropy(ACTIONS.entropy(ACTIONS.policy(logits)), targets)
+    return actor_critic.mean_entropy(ACTIONS.entropy(ACTIONS.distribution(logits)), targets)
 
 
 LOGITS = jnp.array([[[math.log(3.0), 0.0]], [[0.0, 0.0]]])
@@ -169,7 +169,7 @@ def test_the_reparameterised_loss_by_hand_and_its_gradient_to_returns_and_values
 
 # Three bins at -20, 0, 20 on the symlog scale: a target t > 0 is log(1 + t) / 20 in the last.
 BINS = BehaviourConfig(critic_bins=3, slow_critic_scale=0.5)
-CRITIC_LOSS = jax.jit(lambda *args: actor_critic.critic_loss(*args, BINS))
+CRITIC_LOSS = jax.jit(lambda *args: actor_critic.value_loss(*args, BINS))
 
 
 def critic_case():

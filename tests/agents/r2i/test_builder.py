@@ -86,7 +86,7 @@ def test_local_layout(environment, environment_spec, tmp_path):
     assert info.samples >= learner.learner_steps * CONFIG.batch_size
     # The actor has the learner's parameters.
     agent._actor.update(wait=True)
-    assert_identical(agent._actor._params, saved.params.policy)
+    assert_identical(agent._actor._params, saved.params.acting)
 
     agent.save()
     other = make_agent(environment_spec, 1, tmp_path)
@@ -252,7 +252,7 @@ def test_batched_actor_fills_one_stream_per_environment(environment_spec):
 
     class Source:
         def get_variables(self, names):
-            return [networks.init(jax.random.PRNGKey(0)).policy for _ in names]
+            return [networks.init(jax.random.PRNGKey(0)).acting for _ in names]
 
     adders = [builder.make_adder(client) for _ in range(2)]
     actor = builder.make_batched_actor(

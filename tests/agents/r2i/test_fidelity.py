@@ -14,12 +14,11 @@ from dm_env import specs
 from acme_r2i.agents.r2i import actor_critic, behaviour, presets
 from acme_r2i.agents.r2i.actions import DiscreteActions
 from acme_r2i.agents.r2i.config import BehaviourConfig
-from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.imagination import gather_starts
 from acme_r2i.agents.r2i.networks import make_networks
-from acme_r2i.agents.r2i.types import ActorState, LatentState
+from acme_r2i.agents.r2i.types import ActorState, LatentState, state_features
 from acme_r2i.agents.r2i.world_model import Observed
-from acme_r2i.networks.two_hot import SymlogTwoHot
+from acme_r2i.networks.heads import SymlogTwoHot
 from acme_r2i.replay.rows import Row
 from tests.helpers import random_like
 
@@ -116,13 +115,13 @@ def test_totals_of_actor_and_critic_on_fixed_arrays():
         _, scale = actor_critic.update_return_range(
             actor_critic.initial_return_range(), targets.returns, config
         )
-        policy = actions.policy(policy_logits)
+        policy = actions.distribution(policy_logits)
         log_prob = actions.log_prob(policy, jnp.asarray(taken))
         entropy = actor_critic.mean_entropy(actions.entropy(policy), targets)
         of_actor = actor_critic.reinforce_loss(log_prob, targets, scale)
         return (
             of_actor - config.entropy_scale * entropy,
-            actor_critic.critic_loss(logits[:-1], slow_logits, targets, config),
+            actor_critic.value_loss(logits[:-1], slow_logits, targets, config),
         )
 
     arrays = (rewards, continues, logits, slow_logits, policy_logits)
@@ -210,15 +209,12 @@ def test_the_actors_gradient_is_that_of_a_loop_over_the_horizon(kind):
 
     @jax.jit
     def ours(params):
-        def rollout_of(actor):
-            acting = params._replace(actor=actor)
-            observed = Observed(latent, None, None)
-            return behaviour.imagine(networks, config, acting, key, observed, rows)
-
-        loss, scaled, gradient = behaviour.actor_gradient(
-            networks, config, params.actor, actor_critic.initial_return_range(), rollout_of
+        observed = Observed(latent, None, None)
+        first = actor_critic.initial_return_range()
+        (loss, results), gradient = jax.value_and_grad(behaviour.actor_loss, has_aux=True)(
+            params.actor, networks, config, params, key, observed, rows, first
         )
-        return loss, gradient, scaled.imagined.targets.weights
+        return loss, gradient, results.imagined.targets.weights
 
     times = jnp.broadcast_to(jnp.arange(LENGTH), (BATCH, LENGTH))
     start, start_discount = gather_starts((latent, jnp.asarray(discount)), times)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme_r2i.agents.r2i.imagination import gather_starts, imagine, sample_start_times
+from acme_r2i.agents.r2i.imagination import gather_starts, roll_out, sample_start_times
 from acme_r2i.agents.r2i.types import ActorState, LatentState
 
 
@@ -37,7 +37,7 @@ def toy_start(number: int) -> LatentState:
 
 def test_rollout_is_a_plain_loop():
     start, key, horizon = toy_start(3), jax.random.key(5), 6
-    rollout = jax.jit(lambda s, k: imagine(toy_step, toy_act, k, s, horizon))(start, key)
+    rollout = jax.jit(lambda s, k: roll_out(toy_step, toy_act, k, s, horizon))(start, key)
     assert rollout.action.shape == (horizon, 3)
     assert rollout.latent.stoch.shape == (horizon + 1, 3, 2, 1)
     latent = start
@@ -47,7 +47,7 @@ def test_rollout_is_a_plain_loop():
         act_key, model_key = jax.random.split(step_key)
         action, logits = toy_act(act_key, latent)
         np.testing.assert_array_equal(rollout.action[t], action)
-        np.testing.assert_allclose(rollout.policy[t], logits, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(rollout.action_distribution[t], logits, rtol=1e-5, atol=1e-6)
         latent = toy_step(model_key, ActorState(latent, action))
     for kept, expected in zip(rollout.latent, latent, strict=True):
         np.testing.assert_allclose(kept[horizon], expected, rtol=1e-5, atol=1e-6)
@@ -56,7 +56,7 @@ def test_rollout_is_a_plain_loop():
 def test_the_program_does_not_grow_with_the_horizon(all_equations):
     sizes = set()
     for horizon in (2, 50):
-        jaxpr = jax.make_jaxpr(lambda s, k, h=horizon: imagine(toy_step, toy_act, k, s, h))(
+        jaxpr = jax.make_jaxpr(lambda s, k, h=horizon: roll_out(toy_step, toy_act, k, s, h))(
             toy_start(3), jax.random.key(0)
         )
         sizes.add(len(list(all_equations(jaxpr))))

@@ -16,7 +16,7 @@ from dm_env import specs
 from acme_r2i.agents.r2i.learning import R2ILearner, jit_update
 from acme_r2i.agents.r2i.networks import make_networks
 from acme_r2i.agents.r2i.presets import PRESETS
-from acme_r2i.agents.r2i.types import PolicyParams
+from acme_r2i.agents.r2i.types import ActingParams
 from acme_r2i.agents.r2i.update import init_training_state
 from acme_r2i.replay.rows import Row
 
@@ -136,14 +136,14 @@ def test_typed_keys_are_taken_too():
 def test_variables_outlive_later_steps():
     learner = make_learner()
     (before,) = learner.get_variables(["policy"])
-    assert isinstance(before, PolicyParams)
-    initial = copy(learner.save().params.policy)
+    assert isinstance(before, ActingParams)
+    initial = copy(learner.save().params.acting)
     assert_identical(before, initial)
     for _ in range(2):
         learner.step()
     assert_identical(before, initial)
     (after,) = learner.get_variables(["policy"])
-    assert_identical(after, learner.save().params.policy)
+    assert_identical(after, learner.save().params.acting)
     assert differs(before.world_model, after.world_model) and differs(before.actor, after.actor)
 
 

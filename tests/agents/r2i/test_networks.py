@@ -12,9 +12,8 @@ from dm_env import specs
 
 from acme_r2i.agents.common.config import S4DConfig
 from acme_r2i.agents.r2i import presets
-from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.networks import make_networks
-from acme_r2i.agents.r2i.types import ActorState
+from acme_r2i.agents.r2i.types import ActorState, state_features
 from tests.helpers import random_like, random_params
 
 CONFIG = presets.debug()
@@ -39,7 +38,7 @@ def params(networks):
 def policies(networks):
     """The policy that draws and the one that evaluates, compiled."""
     return tuple(
-        jax.jit(lambda *args, e=evaluation: networks.policy(*args, evaluation=e))
+        jax.jit(lambda *args, e=evaluation: networks.act(*args, evaluation=e))
         for evaluation in (False, True)
     )
 
@@ -171,6 +170,6 @@ def test_at_a_first_step_what_was_carried_has_no_effect(networks, params, polici
 
 def test_the_policy_takes_the_parameters_that_actors_fetch(networks, params, policies):
     arguments = jax.random.key(0), observe(0), np.zeros(NUMBER, bool), random_state(networks, 1)
-    whole, part = policies[0](params, *arguments), policies[0](params.policy, *arguments)
+    whole, part = policies[0](params, *arguments), policies[0](params.acting, *arguments)
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(part), strict=True):
         np.testing.assert_array_equal(a, b)

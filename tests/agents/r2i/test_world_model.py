@@ -34,10 +34,9 @@ from acme_r2i.agents.r2i.config import (
     LossScales,
     WorldModelConfig,
 )
-from acme_r2i.agents.r2i.features import state_features
 from acme_r2i.agents.r2i.model_losses import weighted_sum, world_model_losses
 from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
-from acme_r2i.agents.r2i.types import ActorState
+from acme_r2i.agents.r2i.types import ActorState, state_features
 from acme_r2i.networks import distributions
 from acme_r2i.replay.rows import Row
 from tests.helpers import assert_close, random_like, random_params, soft
