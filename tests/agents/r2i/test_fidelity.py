@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
+from acme_r2i.agents import r2i
 from acme_r2i.agents.r2i import actor_critic, behaviour, presets
 from acme_r2i.agents.r2i.actions import DiscreteActions
 from acme_r2i.agents.r2i.config import BehaviourConfig
@@ -229,3 +232,27 @@ def test_the_actors_gradient_is_that_of_a_loop_over_the_horizon(kind):
     steps = settings.discount ** np.arange(HORIZON)[:, None]
     shares = np.asarray(weights) / steps
     assert np.all(np.isclose(shares, 0) | np.isclose(shares, 1)) and 0 < shares.mean() < 1
+
+
+# The table in the agent's docstring.
+
+
+def test_the_table_of_the_paper_names_what_is_in_the_code():
+    lines = r2i.__doc__.splitlines()
+    header = next(index for index, line in enumerate(lines) if line.split() == ["paper", "code"])
+    column = lines[header].index("code")
+    text = re.sub(r"\(.*?\)", "", " ".join(line[column:] for line in lines[header + 1 :]))
+    names = re.findall(r"([\w.]+)(:?)", text)
+    assert sum(not colon for _, colon in names) > 30
+    module, owner = None, None
+    for name, colon in names:
+        if colon:
+            package = "acme_r2i." if name.startswith("networks.") else "acme_r2i.agents.r2i."
+            module = owner = importlib.import_module(package + name)
+            continue
+        first, _, method = name.partition(".")
+        if hasattr(module, first):
+            owner = getattr(module, first)
+            assert not method or hasattr(owner, method), name
+        else:
+            assert hasattr(owner, name), f"{module.__name__} has no {name}"
