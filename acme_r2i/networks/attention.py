@@ -4,7 +4,7 @@
 
 where j runs over the inputs t - W < j <= t of the same episode, h over the heads. All heads share
 their keys and values (multi-query attention, arXiv 1911.02150), which keeps the state small, and
-position enters by what is learned for each head and age alone.
+position enters only by a learned bias for each head and age.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class WindowedAttention(hk.Module):
 
     It has the interface of an SSM layer, so that an ``SSMBlock`` can be put around it.
 
-    Its state is what it knows of the W - 1 inputs before, oldest first, as a plain tuple of float32
-    arrays: keys [B, W - 1, D], values [B, W - 1, D], and which of them there are, [B, W - 1], 1
-    or 0. Where there is none, key and value are 0. The initial state, and so that after a reset, is
-    the empty window; the softmax is never over nothing, having the current input.
+    Its state holds the W - 1 inputs before, oldest first, as a plain tuple of float32 arrays: keys
+    [B, W - 1, D], values [B, W - 1, D], and flags [B, W - 1], 1 for an input of the episode and 0
+    for an empty entry, whose key and value are 0. The initial state, also after a reset, is the
+    empty window; the softmax always has the current input.
 
     Parameters, all float32 (H: ``width``): projection/w [H, (heads + 2) D] of all queries, the
     key and the value, age_bias [heads, W], zeros at first, and output/w [heads D, H].
@@ -53,8 +53,7 @@ class WindowedAttention(hk.Module):
           name: module name.
 
         Raises:
-          ValueError: for a window that holds no input before the current one, or nothing to attend
-            with.
+          ValueError: for a window below 2, or no heads, or heads of no size.
         """
         super().__init__(name=name)
         for option, value, least in (
@@ -89,7 +88,7 @@ class WindowedAttention(hk.Module):
     ) -> tuple[Array, Window]:
         """All steps: inputs [B, T, H], is_first bool [B, T] -> y [B, T, H], windows [B, T, ...].
 
-        Memory is that of the windows, T W (2 D + 1) numbers, and of 2 T W scores for each head.
+        Memory: T W (2 D + 1) numbers of the windows, and 2 T W scores for each head.
         """
         is_first = flags_or_none_set(is_first, inputs.shape[:-1])
         projected = self._projection(inputs)
@@ -98,7 +97,7 @@ class WindowedAttention(hk.Module):
         old_keys, old_values, filled = state
         keys = jnp.concatenate([old_keys, key], axis=1)
         values = jnp.concatenate([old_values, value], axis=1)
-        # Which episode of the sequence each entry is of: none for one that there is not.
+        # Number of the episode of each entry; -1 for an empty one.
         episodes = jnp.concatenate(
             [jnp.where(filled > 0, 0, -1), jnp.cumsum(is_first, axis=1, dtype=jnp.int32)], axis=1
         )
@@ -106,7 +105,7 @@ class WindowedAttention(hk.Module):
         return self._output(attended), self._windows(keys, values, episodes)
 
     def _attend(self, queries: Array, keys: Array, values: Array, episodes: Array) -> Array:
-        """What each step makes of its window, [B, T, heads D].
+        """Result of attention at each step, [B, T, heads D].
 
         A sequence is cut into chunks of W steps, none of which sees more than 2 W - 1 entries.
 
@@ -123,7 +122,7 @@ class WindowedAttention(hk.Module):
             self._in_chunks(x, chunk, number) for x in (keys, values, episodes)
         )
         own_episodes = seen_episodes[:, :, self._memory :]
-        # Multi-query: the heads of a chunk are so many more rows of one product.
+        # Multi-query: the heads of a chunk are further rows of one product.
         rows = _pad_time(queries, number * chunk - length)
         rows = rows.reshape(batch, number, chunk * self._heads, self._head_size)
         scores = batch_product(rows, seen_keys.mT) * self._head_size**-0.5
@@ -142,7 +141,7 @@ class WindowedAttention(hk.Module):
         return attended.reshape(batch, number * chunk, size)[:, :length]
 
     def _in_chunks(self, entries: Array, chunk: int, number: int) -> Array:
-        """[B, W - 1 + T, ...] -> [B, number, chunk + W - 1, ...]: what each chunk of steps sees."""
+        """[B, W - 1 + T, ...] -> [B, number, chunk + W - 1, ...]: the entries each chunk sees."""
         if number == 1:
             return entries[:, None]
         batch, total, *own = entries.shape
@@ -163,5 +162,5 @@ class WindowedAttention(hk.Module):
 
 
 def _pad_time(x: Array, steps: int) -> Array:
-    """[B, T, ...] with so many steps of zeros behind."""
+    """Appends ``steps`` steps of zeros to [B, T, ...]."""
     return jnp.pad(x, [(0, 0), (0, steps), *[(0, 0)] * (x.ndim - 2)])

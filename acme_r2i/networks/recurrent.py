@@ -25,9 +25,9 @@ InitialState = Literal["learned", "zeros"]
 
 
 class GatedCore(SequenceCore):
-    """A core that goes step by step; what it does in a step is the subclass's.
+    """A core that advances step by step; subclasses define the step.
 
-    ``_embed`` is done for all steps at once in an unroll, ``_advance`` one step after another.
+    An unroll calls ``_embed`` once for all steps and ``_advance`` for one step after another.
     """
 
     def initial_state(self, batch_size: int | None) -> State:
@@ -52,7 +52,7 @@ class GatedCore(SequenceCore):
         is_first: Array | None = None,
         dropout_key: Array | None = None,
     ) -> tuple[Array, State]:
-        """All steps: [B, T, F] -> [B, T, output_size], states [B, T, ...]; there is no dropout."""
+        """All steps: [B, T, F] -> [B, T, output_size], states [B, T, ...]. It has no dropout."""
         embedded = self._embed(inputs)
         is_first = flags_or_none_set(is_first, embedded.shape[:-1])
         return hk.dynamic_unroll(
@@ -78,7 +78,7 @@ class GatedCore(SequenceCore):
         """The initial state without batch axis."""
 
     def _embed(self, inputs: Inputs) -> Array:
-        """What a step needs of its input alone, [..., F] -> float32 [..., G]."""
+        """The part of a step that reads only its input, [..., F] -> float32 [..., G]."""
         return whole(inputs).astype(jnp.float32)
 
     @abc.abstractmethod
@@ -146,7 +146,7 @@ class GRU(GatedCore):
 class LSTM(GatedCore):
     """``hk.LSTM`` as a sequence core: state (hidden, cell), float32 [B, output_size] each.
 
-    The state is a plain tuple, since a named one does not come back from replay as what it was.
+    The state is a plain tuple, since replay returns a named one as another type.
     A learned initial state is tanh of the parameter ``initial_hidden`` and ``initial_cell`` as it
     is, [output_size] each, zeros at first.
     """

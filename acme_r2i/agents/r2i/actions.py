@@ -31,7 +31,7 @@ class ActionSpace(Protocol):
     """The actions of one environment.
 
     Attributes:
-      encoded_size: size of an action as the world model sees it.
+      encoded_size: size of an encoded action.
       output_size: size of the actor network's output.
       reparameterised: whether a draw passes gradients on to the distribution's parameters.
     """
@@ -41,10 +41,10 @@ class ActionSpace(Protocol):
     reparameterised: bool
 
     def zeros(self, leading_axes: Sequence[int]) -> Array:
-        """No action."""
+        """The action before an episode, [*leading_axes, *shape]."""
 
     def encode(self, action: Array) -> Array:
-        """An action as the world model sees it, float32 [..., encoded_size]."""
+        """Encodes an action for the world model: float32 [..., encoded_size]."""
 
     def distribution(self, outputs: Array) -> ActionDistribution:
         """Parameters of the distribution from a network's outputs [..., output_size]."""
@@ -56,7 +56,7 @@ class ActionSpace(Protocol):
         """The likeliest action."""
 
     def clip(self, action: Array) -> Array:
-        """The nearest action that the environment takes."""
+        """Moves an action to the nearest one within the environment's bounds."""
 
     def log_prob(self, distribution: ActionDistribution, action: Array) -> Array:
         """Log-probability (or density) of an action [...]."""
@@ -181,9 +181,9 @@ class ContinuousActions:
     """Numbers between bounds, float32 [..., *shape].
 
     Inside, an action is a vector in [-1, 1]: Normal(tanh(mean), std) with std in ``std_range``
-    (arXiv 2301.04104, appendix). A draw may leave the interval: what the environment gets is
-    clipped, and so is what the world model sees (``action_clip``). Densities and entropies are
-    those of the vector.
+    (arXiv 2301.04104, appendix). A draw may leave the interval: it is clipped for
+    the environment, and for the world model (``action_clip``). Densities and entropies are those of
+    the vector.
 
     Attributes:
       minimum: of each number.

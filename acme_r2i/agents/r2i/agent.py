@@ -21,11 +21,9 @@ class R2I(AgentKind):
     can_be_distributed = True
 
     def compose(self, presets: Sequence[str]) -> AgentConfig:
-        """See AgentKind."""
         return r2i_presets.compose(presets)
 
     def check_devices(self, config: Any) -> None:
-        """See AgentKind."""
         import jax
 
         from acme_r2i.agents.r2i import sharding
@@ -36,35 +34,29 @@ class R2I(AgentKind):
             raise ValueError(f"{error} (CUDA_VISIBLE_DEVICES says which GPUs there are)") from None
 
     def make_networks(self, config: Any, spec: Any) -> Any:
-        """See AgentKind."""
         from acme_r2i.agents.r2i.networks import make_networks
 
         return make_networks(config, spec.observations, spec.actions)
 
     def parameter_groups(self, params: Any) -> Mapping[str, Any]:
-        """See AgentKind."""
         groups = params._asdict()
         del groups["slow_critic"], groups["reward_size"]  # a copy of the critic; no network
         return groups
 
     def acting_params(self, params: Any) -> Any:
-        """See AgentKind."""
         return params.acting
 
     def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
-        """See AgentKind."""
         from acme_r2i.agents.r2i.builder import R2IBuilder
 
         return R2IBuilder(config, limit_samples=False), networks
 
     def make_distributed_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
-        """See AgentKind."""
         from acme_r2i.agents.r2i.builder import R2IBuilder
 
         return R2IBuilder(config, block_inserts=True), networks
 
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
-        """See AgentKind."""
         from acme_r2i.agents.r2i.networks import make_policy
 
         return make_policy(networks, greedy=greedy)

@@ -1,4 +1,4 @@
-"""R2I as an Acme builder: what runs it in Acme's own layouts.
+"""R2I as an Acme builder, which runs it in Acme's own layouts.
 
 The logic is in :class:`R2IBuilder`, which has the argument lists of dm-acme 0.4.0
 (``acme.jax.layouts``). :class:`R2IExperimentBuilder` is the same agent for Acme's newer
@@ -115,7 +115,7 @@ class R2IBuilder(RowBuilder):
 
 
 class R2IExperimentBuilder(builders.ActorLearnerBuilder):
-    """The same agent with the argument lists of Acme's newer ``acme.jax.experiments``.
+    """The methods of :class:`R2IBuilder` for Acme's newer ``acme.jax.experiments``.
 
     Give it to an ExperimentConfig as ``builder``, and :meth:`make_networks` as ``network_factory``.
     """
@@ -128,7 +128,7 @@ class R2IExperimentBuilder(builders.ActorLearnerBuilder):
         timeout_seconds: float = reverb_tables.DEFAULT_TIMEOUT_SECONDS,
         variable_update_period: int = 1,
     ):
-        """Stores the settings; see R2IBuilder."""
+        """Arguments as of :class:`R2IBuilder`."""
         # Inserts may block: where Acme acts and learns in one thread it lifts that itself, and
         # takes the pace of learning from the width of the window that the limiter had.
         self._builder = R2IBuilder(
@@ -140,7 +140,6 @@ class R2IExperimentBuilder(builders.ActorLearnerBuilder):
         )
 
     def make_networks(self, environment_spec: specs.EnvironmentSpec) -> R2INetworks:
-        """See R2IBuilder."""
         return self._builder.make_networks(environment_spec)
 
     def make_policy(
@@ -149,18 +148,15 @@ class R2IExperimentBuilder(builders.ActorLearnerBuilder):
         environment_spec: specs.EnvironmentSpec,
         evaluation: bool = False,
     ) -> actor_core.ActorCore:
-        """See R2IBuilder."""
         return self._builder.make_policy(networks, environment_spec, evaluation)
 
     def make_replay_tables(
         self, environment_spec: specs.EnvironmentSpec, policy: actor_core.ActorCore
     ) -> list[reverb.Table]:
-        """See R2IBuilder."""
         del policy  # it has no extras
         return self._builder.make_replay_tables(environment_spec)
 
     def make_dataset_iterator(self, replay_client: reverb.Client) -> Iterator[Row]:
-        """See R2IBuilder."""
         return self._builder.make_dataset_iterator(replay_client)
 
     def make_adder(
@@ -169,7 +165,6 @@ class R2IExperimentBuilder(builders.ActorLearnerBuilder):
         environment_spec: specs.EnvironmentSpec | None = None,
         policy: actor_core.ActorCore | None = None,
     ) -> RowAdder:
-        """See R2IBuilder."""
         del environment_spec, policy
         return self._builder.make_adder(replay_client)
 
@@ -181,7 +176,6 @@ class R2IExperimentBuilder(builders.ActorLearnerBuilder):
         variable_source: core.VariableSource | None = None,
         adder: adders.Adder | None = None,
     ) -> acme.Actor:
-        """See R2IBuilder."""
         del environment_spec
         return self._builder.make_actor(random_key, policy, adder, variable_source)
 
@@ -195,7 +189,7 @@ class R2IExperimentBuilder(builders.ActorLearnerBuilder):
         replay_client: reverb.Client | None = None,
         counter: counting.Counter | None = None,
     ) -> R2ILearner:
-        """See R2IBuilder; ``logger_fn`` makes the logger of a label."""
+        """Makes the learner; ``logger_fn`` makes the logger of a label."""
         del environment_spec, replay_client
         return self._builder.make_logging_learner(
             random_key, networks, dataset, logger_fn("learner"), counter

@@ -32,29 +32,29 @@ from acme_r2i.agents.r2i.update import (
 )
 from acme_r2i.replay.rows import PyTree, Row
 
-# How many updates may be under way before it is asked whether the oldest was finite. With one, the
-# question waits for the update before the one that was just handed to JAX, so JAX is never idle.
+# Number of updates under way whose result is not checked yet. With one, the check waits for the
+# update before the one that was just handed to JAX, so JAX is never idle.
 _UNASKED_UPDATES = 1
-# How many skipped updates are held for whoever may ask.
+# Largest number of skipped updates that are held.
 _MAX_HELD = 16
 
 
 class R2ILearner(acme.Learner):
     """Updates world model, actor and critic on batches of replayed rows.
 
-    ``step`` hands the update to JAX and does not wait for it. Only a log entry (every
-    ``log_period_seconds``) and whoever asks for results wait. Actors may ask for variables from
-    other threads.
+    ``step`` hands the update to JAX and does not wait for it. Log entries (every
+    ``log_period_seconds``) and requests for results wait. Actors may ask for variables from other
+    threads.
 
     An update that is not finite is skipped, and left out of the means of the metrics;
     ``take_skipped`` returns it, one update later.
 
-    The training state is donated to each update, all but the parameters. So those can be handed out
-    as they are and stay what they were, without a copy: copying some 65 small arrays for every
-    fetch took a tenth of the time of a small update. It costs memory for the parameters once more.
+    The training state is donated to each update, except for the parameters, which can be handed out
+    without a copy: copying some 65 small arrays for every fetch took a tenth of the time of a small
+    update. It costs memory for a second set of parameters.
 
     On several devices each has its share of the sequences of a batch and a copy of the state (see
-    ``sharding``). What is handed out or saved does not depend on how many they are.
+    ``sharding``). Variables and saved states do not depend on the number of devices.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class R2ILearner(acme.Learner):
             self._logger.write({**self.take_metrics(), **counts})
 
     def take_metrics(self) -> dict[str, float]:
-        """Returns each metric's mean over the updates since it was last taken, and starts anew.
+        """Returns each metric's mean over the updates since the last call.
 
         Waits for the latest update. Empty if none was made. Every entry of a logger takes the
         metrics, too, so use one or the other.
@@ -169,14 +169,14 @@ class R2ILearner(acme.Learner):
         """
         for name in names:
             if name != ACTING_VARIABLES:
-                raise ValueError(f"no variables {name!r}: {ACTING_VARIABLES!r} is what there is")
+                raise ValueError(f"no variables {name!r}: the only name is {ACTING_VARIABLES!r}")
         params = self._state.params.acting
         if self._placement is not None:
             params = jax.tree.map(_on_one_device, params)
         return [params for _ in names]
 
     def save(self) -> TrainingState:
-        """Returns the whole state as NumPy arrays: what ``restore`` needs to continue exactly."""
+        """Returns the whole state as NumPy arrays, from which ``restore`` continues exactly."""
         with self._lock:
             copy = _copy(self._state)
         return jax.device_get(copy)
@@ -197,16 +197,16 @@ class R2ILearner(acme.Learner):
             self._unasked.clear()
 
     def _placed(self, state: TrainingState) -> TrainingState:
-        """The state on every device, where there are several; what is given may be used up."""
+        """The state on every device, if several; the argument may be donated."""
         if self._placement is None:
             return state
         return jax.device_put(state, self._placement.everywhere)
 
     def _ask(self, unasked: int) -> None:
-        """Finds out of all updates but the last ``unasked`` whether they were finite.
+        """Checks whether the updates were finite, all but the last ``unasked``.
 
-        In Python, since even the smallest computation would wait its turn on a CPU, and whoever
-        asks for it with it, until the update that has just been handed to JAX is done.
+        In Python: on a CPU even the smallest computation would wait for the update that has just
+        been handed to JAX.
         """
         while len(self._unasked) > unasked:
             update = self._unasked.popleft()
@@ -226,9 +226,9 @@ def jit_update(
     The rest is a TrainingState whose ``params`` is None; it is donated.
 
     Args:
-      networks: of the agent.
-      config: of the agent.
-      placement: on which devices; None for JAX's default one.
+      networks: networks of the agent.
+      config: settings of the agent.
+      placement: devices of the update; None for JAX's default one.
     """
     mesh = None if placement is None else placement.mesh
     update = skip_unless_finite(make_update(networks, config, mesh))

@@ -1,13 +1,12 @@
-"""An update on several devices: each has its share of the sequences, and a copy of all else.
+"""An update on several devices: each has its share of the sequences and a copy of the state.
 
 The update stays one function of the whole batch: XLA's partitioner splits it, draws the same random
 numbers wherever they are needed, and adds up gradients and means over the devices. Percentiles of
 returns are those of all devices' rollouts.
 
-What is left to say is where the arrays lie, and the one thing that would make every device compute
-everything: a product flattens its leading axes, and those of rollouts [H, N, ...] cannot be
-flattened and stay split over N. So the networks that see rollouts take the rows of each device
-together instead (:func:`for_rollouts`).
+This module places the arrays (:class:`Placement`). It also reorders rollouts for the networks that
+read them (:func:`for_rollouts`): a product flattens its leading axes, and [H, N, ...] split over N
+does not stay split when it is flattened, so that every device would compute everything.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _AXIS = "sequences"
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where the arrays of an update lie.
+    """Placement of the arrays of an update.
 
     Attributes:
       mesh: the devices, in a row.
@@ -41,24 +40,24 @@ class Placement:
 
     @property
     def split(self) -> NamedSharding:
-        """Of arrays [B, ...], which are split along their first axis."""
+        """Sharding of arrays [B, ...] that are split along their first axis."""
         return NamedSharding(self.mesh, PartitionSpec(_AXIS))
 
     @property
     def everywhere(self) -> NamedSharding:
-        """Of what every device has a copy of."""
+        """Sharding of arrays that every device has a copy of."""
         return NamedSharding(self.mesh, PartitionSpec())
 
 
 def make_placement(devices: Sequence[jax.Device] | None, batch_size: int) -> Placement | None:
-    """Places an update on devices; None if that is JAX's default device alone.
+    """Places an update on devices; returns None for JAX's default device alone.
 
     Args:
-      devices: where; None for all local ones of JAX's default backend.
+      devices: the devices; None for all local ones of JAX's default backend.
       batch_size: sequences in a batch.
 
     Raises:
-      ValueError: if they cannot be shared out evenly.
+      ValueError: if the batch cannot be split evenly over them.
     """
     local = jax.local_devices()
     devices = local if devices is None else list(devices)
@@ -67,10 +66,10 @@ def make_placement(devices: Sequence[jax.Device] | None, batch_size: int) -> Pla
 
 
 def check_batch_size(batch_size: int, devices: int) -> None:
-    """Checks that every device can have as many sequences of a batch as every other.
+    """Checks that a batch can be split evenly over the devices.
 
     Raises:
-      ValueError: if not, saying which batch sizes and which numbers of devices are allowed.
+      ValueError: if not; the message has the allowed batch sizes and numbers of devices.
     """
     if devices < 1 or batch_size % devices:
         fitting = [str(n) for n in range(1, batch_size + 1) if batch_size % n == 0]
@@ -81,9 +80,9 @@ def check_batch_size(batch_size: int, devices: int) -> None:
 
 
 def for_rollouts(networks: R2INetworks, mesh: Mesh) -> R2INetworks:
-    """The networks, with actor, critic and predictions made ready for rollouts that are split.
+    """Returns networks whose actor, critic and predictions take rollouts split over devices.
 
-    They take features [H, N, F] that are split over N, and [N, F] as ever.
+    They take features [H, N, F] that are split over N, and [N, F] as before.
     """
     heads = {name: _by_device(getattr(networks, name), mesh) for name in ("actor", "critic")}
     model = networks.imagination
@@ -94,7 +93,7 @@ def for_rollouts(networks: R2INetworks, mesh: Mesh) -> R2INetworks:
 def _by_device(
     apply: Callable[[PyTree, Inputs], Any], mesh: Mesh
 ) -> Callable[[PyTree, Inputs], Any]:
-    """A function of rows, given its rows [H, N, ...] as [H N, ...], those of a device together."""
+    """Gives a function its rows [H, N, ...] as [H N, ...], those of a device together."""
     devices = mesh.size
     flat, rollout = (
         NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((_AXIS,), (None, _AXIS))

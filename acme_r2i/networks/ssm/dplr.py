@@ -2,9 +2,9 @@
 
     dx_h = (Lambda_h - P_h Q_h^H) x_h + B_h u_h,    y_h = Re(C_h x_h) + D_h u_h
 
-with one learned step per feature h (arXiv 2111.00396). The rank-one term is what the diagonal
-layers leave out: with it the system starts as HiPPO-LegS itself, in the eigenvectors of its normal
-part.
+with one learned step per feature h (arXiv 2111.00396). With the rank-one term, which the
+diagonal layers leave out, the system starts as HiPPO-LegS itself, in the eigenvectors of its
+normal part.
 """
 
 from __future__ import annotations

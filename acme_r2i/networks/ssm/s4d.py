@@ -2,8 +2,8 @@
 
     dx_h = Lambda_h x_h + B_h u_h,    y_h = Re(C_h x_h) + D_h u_h      (arXiv 2206.11893)
 
-with one learned step per feature h. Features do not meet in this layer: what mixes them is the
-gate of the block around it.
+with one learned step per feature h. Features do not meet in this layer: the gate of
+the block around it mixes them.
 """
 
 from __future__ import annotations

@@ -139,5 +139,5 @@ def hippo_blocks(
 
 
 def _hippo_rank_one(size: int) -> np.ndarray:
-    """p_n = sqrt(n + 1/2): what HiPPO-LegS lacks to be normal, float64 [size]."""
+    """p_n = sqrt(n + 1/2): the rank-one term that makes HiPPO-LegS normal, float64 [size]."""
     return np.sqrt(np.arange(size) + 0.5)

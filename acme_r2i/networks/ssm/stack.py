@@ -31,7 +31,7 @@ SSM_LAYERS: dict[str, type[SSMLayer]] = {"s5": S5, "s4d": S4D, "s4": S4}
 
 
 class SequenceLayer(Protocol):
-    """What a block needs of the layer inside: :class:`SSMLayer` is the model of it."""
+    """Interface of the layer inside a block; :class:`SSMLayer` has it."""
 
     def initial_state(self, batch_size: int | None) -> State:
         """Leading axis [B]; no batch axis for None."""
