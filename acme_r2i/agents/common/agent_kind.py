@@ -1,6 +1,6 @@
-"""An agent that can be trained: all that the rest of the package knows of it.
+"""The interface through which the rest of the package runs an agent.
 
-Importing this module imports no JAX; methods say what they import.
+Importing this module imports no JAX; docstrings say which methods do.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any, ClassVar, Protocol
 
 from acme_r2i.agents.common.config import CoreConfig, ReplayConfig, from_dict
 
-# What arrives with an observation: reward, discount, is_first, is_last, in float32.
+# Float32 numbers in a row beside observation and action: reward, discount, is_first, is_last.
 _ARRIVAL_NUMBERS = 4
 
 
 class AgentConfig(Protocol):
-    """What the settings of every agent have, in the same units; the rest is the agent's own.
+    """Settings that every agent has, in the same units, beside its own.
 
     Attributes:
       batch_size: sequences per update.
       sequence_length: rows per sequence.
       train_ratio: replayed rows per environment step.
       num_environments: environments acted for in one batched policy call.
-      reward_scale: what rewards are multiplied by for the agent; None if it finds that itself.
+      reward_scale: factor of rewards as the agent sees them; None if it measures the scale itself.
       replay: the replay buffer.
     """
 
@@ -41,28 +41,29 @@ class AgentKind(abc.ABC):
     """An agent that can be trained.
 
     Attributes:
-      name: what `--agent` calls it.
+      name: name in ``registry.AGENTS``, and value of `--agent`.
       summary: a few words for the help.
-      config_class: of its settings.
-      presets: functions whose docstrings describe them; "cpu" and "debug" are among them.
-      core_field: where its settings have the sequence core; "" if it has none.
-      has_core_option: whether `--core NAME` stands for the kind of that field.
-      can_be_distributed: whether there is a ``make_distributed_builder``.
-      packages: what it takes to train it, beside what networks take.
+      config_class: class of its settings.
+      presets: functions that return settings, by name; the first line of their docstrings is shown.
+        "cpu" and "debug" are among them.
+      core_field: path of the sequence core in the settings; "" if it has none.
+      has_core_option: True if `--core NAME` sets the kind of that field.
+      can_be_distributed: True if it has ``make_distributed_builder``.
+      packages: packages that training needs beside those of the networks.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     config_class: ClassVar[type]
     presets: ClassVar[Mapping[str, Callable[..., Any]]]
-    core_field: ClassVar[str]
+    core_field: ClassVar[str] = ""
     has_core_option: ClassVar[bool] = False
     can_be_distributed: ClassVar[bool] = False
     packages: ClassVar[tuple[str, ...]] = ("acme", "reverb", "tensorflow")
 
     @property
     def core_names(self) -> Sequence[str]:
-        """The sequence cores that there are."""
+        """Kinds of sequence cores."""
         return tuple(CoreConfig.family)
 
     def compose(self, presets: Sequence[str]) -> AgentConfig:
@@ -78,14 +79,14 @@ class AgentKind(abc.ABC):
         return self.presets[presets[0]]()
 
     def first_env_steps(self, config: Any) -> int:
-        """Environment steps after which an update finds what it needs in replay."""
+        """Returns the environment steps before the first update, while replay fills."""
         return config.first_env_steps
 
     def check_installed(self, *others: str) -> None:
-        """Checks for packages that are imported when a run has a folder already.
+        """Checks for the packages that are imported after the run's folder has been made.
 
         Args:
-          *others: further packages that the run takes.
+          *others: further packages that the run needs.
 
         Raises:
           ModuleNotFoundError: if one is missing.
@@ -95,49 +96,61 @@ class AgentKind(abc.ABC):
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     def check_devices(self, config: Any) -> None:
-        """Checks that it can learn on this machine's devices; ValueError if not. Imports JAX."""
+        """Raises ValueError if the agent cannot learn on this machine's devices. Imports JAX."""
         del config
 
     @abc.abstractmethod
     def make_networks(self, config: Any, spec: Any) -> Any:
-        """Pure networks for an environment; ValueError if they do not suit it. Imports JAX."""
+        """Returns pure functions for an environment; one of them is ``init``: key -> parameters.
 
-    @abc.abstractmethod
+        Imports JAX, and no Acme.
+
+        Args:
+          config: settings of the agent.
+          spec: an ``EnvironmentSpec`` of dm_env's specs, or a ``PlainEnvironmentSpec``.
+
+        Raises:
+          ValueError: if the agent does not suit the environment.
+        """
+
     def parameter_groups(self, params: Any) -> Mapping[str, Any]:
-        """The parameters, or their shapes, that ``networks.init`` makes, by what they belong to."""
+        """Returns the result of ``networks.init``, or its shapes, in groups to be counted."""
+        return {"parameters": params}
 
     def acting_params(self, params: Any) -> Any:
-        """The part of the parameters, or of their shapes, that actors fetch."""
+        """Returns the part of the parameters, or of their shapes, that actors fetch."""
         return params
 
     def config_from_dict(self, data: dict[str, Any]) -> AgentConfig:
-        """The settings from what a run's config.json has of them; ValueError if it cannot be."""
+        """Returns the settings from a run's config.json; ValueError if they are not valid."""
         return from_dict(data, self.config_class)
 
     @abc.abstractmethod
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
-        """The ``PolicyFunctions`` of networks from ``make_networks``. Imports JAX, and no Acme."""
+        """Returns the ``PolicyFunctions`` of these networks. Imports JAX, and no Acme."""
 
     def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
-        """Acme's builder of the agent, and the networks in the form it takes.
+        """Returns an Acme builder, and the networks in the form that it takes.
 
-        It offers ``make_batched_actor`` beside Acme's methods. Imports Acme and TensorFlow.
+        The builder has ``make_batched_actor`` (see ``common.builder.RowBuilder``), and its learner
+        has ``take_metrics`` and ``take_skipped`` beside Acme's methods. An agent without updates
+        has no builder. Imports Acme, Reverb and TensorFlow.
         """
-        raise NotImplementedError(f"the agent {self.name} has none of Acme's builders")
+        raise NotImplementedError(f"the agent {self.name} has no builder")
 
     def make_distributed_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
-        """As ``make_builder``, where actors and learner run on their own: replay's limiter has
-        both wait for each other."""
+        """Like ``make_builder``, for actors and a learner in processes of their own: the replay's
+        rate limiter makes each wait for the other."""
         raise NotImplementedError(f"the agent {self.name} acts and learns in one process")
 
     def replay_row_bytes(self, spec: Any, networks: Any) -> int:
-        """Bytes of a row as it goes to replay, which Reverb compresses. Imports JAX."""
+        """Returns the size of a row in replay in bytes, uncompressed. Imports JAX."""
         del networks
         return tree_bytes((spec.observations, spec.actions)) + 4 * _ARRIVAL_NUMBERS
 
 
 def tree_bytes(tree: Any) -> int:
-    """Of a tree of arrays, of their shapes, or of specs of them. Imports JAX."""
+    """Returns the size of a tree of arrays, or of their shapes or specs. Imports JAX."""
     import jax
 
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -20,13 +20,11 @@ class R2D2(AgentKind):
     has_core_option = True
 
     def make_networks(self, config: Any, spec: Any) -> Any:
-        """See AgentKind."""
         from acme_r2i.agents.r2d2.networks import make_q_functions, with_previous
 
         return make_q_functions(config, with_previous(spec).observations, spec.actions)
 
     def parameter_groups(self, params: Any) -> Mapping[str, Any]:
-        """See AgentKind."""
         groups: dict[str, Any] = {"encoder": [], "core": [], "head": []}
         for module, values in params.items():
             parts = module.split("/")
@@ -35,18 +33,16 @@ class R2D2(AgentKind):
         return groups
 
     def make_builder(self, config: Any, networks: Any) -> tuple[Any, Any]:
-        """See AgentKind."""
         from acme_r2i.agents.r2d2.builder import R2D2Builder, to_acme_networks
 
         acme_networks = to_acme_networks(networks)
         return R2D2Builder(config, acme_networks), acme_networks
 
     def replay_row_bytes(self, spec: Any, networks: Any) -> int:
-        """See AgentKind; each row has the core's state."""
-        return super().replay_row_bytes(spec, networks) + tree_bytes(networks.initial_state(None))
+        row_bytes = super().replay_row_bytes(spec, networks)
+        return row_bytes + tree_bytes(networks.initial_state(None))
 
     def make_policy(self, config: Any, networks: Any, *, greedy: bool) -> Any:
-        """See AgentKind."""
         from acme_r2i.agents.r2d2.networks import make_policy
 
         return make_policy(networks, config, greedy=greedy)

@@ -53,7 +53,6 @@ class Random(AgentKind):
     summary = "draws actions uniformly, without learning: the chance level of benchmarks"
     config_class = RandomConfig
     presets = PRESETS
-    core_field = ""
     packages = ()
 
     def first_env_steps(self, config: Any) -> int:
