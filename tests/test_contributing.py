@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "contributing.md"
-COPIED = ("acme_r2i", "benchmarks", "docs", "tests", "pyproject.toml")
+COPIED = ("acme_r2i", "benchmarks", "tests", "pyproject.toml")
 
 
 def recipes(text: str) -> list[tuple[str, str, str]]:
