@@ -185,7 +185,7 @@ def test_the_agent_is_trained_resumed_evaluated_and_exported(checkout):
         "assert main(['evaluate', 'runs/typed', '--episodes', '40']) == 0\n"
         "kept, last = (run.policy(checkpoint=steps).params['weights'].tolist()\n"
         "              for steps in (400, 800))\n"
-        "assert main(['export', 'runs/typed', 'exported']) == 0\n"
+        "assert main(['export', 'runs/typed', '--out', 'exported']) == 0\n"
         "policies = acme_r2i.load('exported'), acme_r2i.load('runs/typed')\n"
         "cues = [np.full(1, cue, np.float32) for cue in (1, -1, -1, 1)]\n"
         "actions = [[int(policy.step(cue)) for cue in cues] for policy in policies]\n"
