@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 from acme_r2i.distributed.actor_node import ActorReport
-from acme_r2i.distributed.node_calls import Poll
+from acme_r2i.distributed.node_calls import RemoteNode
 from acme_r2i.distributed.node_settings import NodeSettings
 from acme_r2i.runs import RunFailedError
 from acme_r2i.runs.loop import SPENT_ON
-from acme_r2i.runs.metrics import Counts, Episode
+from acme_r2i.runs.metrics import Episode
 from acme_r2i.runs.record import RunRecord
 
 
@@ -69,22 +69,14 @@ class StepShares:
         self._taken[actor] = self._limits[actor] = 0
 
 
-class _Member:
+class _Member(RemoteNode):
     """One actor."""
 
     def __init__(self, number: int, client: Any):
-        self.name = f"actor/{number}"
-        self.client = client
-        self.poll = Poll(client.futures.report)
-        self.report: ActorReport | None = None
-        self.restarts = 0
+        super().__init__(f"actor/{number}", client)
         # Time, env steps and time spent at the last line of metrics.
         self.marked = (time.monotonic(), 0, dict.fromkeys(SPENT_ON, 0.0))
         self.env_steps = 0  # of all its processes
-
-    @property
-    def uid(self) -> str | None:
-        return self.report and self.report.place.uid
 
 
 class ActorGroup:
@@ -94,26 +86,19 @@ class ActorGroup:
     so are its open episodes.
     """
 
-    def __init__(
-        self,
-        settings: NodeSettings,
-        clients: list[Any],
-        counts: Counts,
-        record: RunRecord,
-    ):
+    def __init__(self, settings: NodeSettings, clients: list[Any], record: RunRecord):
         """Makes no call yet.
 
         Args:
           settings: settings of the run.
           clients: clients of the actor nodes.
-          counts: counts of the run; steps and episodes are added.
-          record: takes episodes and restarts.
+          record: takes episodes and restarts; their numbers are added to its counts.
         """
-        left = settings.options.env_steps - counts.env_steps
+        left = settings.options.env_steps - record.counts.env_steps
         self._environments = settings.environments_per_actor
         self._shares = StepShares(left, len(clients), self._environments)
         self._members = [_Member(number, client) for number, client in enumerate(clients)]
-        self._counts = counts
+        self._counts = record.counts
         self._record = record
 
     @property
@@ -130,7 +115,8 @@ class ActorGroup:
         for number, member in enumerate(self._members):
             self._take(number, member)
             if not member.poll.waits:
-                member.poll.ask(member.uid, self._limit(number, member), learner_steps)
+                limit = 0 if member.report is None else self._shares.next_limit(number)
+                member.poll.ask(member.uid, limit, learner_steps)
 
     def halt(self, seconds: float) -> None:
         """Stops all actors, and takes their last reports.
@@ -156,26 +142,12 @@ class ActorGroup:
             time.sleep(0.02)
 
     def places(self) -> dict[str, dict[str, Any]]:
-        """Returns host, process id and restart count by node, for nodes.json."""
-        return {
-            each.name: {
-                "host": each.report.place.host,
-                "pid": each.report.place.pid,
-                "restarts": each.restarts,
-            }
-            for each in self._members
-            if each.report is not None
-        }
+        """Returns the entries of all actors in nodes.json."""
+        return {name: place for each in self._members for name, place in each.places().items()}
 
     def describe(self) -> list[str]:
         """Returns the activity of each, or that it does not answer."""
-        texts = []
-        for each in self._members:
-            if each.report is None or each.poll.is_silent:
-                texts.append(f"{each.name} has not answered for {each.poll.silent_seconds:.0f} s")
-            else:
-                texts.append(f"{each.name} {each.report.doing}")
-        return texts
+        return [each.describe() for each in self._members]
 
     def measure(self, learner_steps: int) -> dict[str, Any]:
         """Returns the metrics of all actors since the last call."""
@@ -206,9 +178,6 @@ class ActorGroup:
             # A late report covers more than the time that has passed.
             line[f"timing/{name}"] = min(1.0, sum(shares[name]) / len(self._members))
         return line
-
-    def _limit(self, number: int, member: _Member) -> int:
-        return 0 if member.report is None else self._shares.next_limit(number)
 
     def _take(self, number: int, member: _Member) -> bool:
         """Takes a report, if there is one."""

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from acme_r2i.distributed.node_settings import NodeSettings, Place, work_until_stopped
 from acme_r2i.environments import EnvironmentFailedError, Restart
@@ -69,12 +69,6 @@ class ActorReport:
     failure: str | None = None
 
 
-class ParameterSource(Protocol):
-    """Has the parameters: the client of a learner node."""
-
-    futures: Any
-
-
 class BoundedParameters:
     """The parameters of an actor, fetched while it acts and never too old.
 
@@ -91,7 +85,7 @@ class BoundedParameters:
 
     def __init__(
         self,
-        learner: ParameterSource,
+        learner: Client,
         max_staleness: int,
         place: Callable[[Any], Any] = lambda params: params,
         clock: Callable[[], float] = time.monotonic,
@@ -99,8 +93,8 @@ class BoundedParameters:
         """Fetches the first parameters, and waits for them.
 
         Args:
-          learner: has ``get_parameters(steps)``, which returns learner steps and parameters; None
-            in place of parameters of ``steps``.
+          learner: the learner node. Its ``get_parameters(steps)`` returns learner steps and
+            parameters; None in place of parameters of ``steps``.
           max_staleness: learner steps by which parameters may be behind ``newest`` when an action
             is chosen.
           place: puts parameters on the device that acts.
@@ -256,6 +250,7 @@ class ActorNode:
         with make_pool(options, seeds, remade=remade) as envs:
             self._state = "builds its policy"
             from acme_r2i.agents.common.acting import BatchedActor
+            from acme_r2i.runs.agent import NoLearner
 
             builder, networks = settings.make_builder()
             self._state = "waits for parameters from learner/0"
@@ -276,7 +271,7 @@ class ActorNode:
                 RunLoop(
                     envs,
                     actor,
-                    _NoLearner(),
+                    NoLearner(),
                     _NO_UPDATES,
                     on_episode=self._ended.append,
                     on_restart=self._note_restart,
@@ -330,14 +325,3 @@ class ActorNode:
                 f"{self._parameters.steps}, the newest are of {self._parameters.newest}"
             )
         return _DOING.get(self._time.current, "acts")
-
-
-class _NoLearner:
-    """The learner of a loop that only acts."""
-
-    def step(self) -> None:
-        raise AssertionError("the loop has no updates")
-
-    def take_skipped(self, wait: bool = False) -> Sequence[Any]:
-        del wait
-        return ()

@@ -110,7 +110,7 @@ class Conductor:
         """
         self._record = record
         clients = [handle.dereference() for handle in self._nodes.actors]
-        self._actors = ActorGroup(self._settings, clients, record.counts, record)
+        self._actors = ActorGroup(self._settings, clients, record)
         self._trouble = Trouble(
             self._options.workdir, self._options.max_skipped_updates, record.note
         )

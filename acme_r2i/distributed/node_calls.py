@@ -88,6 +88,42 @@ class Poll:
         return self.silent_seconds > _SILENT_SECONDS
 
 
+class RemoteNode:
+    """A node that is polled for reports, through all its processes.
+
+    Attributes:
+      name: name of the node.
+      client: client of the node.
+      poll: asks for reports.
+      report: last report, with ``place`` and ``doing``; None before the first.
+      restarts: restart count.
+    """
+
+    def __init__(self, name: str, client: Any):
+        self.name, self.client = name, client
+        self.poll = Poll(client.futures.report)
+        self.report: Any = None
+        self.restarts = 0
+
+    @property
+    def uid(self) -> str | None:
+        """Unique id of the process of the last report."""
+        return self.report and self.report.place.uid
+
+    def places(self) -> dict[str, dict[str, Any]]:
+        """Returns host, process id and restart count by the node's name, for nodes.json."""
+        if self.report is None:
+            return {}
+        place = self.report.place
+        return {self.name: {"host": place.host, "pid": place.pid, "restarts": self.restarts}}
+
+    def describe(self) -> str:
+        """Returns the node's current activity, or that it does not answer."""
+        if self.report is None or self.poll.is_silent:
+            return f"{self.name} has not answered for {self.poll.silent_seconds:.0f} s"
+        return f"{self.name} {self.report.doing}"
+
+
 class ProgramWatch:
     """Watches a program from a thread of its own.
 

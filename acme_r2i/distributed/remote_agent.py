@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from acme_r2i.distributed.learner_node import LearnerReport
-from acme_r2i.distributed.node_calls import NodeAwayError, Poll, ProgramWatch, result_of
+from acme_r2i.distributed.node_calls import NodeAwayError, ProgramWatch, RemoteNode, result_of
 from acme_r2i.replay import reverb_server, reverb_tables
 from acme_r2i.runs import checkpoints
 from acme_r2i.runs.agent import LEARNER, REPLAY
@@ -30,12 +30,11 @@ _LOOK_SECONDS = 0.5
 _NOTICE_SECONDS = 10.0
 
 
-class RemoteLearner:
+class RemoteLearner(RemoteNode):
     """Polls the learner for reports, and starts each new process of it.
 
     Attributes:
-      report: last report; None before the first.
-      restarts: restart count.
+      report: last LearnerReport; None before the first.
       lost_updates: updates lost in restarts.
       learner_steps: updates done, as far as is known, without lost ones.
     """
@@ -55,16 +54,14 @@ class RemoteLearner:
           run_folder: has the checkpoints that the learner restores.
           learner_steps: updates before the run is resumed.
         """
-        self._client = client
+        super().__init__(_LEARNER, client)
         self._watch = watch
         self._folder = run_folder
-        self._poll = Poll(client.futures.report)
         self._beginning: concurrent.futures.Future | None = None
         self.learner_steps = self._metrics_of = learner_steps
         # Seconds and waited seconds at the last line of metrics.
         self._marked = (0.0, 0.0)
-        self.report: LearnerReport | None = None
-        self.restarts = self.lost_updates = 0
+        self.lost_updates = 0
         self._skipped: list[Any] = []
 
     @property
@@ -73,7 +70,7 @@ class RemoteLearner:
         return (
             self.report is not None
             and self._beginning is None
-            and not self._poll.is_silent
+            and not self.poll.is_silent
             and not self._watch.is_away(_LEARNER)
         )
 
@@ -94,27 +91,27 @@ class RemoteLearner:
             beginning, self._beginning = self._beginning, None
             with contextlib.suppress(NodeAwayError):
                 result_of(beginning)
-        report: LearnerReport | None = self._poll.take()
+        report: LearnerReport | None = self.poll.take()
         if report is not None:
             self._take(report, note)
-        uid = None if self.report is None else self.report.place.uid
-        self._poll.ask(uid, last_step, most_left_out)
+        self.poll.ask(self.uid, last_step, most_left_out)
 
     def _take(self, report: LearnerReport, note: Callable[[str], None]) -> None:
-        before, self.report = self.report, report
+        again, before = self.report is not None, self.uid
+        self.report = report
         self._skipped += report.skipped
-        if before is None or before.place.uid != report.place.uid:
-            self._begin(report, note, again=before is not None)
+        if before != self.uid:
+            self._begin(note, again=again)
         if report.seconds:  # it has begun
             self.lost_updates += max(0, self.learner_steps - report.learner_steps)
             self.learner_steps = report.learner_steps
 
-    def _begin(self, report: LearnerReport, note: Callable[[str], None], *, again: bool) -> None:
+    def _begin(self, note: Callable[[str], None], *, again: bool) -> None:
         newest, _ = checkpoints.find_newest(self._folder)
         files = None
         if newest is not None:
             files = {name: (newest.path / name).read_bytes() for name in (PARAMETERS, LEARNER)}
-        self._beginning = self._client.futures.begin(report.place.uid, files)
+        self._beginning = self.client.futures.begin(self.uid, files)
         self._marked = (0.0, 0.0)
         if again:
             self.restarts += 1
@@ -134,7 +131,7 @@ class RemoteLearner:
             return {}
         self._metrics_of = self.learner_steps
         try:
-            return self._wait_for(self._client.futures.take_metrics())
+            return self._wait_for(self.client.futures.take_metrics())
         except NodeAwayError:
             return {}
 
@@ -146,14 +143,14 @@ class RemoteLearner:
         """
         saved = None
         if self.report is not None:
-            saved = self._wait_for(self._client.futures.pause(self.report.place.uid))
+            saved = self._wait_for(self.client.futures.pause(self.uid))
         if saved is None:
             raise NodeAwayError("learner/0 is being restarted")
         return saved
 
     def resume(self) -> None:
         """Continues after ``pause``."""
-        self._client.futures.resume(self.report.place.uid)
+        self.client.futures.resume(self.uid)
 
     def _wait_for(self, answer: concurrent.futures.Future) -> Any:
         """Returns the answer to a call that takes a while.
@@ -175,19 +172,6 @@ class RemoteLearner:
         self._marked = self.report.seconds, self.report.waited_seconds
         passed = self.report.seconds - seconds
         return 1.0 - (self.report.waited_seconds - waited) / passed if passed > 0 else None
-
-    def places(self) -> dict[str, dict[str, Any]]:
-        """Returns host, process id and restart count by node, for nodes.json."""
-        if self.report is None:
-            return {}
-        place = self.report.place
-        return {_LEARNER: {"host": place.host, "pid": place.pid, "restarts": self.restarts}}
-
-    def describe(self) -> str:
-        """Returns its current activity, or that it does not answer."""
-        if self.report is None or self._poll.is_silent:
-            return f"learner/0 has not answered for {self._poll.silent_seconds:.0f} s"
-        return f"learner/0 {self.report.doing}"
 
 
 class RemoteAgent:

@@ -37,6 +37,7 @@ class Notes:
     """Takes the events that a record takes."""
 
     def __init__(self):
+        self.counts = Counts()
         self.episodes, self.notes = [], []
         self.add_episode, self.note = self.episodes.append, self.notes.append
 
@@ -50,13 +51,9 @@ def report(uid, env_steps=0, limit=0, episodes=(), **others):
 @pytest.fixture
 def group(tmp_path: pathlib.Path):
     options = options_of(tmp_path / "run")
-    clients, counts, notes = [Client(), Client()], Counts(), Notes()
-    return (
-        ActorGroup(NodeSettings(options, None, 0), clients, counts, notes),
-        clients,
-        counts,
-        notes,
-    )
+    clients, notes = [Client(), Client()], Notes()
+    group = ActorGroup(NodeSettings(options, None, 0), clients, notes)
+    return group, clients, notes.counts, notes
 
 
 def test_steps_and_episodes_of_all_actors_are_counted_once(group):
