@@ -16,6 +16,7 @@ from typing import Any
 from acme_r2i.agents.registry import get_agent
 from acme_r2i.distributed.node_calls import TURN_SECONDS, ProgramWatch
 from acme_r2i.distributed.node_settings import NodeSettings
+from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.launchpad_ray.launching import ray_folder
 from acme_r2i.runs import UsageError, external_logs
 from acme_r2i.runs.checkpoints import Start, config_content, open_checkpoints
@@ -62,18 +63,12 @@ def train_on_cluster(
 
     # This process computes little, and leaves the GPU to the learner.
     jax.config.update("jax_platforms", "cpu")
-    # Ray makes nodes import from the current folder, which an environment may change.
-    with contextlib.chdir(os.getcwd()):
-        inline = dataclasses.replace(options, env_workers="inline")
-        with make_pool(inline, environment_seeds(options.seed, 1), remade=True) as envs:
-            spec = envs.spec
+    spec = _environment_spec(options)
     get_agent(options.agent).check_installed(*external_logs.packages(wanted))
-    from acme_r2i.runs.agent import make_blueprint
-
-    blueprint = make_blueprint(get_agent(options.agent), options.config, spec, options.env_steps)
+    settings = NodeSettings(options, spec, start.restart_count)
+    blueprint = settings.blueprint()
     ray = stack.enter_context(joined(options))
     gpus = ray.cluster_resources().get("GPU", 0) >= 1
-    settings = NodeSettings(options, spec, start.restart_count)
     device = "the learner's, a GPU" if gpus else "the learner's, CPUs"
     print(introduce(options, blueprint, device, start, _describe(settings, ray)), flush=True)
 
@@ -109,6 +104,14 @@ def train_on_cluster(
             whole, failure = conductor.run(record, should_stop)
             summary = record.end(whole=whole, failure=failure)
     return summary, stop.exit_code
+
+
+def _environment_spec(options: TrainConfig) -> EnvironmentSpec:
+    # Ray makes nodes import from the current folder, which an environment may change.
+    with contextlib.chdir(os.getcwd()):
+        inline = dataclasses.replace(options, env_workers="inline")
+        with make_pool(inline, environment_seeds(options.seed, 1), remade=True) as envs:
+            return envs.spec
 
 
 def _wait_for(learner: Any, watch: ProgramWatch, should_stop: Callable[[], bool]) -> None:

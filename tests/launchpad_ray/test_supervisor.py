@@ -116,7 +116,7 @@ class Failing:
 
 
 class Deaf:
-    """Does not return when it is told to."""
+    """Does not return when it is stopped."""
 
     def pid(self):
         return os.getpid()
