@@ -21,11 +21,11 @@ def test_every_suite_has_a_task():
 
 
 def test_an_added_suite_is_measured_by_its_first_task(monkeypatch):
-    monkeypatch.setitem(environments.SUITES, "toy", "acme_r2i.environments.bsuite")
+    monkeypatch.setitem(environments.SUITES, "added", "acme_r2i.environments.bsuite")
     monkeypatch.delitem(environments.WORKERS, "processes")  # where the suite is not added
-    assert benchmark.task_of("toy") == "toy:bandit/0"
-    row = benchmark.measure("toy", [2], seconds=0.02, repeats=1)
-    assert row["task"] == "toy:bandit/0" and row["2 inline"] > 0
+    assert benchmark.task_of("added") == "added:bandit/0"
+    row = benchmark.measure("added", [2], seconds=0.02, repeats=1)
+    assert row["task"] == "added:bandit/0" and row["2 inline"] > 0
     monkeypatch.setitem(environments.SUITES, "open", "acme_r2i.environments.import_suite")
     assert benchmark.task_of("open") is None
 
