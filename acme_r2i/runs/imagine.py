@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from acme_r2i.agents.r2i.config import R2IConfig
+from acme_r2i.agents.r2i.model_functions import WorldModelFunctions
 from acme_r2i.agents.r2i.networks import R2INetworks
 from acme_r2i.agents.r2i.types import ActorState, LatentState, Params, state_features
-from acme_r2i.agents.r2i.world_model import Decoded, WorldModelFunctions
+from acme_r2i.agents.r2i.world_model import Decoded
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.networks.distributions import symexp
 from acme_r2i.networks.heads import SymlogTwoHot

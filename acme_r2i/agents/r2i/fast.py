@@ -6,7 +6,7 @@ continue. So [y, 1] goes straight to those layers, which are multiplied by the m
 (:func:`fold`). At the sizes of POPGym this saves a tenth of an update's operations: a product of
 [1024, 512] by [512, 1024] a step, and half of each product that reads h. It pays in imagination,
 which has far more rows than the matrices, and needs a policy that does not see h. The plain form
-is ``world_model.plain_imagination``.
+is ``model_functions.plain_imagination``.
 
 **Packing.** An optimiser sees the parameters as one long vector a group (:func:`pack`, used by
 ``optimisers.packed``): a few operations on long vectors take the place of a few for every
@@ -24,8 +24,8 @@ from jax import Array
 
 from acme_r2i.agents.common.config import SSMConfig
 from acme_r2i.agents.r2i.config import R2IConfig, WorldModelConfig
+from acme_r2i.agents.r2i.model_functions import ImaginationModel, WorldModelFunctions
 from acme_r2i.agents.r2i.types import LatentState
-from acme_r2i.agents.r2i.world_model import ImaginationModel, WorldModelFunctions
 from acme_r2i.networks.precision import product, with_products_in
 from acme_r2i.replay.rows import PyTree
 

@@ -10,8 +10,9 @@ from jax import Array
 
 from acme_r2i.agents.common.observations import ObservationSpace
 from acme_r2i.agents.r2i.config import WorldModelConfig
+from acme_r2i.agents.r2i.model_functions import WorldModelFunctions
 from acme_r2i.agents.r2i.types import state_features
-from acme_r2i.agents.r2i.world_model import Decoded, Observed, WorldModelFunctions, make_latent
+from acme_r2i.agents.r2i.world_model import Decoded, Observed, make_latent
 from acme_r2i.networks import distributions
 from acme_r2i.networks.heads import SymlogTwoHot
 from acme_r2i.replay.rows import PyTree, Row

@@ -19,6 +19,12 @@ from acme_r2i.agents.common.policy import PolicyFunctions, Seen
 from acme_r2i.agents.r2i import fast
 from acme_r2i.agents.r2i.actions import ActionDistribution, ActionSpace, make_action_space
 from acme_r2i.agents.r2i.config import BehaviourConfig, R2IConfig, WorldModelConfig
+from acme_r2i.agents.r2i.model_functions import (
+    ImaginationModel,
+    WorldModelFunctions,
+    make_world_model,
+    plain_imagination,
+)
 from acme_r2i.agents.r2i.types import (
     ActingParams,
     ActorState,
@@ -26,12 +32,6 @@ from acme_r2i.agents.r2i.types import (
     Params,
     RewardSize,
     state_features,
-)
-from acme_r2i.agents.r2i.world_model import (
-    ImaginationModel,
-    WorldModelFunctions,
-    make_world_model,
-    plain_imagination,
 )
 from acme_r2i.networks.heads import ScalarHead
 from acme_r2i.networks.mlp import MLP

@@ -13,11 +13,11 @@ import pytest
 from acme_r2i.agents.common.config import GRUConfig, HybridConfig, MLPConfig, S4DConfig, S5Config
 from acme_r2i.agents.r2i import fast, imagination, presets
 from acme_r2i.agents.r2i.config import GaussianConfig
+from acme_r2i.agents.r2i.model_functions import ImaginationModel, plain_imagination
 from acme_r2i.agents.r2i.networks import R2INetworks, make_networks
 from acme_r2i.agents.r2i.optimisers import packed, parameter_group
 from acme_r2i.agents.r2i.types import ActorState, state_features
 from acme_r2i.agents.r2i.update import world_model_loss
-from acme_r2i.agents.r2i.world_model import ImaginationModel, plain_imagination
 from acme_r2i.networks.fast import plain_forms
 from benchmarks.flops import count_flops
 from benchmarks.sizes import Size
