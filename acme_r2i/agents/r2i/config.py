@@ -287,7 +287,7 @@ class R2IConfig:
       num_environments: environments acted for in one batched policy call.
       reward_scale: what rewards are multiplied by inside the update; replay and logs keep the
         environment's own. Chosen so that a typical reward has size 1; None for one over the
-        running root mean square of the rewards that are not 0 (see ``reward_size``).
+        running root mean square of the rewards that are not 0 (see ``types.RewardSize``).
       precision: of matrix products and convolutions: "float32", or "bfloat16" with sums in
         float32. Parameters, the SSM's recurrence, normalisation, KLs, returns and losses are
         float32 either way.
