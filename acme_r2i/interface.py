@@ -174,12 +174,19 @@ class Run:
         )
 
     def imagine(
-        self, *, context: int | None = None, horizon: int | None = None, seed: int = 0
+        self,
+        *,
+        context: int | None = None,
+        horizon: int | None = None,
+        seed: int = 0,
+        checkpoint: str | int | None = None,
     ) -> Prediction:
         """Plays an episode and imagines its end, as `r2i imagine` does; see ``Prediction``."""
         from acme_r2i.runs import imagine
 
-        return imagine.predict(imagine.load_model(self._trained(), seed), context, horizon, seed)
+        wanted = None if checkpoint is None else str(checkpoint)
+        model = imagine.load_model(self._trained(), seed, wanted)
+        return imagine.predict(model, context, horizon, seed)
 
     def _trained(self) -> policies.TrainedRun:
         trained = policies.read_run(self.folder)

@@ -7,13 +7,20 @@ import contextlib
 import dataclasses
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acme_r2i.cli import parsing
 from acme_r2i.cli.parsing import path, refuse, whole_number, with_default
-from acme_r2i.runs import UsageError, files, overrides, policies
+from acme_r2i.runs import UsageError, files, overrides, policies, reason
 from acme_r2i.runs.process import StopSignals
 from acme_r2i.runs.train_config import MAX_EPISODE_STEPS
+
+if TYPE_CHECKING:
+    from acme_r2i.environments import TaskReference
+    from acme_r2i.runs.evaluation import Evaluation
+    from acme_r2i.runs.policies import TrainedRun
+
+_PARAMETERS = {"final": "as the run ended", "checkpoint": "of a checkpoint"}
 
 _DESCRIPTION = """\
 Plays whole episodes of a run's task with what the run has learned, in environments of their own,
@@ -34,15 +41,14 @@ examples:
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's parser."""
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="play episodes with what a run has learned",
-        usage="r2i evaluate RUN [options]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+    add = parsing.add_command(
+        commands,
+        run,
+        "evaluate RUN [options]",
+        "play episodes with what a run has learned",
+        _DESCRIPTION,
+        _EPILOG,
     )
-    evaluate.set_defaults(run=run)
-    add = evaluate.add_argument
     add("folder", type=path, metavar="RUN", help="folder of the run")
     add("--episodes", metavar="N", default="100", help=with_default("how many to play"))
     add(
@@ -82,7 +88,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Plays, and prints and writes what came of it; returns the exit code."""
     others, suite_options = parsing.split_suite_options(others)
-    refuse([name.partition("=")[0] for name in others], "evaluate")
+    refuse([name.partition("=")[0] for name in others], typed)
     video_episodes = whole_number("--video-episodes", typed.video_episodes, 1)
     from acme_r2i.runs import evaluation, playing  # import NumPy
 
@@ -100,7 +106,6 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     if typed.video:
         files.check_file("--video", typed.video)
     from acme_r2i import environments
-    from acme_r2i.cli import evaluation_listing  # import JAX
     from acme_r2i.runs import console
 
     video = playing.Video(typed.video, trained.task, video_episodes) if typed.video else None
@@ -128,12 +133,80 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
         print(json.dumps(dataclasses.asdict(result), indent=2))
     else:
         reference = environments.task_reference(trained.task)
-        print("\n".join(evaluation_listing.evaluation_lines(trained, result, reference)))
+        print("\n".join(evaluation_lines(trained, result, reference)))
     try:
         evaluation.append_evaluation(trained.folder, result)
     except OSError as error:
-        raise UsageError(f"{trained.folder / evaluation.EVALUATIONS}: {error}") from None
+        raise UsageError(f"{trained.folder / evaluation.EVALUATIONS}: {reason(error)}") from None
     if video is not None:
         with files.writing("--video", typed.video):
             print(f"video: {video.write()}", file=sys.stderr)
     return 0
+
+
+def evaluation_lines(
+    run: TrainedRun, evaluation: Evaluation, reference: TaskReference
+) -> list[str]:
+    """Describes an evaluation, the returns in a column."""
+    from acme_r2i.runs.console import number_of
+
+    after = "" if evaluation.env_steps is None else f", after {evaluation.env_steps:,} env steps"
+    described = run.described
+    about = [f"preset {described['preset']}"] if "preset" in described else []
+    about += [f"seed {described['seed']}"] if "seed" in described else []
+    facts = {
+        "run": f"{run.folder} ({', '.join([run.kind.name, *about])})",
+        "task": run.task,
+        "parameters": f"{_PARAMETERS.get(evaluation.parameters, evaluation.parameters)}{after}",
+        "played": f"{number_of(evaluation.episodes, 'episode')} of {_lengths(evaluation)}, "
+        f"{evaluation.mode} actions, seed {evaluation.seed}, "
+        f"{number_of(evaluation.num_environments, 'environment')}, "
+        f"{evaluation.wall_seconds:.1f} s "
+        f"({evaluation.env_steps_per_second:,.0f} steps/s)",
+    }
+    rows = [("mean return", evaluation.mean_return, _spread(evaluation))]
+    rows += [
+        (name, value, reference.source if name == "chance" else "")
+        for name, value in (
+            ("chance", reference.chance_return),
+            ("solved from", reference.solved_return),
+            ("best", reference.max_return),
+        )
+        if value is not None
+    ]
+    rows += [
+        (score.who, score.value, f"{score.source}{_measure(score.measure)}")
+        for score in reference.published
+    ]
+    width = max(12, *(len(name) + 2 for name, _, _ in rows))
+    lines = [f"{name:<{width}}{text}" for name, text in facts.items()]
+    lines += [f"{name:<{width}}{_number(value):>9}  {text}".rstrip() for name, value, text in rows]
+    return lines
+
+
+def _spread(evaluation: Evaluation) -> str:
+    if evaluation.stderr is None:
+        return "one episode says nothing of the spread"
+    low, high = evaluation.interval_95
+    return (
+        f"standard error {_number(evaluation.stderr)}, 95% interval {_number(low)} to "
+        f"{_number(high)}; least {_number(min(evaluation.returns))}, most "
+        f"{_number(max(evaluation.returns))}"
+    )
+
+
+def _lengths(evaluation: Evaluation) -> str:
+    from acme_r2i.runs.console import number_of
+
+    least, most = min(evaluation.lengths), max(evaluation.lengths)
+    text = number_of(least, "step") if least == most else f"{least} to {most} steps"
+    number = evaluation.lengths.count(evaluation.max_episode_steps)
+    return f"{text} ({number} cut off there)" if number else text
+
+
+def _measure(measure: str) -> str:
+    return "" if measure == "return" else f" ({measure})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from acme_r2i.cli import parsing
 from acme_r2i.cli.parsing import path, refuse
 from acme_r2i.runs import UsageError, files, policies
 
@@ -19,18 +20,16 @@ acme_r2i.load reads it where there is no Acme, no Reverb, no TensorFlow and no e
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's parser."""
-    export = commands.add_parser(
-        "export",
-        help="write a run's policy to load it elsewhere",
-        usage="r2i export RUN --out DIR [options]",
-        description=_DESCRIPTION,
+    add = parsing.add_command(
+        commands,
+        run,
+        "export RUN --out DIR [options]",
+        "write a run's policy to load it elsewhere",
+        _DESCRIPTION,
     )
-    export.set_defaults(run=run)
-    export.add_argument("folder", type=path, metavar="RUN", help="folder of the run")
-    export.add_argument(
-        "--out", type=path, metavar="DIR", help="folder to write, new or empty (needed)"
-    )
-    export.add_argument(
+    add("folder", type=path, metavar="RUN", help="folder of the run")
+    add("--out", type=path, metavar="DIR", help="folder to write, new or empty (needed)")
+    add(
         "--checkpoint",
         metavar="STEP|latest",
         help="parameters of a kept checkpoint, by its environment steps (default: those that the "
@@ -40,7 +39,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Writes the folder; returns the exit code."""
-    refuse(others, "export")
+    refuse(others, typed)
     if not typed.out:
         raise UsageError("--out is needed, e.g. --out exported")
     out = typed.out

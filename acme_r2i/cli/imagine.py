@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from acme_r2i.cli import parsing
 from acme_r2i.cli.parsing import path, refuse, whole_number, with_default
 from acme_r2i.runs import files
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from acme_r2i.runs.imagine import Prediction
 
 _DESCRIPTION = """\
-Plays an episode with the policy of a run that has ended. The world model sees the first rows; from
+Plays an episode with the policy of a run. The world model sees the first rows; from
 there on it is given the actions alone, and imagines. Draws lines.png and, of images, strip.png and
 animation.gif.
 """
@@ -21,15 +22,20 @@ animation.gif.
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's parser."""
-    imagine = commands.add_parser(
-        "imagine",
-        help="draw what a trained world model expects, beside what happens",
-        usage="r2i imagine RUN [options]",
-        description=_DESCRIPTION,
+    add = parsing.add_command(
+        commands,
+        run,
+        "imagine RUN [options]",
+        "draw what a trained world model expects, beside what happens",
+        _DESCRIPTION,
     )
-    imagine.set_defaults(run=run)
-    add = imagine.add_argument
-    add("folder", type=path, metavar="RUN", help="folder of a run that has ended")
+    add("folder", type=path, metavar="RUN", help="folder of the run")
+    add(
+        "--checkpoint",
+        metavar="STEP|latest",
+        help="parameters of a kept checkpoint, by its environment steps (default: those that the "
+        "run ended with)",
+    )
     add(
         "--context",
         metavar="N",
@@ -46,7 +52,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Draws the pictures and prints their paths; returns the exit code."""
-    refuse(others, "imagine")
+    refuse(others, typed)
     context, horizon, seed = (
         None if text is None else whole_number(f"--{name}", text, minimum)
         for name, text, minimum in (
@@ -62,7 +68,7 @@ def run(typed: argparse.Namespace, others: list[str]) -> int:
     from acme_r2i.reports import open_loop
     from acme_r2i.runs import imagine, policies  # import JAX
 
-    run = imagine.load_model(policies.read_run(typed.folder), seed)
+    run = imagine.load_model(policies.read_run(typed.folder), seed, typed.checkpoint)
     prediction = imagine.predict(run, context, horizon, seed)
     _say_if_shorter(prediction, context, horizon)
     with files.writing("--out", out):

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 
 from acme_r2i.cli import envs, evaluate, export, imagine, plan, presets, report, sweep, train
 from acme_r2i.cli.parsing import Parser, as_typed
-from acme_r2i.runs import RunFailedError, UsageError
+from acme_r2i.runs import RunFailedError, UsageError, overrides, reason
 from acme_r2i.version import VERSION
 
 _DESCRIPTION = "Recall to Imagine (R2I): a world-model agent with state-space memory."
@@ -29,6 +29,17 @@ r2i COMMAND --help tells what a command takes, e.g.
 """
 
 
+_COMMANDS = {
+    "train": train.add,
+    "evaluate": evaluate.add,
+    "sweep": sweep.add,
+    "report": report.add,
+    "envs": envs.add,
+    "presets": presets.add,
+    "imagine": imagine.add,
+    "export": export.add,
+    "plan": plan.add,
+}
 _INSTALL = (
     "; `pip install .` alone brings what networks need, and `pip install --no-deps -r "
     "requirements.txt` all that r2i needs"
@@ -65,8 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"r2i: error: {_in_a_line(error)}{_INSTALL}", file=sys.stderr)
         return 1
-    except OSError as error:  # which names the file
-        print(f"r2i: error: {_in_a_line(error)}", file=sys.stderr)
+    except OSError as error:
+        file = "" if error.filename is None else f"{error.filename}: "
+        print(f"r2i: error: {file}{reason(error)}", file=sys.stderr)
+        return 1
+    except ValueError:
+        if not getattr(sys.stdout, "closed", False):
+            raise
+        print("r2i: error: standard output was closed by code of the run", file=sys.stderr)
         return 1
     except RuntimeError as error:
         from acme_r2i.environments import EnvironmentFailedError  # imports NumPy
@@ -114,10 +131,15 @@ def _in_a_line(error: Exception) -> str:
 
 def _run(arguments: list[str]) -> int:
     parser = _make_parser()
+    command = next((each for each in arguments if not each.startswith("-")), None)
+    if command is not None and command not in _COMMANDS:
+        close = overrides.nearest(command, _COMMANDS)
+        hint = f"did you mean {close[0]}?" if close else f"commands: {', '.join(_COMMANDS)}"
+        raise UsageError(f"unknown command {command!r}; {hint}")
     typed, others = parser.parse_known_args(arguments)
     if typed.command is None:
         if others:
-            raise UsageError(f"unexpected argument {others[0]!r}; see r2i --help")
+            raise UsageError(f"unexpected argument {others[0]!r}{parser.nearest(others[0])}")
         parser.print_help()
         return 0
     _silence_tensorflow()
@@ -130,8 +152,8 @@ def _make_parser() -> Parser:
         "--version", action="version", version=f"r2i {VERSION}", help="show it and exit"
     )
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
-    for command in (train, evaluate, sweep, report, envs, presets, imagine, export, plan):
-        command.add(commands)
+    for add in _COMMANDS.values():
+        add(commands)
     return parser
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from acme_r2i.runs import UsageError, overrides, train_config
@@ -32,6 +32,14 @@ class Parser(argparse.ArgumentParser):
         """Reads options; hyphens and underscores in their names are the same."""
         arguments = sys.argv[1:] if args is None else args
         return super().parse_known_args([self._hyphens(each) for each in arguments], namespace)
+
+    def nearest(self, argument: str) -> str:
+        """Returns ``; did you mean --NAME?``, or ``; see COMMAND --help``."""
+        name = argument.partition("=")[0].replace("_", "-")
+        close = overrides.nearest(name, self._option_string_actions)
+        if name.startswith("--") and close:
+            return f"; did you mean {', '.join(close)}?"
+        return f"; see {self.prog} --help"
 
     def _hyphens(self, argument: str) -> str:
         """The argument, spelled as the option of this parser that it names, if it does."""
@@ -93,22 +101,54 @@ def with_default(text: str) -> str:
     return f"{text} (default: %(default)s)"
 
 
-def refuse(others: list[str], command: str) -> None:
-    """Refuses what is left over of a command that takes no fields."""
+def add_command(
+    commands: argparse._SubParsersAction,
+    run: Callable[[argparse.Namespace, list[str]], int],
+    usage: str,
+    summary: str,
+    description: str,
+    epilog: str | None = None,
+) -> Callable[..., Any]:
+    """Adds the parser of a command.
+
+    Args:
+      commands: takes the parser.
+      run: runs the command, given the options and the arguments left over; returns the exit code.
+      usage: its name and arguments, after "r2i".
+      summary: a line for the list of commands.
+      description: shown above the options.
+      epilog: shown below them.
+
+    Returns:
+      The parser's ``add_argument``.
+    """
+    parser = commands.add_parser(
+        usage.partition(" ")[0],
+        usage=f"r2i {usage}",
+        help=summary,
+        description=description,
+        epilog=epilog,
+    )
+    parser.set_defaults(run=run, parser=parser)
+    return parser.add_argument
+
+
+def refuse(others: Sequence[str], typed: argparse.Namespace) -> None:
+    """Refuses what is left over of a command that takes no fields; suggests a similar option."""
     if others:
-        raise UsageError(f"unexpected argument {others[0]!r}; see r2i {command} --help")
+        raise UsageError(f"unexpected argument {others[0]!r}{typed.parser.nearest(others[0])}")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of a run, as :class:`TrainConfig` declares them."""
+def add_options(add: Callable[..., Any]) -> None:
+    """Adds the options of a run, as :class:`TrainConfig` declares them, by ``add_argument``."""
     for name, option in train_config.options().items():
         default = train_config.default_of(name)
         flag = f"--{name.replace('_', '-')}"
         if name in train_config.flags():
-            parser.add_argument(flag, action="store_true", default=None, help=option.help)
+            add(flag, action="store_true", default=None, help=option.help)
             continue
         tells = default is None or default is dataclasses.MISSING
-        parser.add_argument(
+        add(
             flag,
             type=path if name in train_config.paths() else str,
             metavar="|".join(option.choices) or option.metavar,
@@ -178,12 +218,14 @@ def as_typed(message: str) -> str:
 
     The library calls an option TrainConfig.NAME or EvaluateConfig.NAME, a field of the agent's
     settings TrainConfig.config.PATH, and an option of the suite TrainConfig.env_options.NAME. A
-    message about the arguments checkpoint, context, run and video begins with NAME=.
+    message about the arguments context, run and video begins with NAME=, and checkpoint= may be
+    anywhere.
     """
     for name, flag in ((r"TrainConfig\.config\.", "--"), (r"TrainConfig\.env_options\.", "--env.")):
         message = re.sub(rf"\b{name}(?=\w)", flag, message)
-    option = r"\b(?:Train|Evaluate)Config\.(\w+)|^(checkpoint|context|run|video)(?==)"
-    return re.sub(option, lambda found: f"--{(found[1] or found[2]).replace('_', '-')}", message)
+    option = r"\b(?:Train|Evaluate)Config\.(\w+)|^(context|run|video)(?==)"
+    message = re.sub(option, lambda found: f"--{(found[1] or found[2]).replace('_', '-')}", message)
+    return re.sub(r"(?<![\w-])checkpoint=(?=\w)", "--checkpoint=", message)
 
 
 def option_names() -> list[str]:

@@ -17,7 +17,7 @@ from acme_r2i.runs.train_config import default_of, make_settings, task_name
 _DESCRIPTION = """\
 Works out what a run asks for, before it is started on one machine or on many: env steps per second
 that a learner can take, actors that keep it busy, memory of replay, bytes per second between the
-parts, days. It measures nothing. Rates are those of your machines: python -m benchmarks.update
+parts, time. It measures nothing. Rates are those of your machines: python -m benchmarks.update
 prints the milliseconds of an update, and a run's metrics.jsonl has speed/env_steps_per_second and
 speed/learner_steps_per_second, which --run reads.
 """
@@ -33,15 +33,14 @@ examples:
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's parser."""
-    plan = commands.add_parser(
-        "plan",
-        help="work out actors, memory, network and days of a run",
-        usage="r2i plan (--env SUITE:TASK | --run RUN) [options] [--FIELD VALUE ...]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+    add = parsing.add_command(
+        commands,
+        run,
+        "plan (--env SUITE:TASK | --run RUN) [options] [--FIELD VALUE ...]",
+        "work out actors, memory, network and time of a run",
+        _DESCRIPTION,
+        _EPILOG,
     )
-    plan.set_defaults(run=run)
-    add = plan.add_argument
     add("--env", metavar="SUITE:TASK", help="the task")
     add("--agent", metavar="NAME", help=f"what learns (default: {DEFAULT_AGENT})")
     add(
@@ -105,6 +104,8 @@ def run(typed: argparse.Namespace, fields: list[str]) -> int:
         print(json.dumps(dataclasses.asdict(plan), indent=2))
     else:
         print("\n".join(planning.plan_lines(plan)))
+        if plan.env_steps_per_second is None:
+            print(f"{'':<12}--run, or --updates-per-second and --actor-steps-per-second")
     return 0
 
 

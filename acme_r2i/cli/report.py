@@ -6,6 +6,7 @@ import argparse
 import pathlib
 import sys
 
+from acme_r2i.cli import parsing
 from acme_r2i.cli.parsing import path, refuse, with_default
 from acme_r2i.reports import page
 from acme_r2i.runs import UsageError, files
@@ -37,16 +38,15 @@ examples:
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's parser."""
-    report = commands.add_parser(
-        "report",
-        help="write a page of figures and tables about runs",
-        usage="r2i report [NAME=]RUNS... [--out FILE] [--export DIR] [--title TEXT] [--task NAME] "
+    add = parsing.add_command(
+        commands,
+        run,
+        "report [NAME=]RUNS... [--out FILE] [--export DIR] [--title TEXT] [--task NAME] "
         "[--unfinished]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+        "write a page of figures and tables about runs",
+        _DESCRIPTION,
+        _EPILOG,
     )
-    report.set_defaults(run=run)
-    add = report.add_argument
     add("places", nargs="+", metavar="RUNS", help="folders of runs, or of others' results")
     add("--out", type=path, metavar="FILE", default="report.html", help=with_default("the page"))
     add(
@@ -66,7 +66,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(typed: argparse.Namespace, others: list[str]) -> int:
     """Writes the page and prints its path; returns the exit code."""
-    refuse(others, "report")
+    refuse(others, typed)
     out = typed.out
     folder = typed.export
     _check_page(out)

@@ -13,7 +13,7 @@ from typing import Any
 
 from acme_r2i.cli import parsing, train
 from acme_r2i.cli.parsing import path, whole_number, with_default
-from acme_r2i.runs import UsageError, files, overrides, train_config
+from acme_r2i.runs import UsageError, files, overrides, reason, train_config
 from acme_r2i.runs.checkpoints import Start, find_start
 from acme_r2i.runs.config_json import describe_config
 from acme_r2i.sweeps.definition import INDEX, PlannedRun, read_sweep
@@ -52,16 +52,15 @@ exit code: 0 when all runs are done, 1 if one failed or was left alone, 2 if the
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's parser."""
-    sweep = commands.add_parser(
-        "sweep",
-        help="train many runs from one file",
-        usage="r2i sweep FILE [--parallel N] [--pin] [--out DIR] [--only PATTERN] [--dry-run] "
+    add = parsing.add_command(
+        commands,
+        run,
+        "sweep FILE [--parallel N] [--pin] [--out DIR] [--only PATTERN] [--dry-run] "
         "[--OPTION VALUE ...]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+        "train many runs from one file",
+        _DESCRIPTION,
+        _EPILOG,
     )
-    sweep.set_defaults(run=run)
-    add = sweep.add_argument
     add("file", type=path, metavar="FILE", help="the sweep, a .toml or .py file")
     add("--parallel", metavar="N", default="1", help=with_default("runs at a time"))
     add("--pin", action="store_true", help="one core for each run at a time")
@@ -144,7 +143,9 @@ def _check_out(out: pathlib.Path, runs: Sequence[PlannedRun]) -> dict[str, Any]:
     try:
         return dict(json.loads(index.read_text(encoding="utf-8"))["runs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{index} cannot be read: {error!r}; move it away to go on") from None
+        raise UsageError(
+            f"{index} cannot be read: {reason(error)}; move it away to continue"
+        ) from None
 
 
 def _look(arguments: Sequence[str]) -> Start:

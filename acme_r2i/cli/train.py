@@ -68,20 +68,19 @@ finite, the disk is full), 2 for invalid arguments, 130 after Ctrl-C, 143 after 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds the command's parser."""
-    train = commands.add_parser(
-        "train",
-        help="train an agent on a task",
-        usage="r2i train --env SUITE:TASK [options] [--FIELD VALUE ...]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG.format(
+    add = parsing.add_command(
+        commands,
+        run,
+        "train --env SUITE:TASK [options] [--FIELD VALUE ...]",
+        "train an agent on a task",
+        _DESCRIPTION,
+        _EPILOG.format(
             agents="\n".join(f"  {name:<13}{get_agent(name).summary}" for name in AGENTS),
             changeable=_changeable(),
             presets="\n\n".join(f"presets of {name}:\n{presets.describe(name)}" for name in AGENTS),
         ),
     )
-    train.set_defaults(run=run)
-    parsing.add_options(train)
-    add = train.add_argument
+    parsing.add_options(add)
     add("--help-fields", action="store_true", help="show every field and its value, and exit")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from acme_r2i import environments
 from acme_r2i.reports import foreign
 from acme_r2i.reports.runs import Run, is_run, read_run, sweep_variants
-from acme_r2i.runs import UsageError
+from acme_r2i.runs import UsageError, reason
 from acme_r2i.runs.config_json import flatten
 
 # Options of a task that only say where it writes.
@@ -257,7 +257,7 @@ def _find(
         folders = [each for each in sorted(path.iterdir()) if each.is_dir()]
         logs = foreign.logs(path)
     except (OSError, ValueError) as error:
-        note(LeftOut(path, str(error)))
+        note(LeftOut(path, reason(error)))
         return
     try:
         sweep_variants(path)
@@ -267,7 +267,7 @@ def _find(
         try:
             yield foreign.read(log, task, variant)
         except (OSError, ValueError) as error:
-            note(LeftOut(log, str(error)))
+            note(LeftOut(log, reason(error)))
     for folder in folders:
         if not folder.is_symlink():
             yield from _find(folder, task, variant, note)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from acme_r2i.runs import reason
 from acme_r2i.runs.config_json import check_config
 from acme_r2i.runs.evaluation import EVALUATIONS
 from acme_r2i.runs.metrics import EPISODES_IN_MEAN
@@ -232,9 +233,9 @@ def reading(path: pathlib.Path) -> Iterator[None]:
     except KeyError as error:
         raise DamagedFileError(f"{path.name} has no {error}") from None
     except (OSError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
-        raise DamagedFileError(f"{path.name} cannot be read: {error}") from None
+        raise DamagedFileError(f"{path.name} cannot be read: {reason(error)}") from None
     except (csv.Error, RecursionError) as error:
-        raise DamagedFileError(f"{path.name} cannot be read: {error}") from None
+        raise DamagedFileError(f"{path.name} cannot be read: {reason(error)}") from None
 
 
 def finite_number(value: Any) -> float:

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from acme_r2i.runs import UsageError, config_json
+from acme_r2i.runs import UsageError, config_json, reason
 from acme_r2i.runs.config_json import Change
 from acme_r2i.runs.files import read_json, write_json
 from acme_r2i.runs.metrics import Counts
@@ -162,7 +162,7 @@ def _fault(path: pathlib.Path) -> str | None:
             if _digest(file, size) != description["sha256_of_ends"]:
                 return f"{name} is not what was written"
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        return f"{CONTENTS} cannot be used: {error}"
+        return f"{CONTENTS} cannot be used: {reason(error)}"
     return None
 
 
@@ -266,6 +266,7 @@ def find_start(folder: pathlib.Path, wanted: Mapping[str, Any], *, allow_changes
     config_json.check_changes(
         [each for each in changes if not (finished and each.field == "env_steps")],
         allow=allow_changes,
+        presets=(recorded["preset"], wanted["preset"]),
     )
     common = {"restart_count": len(recorded.get("resumes", ())) + 1, "recorded": recorded}
     if finished:

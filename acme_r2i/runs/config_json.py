@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from acme_r2i.runs import UsageError
+from acme_r2i.runs import UsageError, reason
 from acme_r2i.runs.run_folder import CONFIG, check_format
 from acme_r2i.runs.train_config import TrainConfig, options
 from acme_r2i.version import VERSION
@@ -61,6 +61,8 @@ _CHANGEABLE_SETTINGS = (
     "config.target_update_period_learner_steps",
 )
 _ABSENT = "nothing"
+# Changes that an error message names.
+_MOST_LISTED = 4
 
 
 def describe_config(config: TrainConfig) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder} holds no run: {CONFIG}: {error}") from None
+        raise UsageError(f"{folder} holds no run: {CONFIG}: {reason(error)}") from None
     try:
         check_config(content)
     except ValueError as error:
@@ -199,25 +201,42 @@ def _is_same(change: Change) -> bool:
     return change.old == change.new
 
 
-def check_changes(changes: Sequence[Change], *, allow: bool) -> None:
+def check_changes(changes: Sequence[Change], *, allow: bool, presets: Sequence[str] = ()) -> None:
     """Checks that a run may be resumed with these changes. More environment steps always may.
+
+    Args:
+      changes: differences between the run's settings and those that are given.
+      allow: permits some of them.
+      presets: presets of both.
 
     Raises:
       UsageError: naming the fields, with their old and new values.
     """
     changes = [each for each in changes if not _is_longer(each)]
     never = [each for each in changes if not _is_possible(each)]
+    settings = "other settings"
+    if len(set(presets)) > 1:
+        settings = f"preset {presets[0]}, not {presets[1]}"
     if never:
         raise UsageError(
-            "TrainConfig.workdir holds a run with other settings, with which it cannot be resumed: "
-            f"{'; '.join(map(str, never))}. Give the settings it had, or another folder"
+            f"TrainConfig.workdir holds a run with {settings}, with which it cannot be resumed: "
+            f"{_list(never)}. Give the settings it had, or another folder"
         )
     if changes and not allow:
         raise UsageError(
-            f"TrainConfig.workdir holds a run with other settings: {'; '.join(map(str, changes))}. "
+            f"TrainConfig.workdir holds a run with {settings}: {_list(changes)}. "
             "Give the settings it had, or another folder, or TrainConfig.allow_config_change to "
             "resume with these"
         )
+
+
+def _list(changes: Sequence[Change]) -> str:
+    """Returns the changes that matter: not the fields of a part whose kind has changed."""
+    parts = [each.field.removesuffix("kind") for each in changes if each.field.endswith(".kind")]
+    follows = lambda field: field.startswith(tuple(parts)) and not field.endswith(".kind")  # noqa: E731
+    changes = [each for each in changes if not follows(each.field)]
+    more = f" and {len(changes) - _MOST_LISTED} more" if len(changes) > _MOST_LISTED else ""
+    return "; ".join(map(str, changes[:_MOST_LISTED])) + more
 
 
 def _is_longer(change: Change) -> bool:

@@ -1,6 +1,6 @@
-"""The run in the terminal: what it is, how it is coming along, and what came of it.
+"""The run in the terminal: its description, its progress and its result.
 
-Progress is a live line in a terminal, and a line now and then elsewhere.
+Progress is one live line in a terminal, and a line every ten seconds elsewhere.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ def size_text(number: float) -> str:
     return f"{number:.1f} GiB"
 
 
+def number_of(number: int, noun: str) -> str:
+    """Returns a number with its noun, in the plural unless the number is 1."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def introduce(
     options: TrainConfig,
     blueprint: Blueprint,
@@ -39,14 +44,14 @@ def introduce(
     start: checkpoints.Start,
     nodes: str = "",
 ) -> str:
-    """What a run is, before it begins.
+    """Describes a run before it starts.
 
     Args:
-      options: of the run.
-      blueprint: of its agent.
-      device: what learning runs on.
-      start: where it begins.
-      nodes: of a run on several processes, what they are.
+      options: settings of the run.
+      blueprint: its agent.
+      device: device of the learner.
+      start: where the run starts.
+      nodes: description of the nodes of a distributed run.
     """
     config, schedule = options.config, blueprint.schedule
     counts = blueprint.parameter_counts()
@@ -56,14 +61,14 @@ def introduce(
         "agent": options.agent,
         "options": ", ".join(f"{name}={value}" for name, value in options.env_options.items()),
         "fields": ", ".join(f"{name}={value}" for name, value in options.overrides.items()),
-        "device": f"{device}, {os.cpu_count()} CPU cores",
+        "device": f"{device}, {number_of(os.cpu_count() or 1, 'CPU core')}",
         "parameters": f"{sum(counts.values()):,} ({parameters})" if counts else "",
         "returns": _reference(environments.task_reference(options.env)),
-        "plan": f"{options.env_steps:,} env steps in {config.num_environments} environments"
+        "plan": f"{number_of(options.env_steps, 'env step')} in "
+        f"{number_of(config.num_environments, 'environment')}"
         + ("" if options.env_workers == "inline" else f", in {options.env_workers}"),
-        "": f"{schedule.due(options.env_steps):,} updates of {config.batch_size} x "
-        f"{config.sequence_length} rows, from env step {schedule.first_env_steps:,} on "
-        "(the first takes a while to compile)"
+        "": f"{number_of(schedule.due(options.env_steps), 'update')} of {config.batch_size} x "
+        f"{config.sequence_length} rows, from env step {schedule.first_env_steps:,} on"
         if schedule.updates_per_env_step
         else "",
         "replay": _describe_memory(blueprint.replay_bytes(options.env_steps))
@@ -85,12 +90,12 @@ def _describe_memory(replay_bytes: int) -> str:
     size, free = size_text(replay_bytes), size_text(free_bytes)
     text = f"up to {size} before compression, of {free} memory free"
     if replay_bytes > free_bytes:
-        text += "; where it does not fit, --replay.capacity_env_steps makes it smaller"
+        text += "; if it does not fit, reduce replay.capacity_env_steps"
     return text
 
 
 def conclude(summary: Mapping[str, Any], options: TrainConfig) -> str:
-    """What came of a run, given its summary."""
+    """Describes the result of a run, given its summary."""
     begin = "stopped" if summary["interrupted"] else "done"
     if summary["mean_return_last_100_episodes"] is None:
         return f"{begin}: no episode has ended; files in {options.workdir}"
@@ -98,7 +103,7 @@ def conclude(summary: Mapping[str, Any], options: TrainConfig) -> str:
     reference = environments.task_reference(options.env)
     solved = {True: ": solved", False: ": not solved", None: ""}[summary["solved"]]
     return (
-        f"{begin}: mean return of the last {number} episodes "
+        f"{begin}: mean return of the last {number_of(number, 'episode')} "
         f"{summary['mean_return_last_100_episodes']:.3f} ({_reference(reference)}){solved}; files "
         f"in {options.workdir}"
     )
@@ -187,7 +192,8 @@ class Progress(Protocol):
 def make_progress(stream: TextIO | None = None) -> Progress:
     """Makes the progress that suits a stream (standard output by default)."""
     stream = stream or sys.stdout
-    if stream.isatty() and importlib.util.find_spec("rich"):
+    is_terminal = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    if is_terminal and importlib.util.find_spec("rich"):
         return LiveProgress(stream)
     return PlainProgress(stream)
 
@@ -328,6 +334,9 @@ def describe_compiling(
     return Status(share, parts)
 
 
+PREPARING = Status(0.0, (Part(0, "preparing agent and replay"), Part(1, "usually 5 to 30 s")))
+
+
 class EpisodesSoFar:
     """Counts the finished episodes of an evaluation."""
 
@@ -351,9 +360,9 @@ class EpisodesSoFar:
         """
         mean = _number(self._total_return / self._number if self._number else None)
         parts = (
-            Part(0, f"{self._number:,} of {self._planned:,} episodes"),
+            Part(0, f"{self._number:,} of {number_of(self._planned, 'episode')}"),
             Part(1, f"mean return {mean}"),
-            Part(2, f"{steps:,} steps"),
+            Part(2, number_of(steps, "step")),
         )
         return Status(self._number / self._planned, [*([Part(3, title)] if title else ()), *parts])
 

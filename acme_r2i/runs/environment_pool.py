@@ -11,7 +11,7 @@ import dm_env
 import numpy as np
 
 from acme_r2i import environments
-from acme_r2i.runs import UsageError
+from acme_r2i.runs import UsageError, reason
 from acme_r2i.runs.train_config import TrainConfig
 
 
@@ -119,4 +119,4 @@ def cut_recordings(options: TrainConfig, sizes: Sequence[int]) -> None:
             else:
                 path.unlink(missing_ok=True)
     except OSError as error:
-        raise UsageError(f"what was recorded cannot be cut: {error}") from None
+        raise UsageError(f"{error.filename} cannot be cut: {reason(error)}") from None

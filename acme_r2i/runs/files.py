@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from acme_r2i.runs import UsageError
+from acme_r2i.runs import UsageError, reason
 
 _PROBE_BYTES = 1 << 16
 _SHOWN = 3
@@ -81,7 +81,7 @@ def writing(option: str, path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"{option} {path} cannot be written: {error}") from None
+        raise UsageError(f"{option} {path} cannot be written: {reason(error)}") from None
 
 
 def _nearest(option: str, path: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
@@ -127,7 +127,7 @@ def read_json(path: pathlib.Path, *required: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+        raise UsageError(f"{path} cannot be read: {reason(error)}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path} cannot be read: it holds no JSON object")
     for name in required:
@@ -206,7 +206,7 @@ def load_arrays(path: pathlib.Path, like: Any, file: BinaryIO | None = None) -> 
         raise
     # EOFError for an empty file, TypeError for a file that holds one array.
     except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+        raise UsageError(f"{path} cannot be read: {reason(error)}") from None
     named = _named_leaves(like)
     for name, leaf in named:
         found = arrays[name] if name in arrays else None

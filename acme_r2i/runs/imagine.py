@@ -25,7 +25,7 @@ from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.networks.distributions import symexp
 from acme_r2i.networks.heads import SymlogTwoHot
 from acme_r2i.runs import UsageError
-from acme_r2i.runs.policies import TrainedRun, load_parameters
+from acme_r2i.runs.policies import TrainedRun, find_parameters, load_parameters
 
 # Rows that the model sees and that it imagines where nothing is asked for.
 DEFAULT_CONTEXT = 10
@@ -76,21 +76,26 @@ class Prediction(NamedTuple):
     predicted_continue: np.ndarray
 
 
-def load_model(run: TrainedRun, seed: int) -> TrainedModel:
+def load_model(run: TrainedRun, seed: int, checkpoint: str | None = None) -> TrainedModel:
     """Makes the networks of a run and reads what it learned.
 
+    Args:
+      run: the run.
+      seed: seed of the environment.
+      checkpoint: as of ``find_parameters``.
+
     Raises:
-      UsageError: if the run has not ended, or has no world model.
+      UsageError: if the run has no such parameters, or no world model.
     """
     folder = run.folder
     if run.kind.name != "r2i":
         raise UsageError(f"the run in {folder} is of {run.kind.name}, which has no world model")
+    kept = find_parameters(folder, checkpoint)
     environment = run.make_environment(seed)
     networks = run.kind.make_networks(run.config, EnvironmentSpec.of(environment))
     shapes = jax.eval_shape(networks.init, jax.random.key(0))
-    return TrainedModel(
-        run.task, run.config, environment, networks, load_parameters(folder, shapes)
-    )
+    params = load_parameters(kept.folder, shapes, file=kept.file)
+    return TrainedModel(run.task, run.config, environment, networks, params)
 
 
 def predict(run: TrainedModel, context: int | None, horizon: int | None, seed: int) -> Prediction:

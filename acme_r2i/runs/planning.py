@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from acme_r2i.runs import UsageError, run_folder
+from acme_r2i.runs import UsageError, reason, run_folder
 from acme_r2i.runs.console import size_text
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def read_rates(folder: pathlib.Path) -> Rates:
     try:
         lines = run_folder.read_metrics(folder)
     except (OSError, ValueError) as error:
-        raise UsageError(f"run={folder}: {error}") from None
+        raise UsageError(f"run={folder}: {reason(error)}") from None
 
     def median(name: str) -> float | None:
         values = [line[name] for line in lines if line.get(name)]
@@ -217,7 +217,7 @@ def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.env_steps_per_second is None:
         yield (
             "rates",
-            "not known: give --updates-per-second and --actor-steps-per-second, or --run",
+            "unknown: they are given by a run, or as rates of the learner and of an actor",
         )
         return
     yield "rates", rates.source

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
 from acme_r2i.agents.registry import get_agent
-from acme_r2i.runs import UsageError, files, overrides
+from acme_r2i.runs import UsageError, files, overrides, reason
 from acme_r2i.runs.checkpoints import COUNTERS, list_checkpoints
 from acme_r2i.runs.config_json import read_config
 from acme_r2i.runs.files import load_arrays, save_arrays
@@ -146,7 +146,7 @@ def _open(folder: pathlib.Path, checkpoint: str | None) -> KeptParameters:
         try:
             file = open(folder / PARAMETERS, "rb")  # noqa: SIM115
         except FileNotFoundError:
-            hint = f"; it has {_list(kept)}" if kept else ""
+            hint = f"; it has {_list(kept)}: checkpoint=latest reads the newest" if kept else ""
             raise UsageError(
                 f"{folder} has no {PARAMETERS}, which a run writes when it ends{hint}"
             ) from None
@@ -191,7 +191,8 @@ def _has_no(folder: pathlib.Path, checkpoint: str, kept: dict[int, pathlib.Path]
 
 
 def _list(kept: dict[int, pathlib.Path]) -> str:
-    return f"the checkpoints {', '.join(map(str, kept))}" if kept else "no checkpoints"
+    noun = "checkpoint" if len(kept) == 1 else "checkpoints"
+    return f"the {noun} {', '.join(map(str, kept))}" if kept else "no checkpoints"
 
 
 def save_parameters(folder: pathlib.Path, params: Any) -> None:
@@ -264,7 +265,9 @@ def load(
     try:
         content = json.loads((folder / EXPORTED).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder} holds no exported policy: {EXPORTED}: {error}") from None
+        raise UsageError(
+            f"{folder} holds no exported policy: {EXPORTED}: {reason(error)}"
+        ) from None
     try:
         check_format(content, FORMAT)
         kind = get_agent(content["agent"])

@@ -13,7 +13,7 @@ import socket
 import threading
 from typing import Any
 
-from acme_r2i.runs import UsageError
+from acme_r2i.runs import UsageError, reason
 
 LOCK = ".lock"
 # Time after which a locked folder is in use. Its last holder may be removing the lock just now.
@@ -57,7 +57,7 @@ class RunLock:
             ) from None
         except OSError as error:
             raise UsageError(
-                f"TrainConfig.workdir {self._folder} cannot be written: {error}"
+                f"TrainConfig.workdir {self._folder} cannot be written: {reason(error)}"
             ) from None
         with contextlib.suppress(OSError):  # a full disk
             holder = f"process {os.getpid()} on {os.uname().nodename}\n"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from acme_r2i import environments
 from acme_r2i.agents.registry import get_agent
-from acme_r2i.runs import RunFailedError, console
+from acme_r2i.runs import RunFailedError, console, reason
 from acme_r2i.runs.checkpoints import COUNTERS, Checkpoints, Start, describe_counters
 from acme_r2i.runs.environment_pool import measure_recordings
 from acme_r2i.runs.external_logs import MetricsLog
@@ -211,8 +211,9 @@ class RunRecord:
             self._checkpoints.write(counts.env_steps, fill)
         except OSError as error:
             raise RunFailedError(
-                f"the checkpoint of env step {counts.env_steps} cannot be written ({error}); the "
-                "one before is complete, and the same command resumes from there"
+                f"the checkpoint of env step {counts.env_steps} cannot be written "
+                f"({reason(error)}); the one before is complete, and the same command resumes from "
+                "there"
             ) from None
         self._saved_env_steps = counts.env_steps
 
@@ -228,7 +229,7 @@ class RunRecord:
                 self._write_logs()
             self._agent.save_parameters(self._folder.path)
         except (RunFailedError, OSError) as error:
-            failure = failure or str(error)
+            failure = failure or reason(error)
         self._progress.show(self._describe(), last=True)
         summary = self._summarise(interrupted=not whole, failure=failure)
         with contextlib.suppress(RunFailedError) if failure else contextlib.nullcontext():

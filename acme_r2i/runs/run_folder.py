@@ -25,7 +25,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from acme_r2i.runs import RunFailedError
+from acme_r2i.runs import RunFailedError, reason
 from acme_r2i.runs.files import (
     check_has_no_others,
     check_permissions,
@@ -158,7 +158,9 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            raise RunFailedError(f"{name} in {self.path} cannot be written: {error}") from None
+            raise RunFailedError(
+                f"{name} in {self.path} cannot be written: {reason(error)}"
+            ) from None
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from acme_r2i.runs.checkpoints import (
     open_checkpoints,
 )
 from acme_r2i.runs.config_json import describe_config, describe_machine
-from acme_r2i.runs.console import conclude, introduce
+from acme_r2i.runs.console import PREPARING, conclude, introduce, make_progress
 from acme_r2i.runs.environment_pool import (
     cut_recordings,
     environment_seeds,
@@ -100,6 +100,8 @@ def _train_here(
     print(introduce(options, blueprint, device, start), flush=True)
 
     stop = stack.enter_context(StopSignals())
+    progress = stack.enter_context(contextlib.closing(make_progress()))
+    progress.show(PREPARING)
     checkpoints = open_checkpoints(options, start.counts.env_steps)
     with start_agent(  # imports Acme and TensorFlow for those that learn
         blueprint,
@@ -129,7 +131,15 @@ def _train_here(
             }
 
         record = RunRecord(
-            options, folder, agent, checkpoints, start, began, logs=logs, measure=measure
+            options,
+            folder,
+            agent,
+            checkpoints,
+            start,
+            began,
+            logs=logs,
+            measure=measure,
+            progress=progress,
         )
         with contextlib.closing(record):
             summary = _run(

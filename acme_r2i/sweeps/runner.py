@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from acme_r2i.runs import UsageError
+from acme_r2i.runs import UsageError, reason
 from acme_r2i.runs.checkpoints import Start
 
 POLL_SECONDS = 0.5
@@ -157,7 +157,7 @@ class Runner:
                     start_new_session=True,
                 )
         except OSError as error:
-            job.state, job.note = State.FAILED, f"it cannot be started: {error}"
+            job.state, job.note = State.FAILED, f"it cannot be started: {reason(error)}"
             return
         self._processes[job.name] = process, core
         job.state = State.RUNNING

@@ -33,10 +33,23 @@ TINY = (*TASK, "--preset", "debug", "--env-steps", "100")
 
 # What is wrong -> the line on stderr, whole or its beginning (where it ends in "...").
 WRONG = {
-    ("trian",): (
-        "argument COMMAND: invalid choice: 'trian' "
-        "(choose from 'train', 'evaluate', 'sweep', 'report', 'envs', 'presets', 'imagine', "
-        "'export', 'plan')"
+    ("trian",): "unknown command 'trian'; did you mean train?",
+    ("evalaute", "a run"): "unknown command 'evalaute'; did you mean evaluate?",
+    ("x",): (
+        "unknown command 'x'; commands: train, evaluate, sweep, report, envs, presets, imagine, "
+        "export, plan"
+    ),
+    ("--versoin",): "unexpected argument '--versoin'; did you mean --version?",
+    ("evaluate", "a run", "--epsiodes", "5"): (
+        "unexpected argument '--epsiodes'; did you mean --episodes, ..."
+    ),
+    ("imagine", "a run", "--horizn=5"): (
+        "unexpected argument '--horizn=5'; did you mean --horizon?"
+    ),
+    ("report", "a run", "--xyzzy"): "unexpected argument '--xyzzy'; see r2i report --help",
+    ("imagine", "a run", "more"): "unexpected argument 'more'; see r2i imagine --help",
+    ("evaluate", "nothing"): (
+        "{here}/nothing holds no run: config.json: No such file or directory"
     ),
     ("--seed=3",): "unexpected argument '--seed=3'; see r2i --help",
     ("train",): "--env is needed, e.g. popgym:RepeatPreviousEasy",

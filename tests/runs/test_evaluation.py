@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from acme_r2i import environments
-from acme_r2i.cli.evaluation_listing import evaluation_lines
+from acme_r2i.cli.evaluate import evaluation_lines
 from acme_r2i.cli.main import main
 from acme_r2i.runs import UsageError, evaluation, files, playing, policies, run_folder
 from acme_r2i.runs.checkpoints import Checkpoints

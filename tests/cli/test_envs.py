@@ -7,7 +7,7 @@ import json
 import pytest
 
 from acme_r2i import environments
-from acme_r2i.cli import environment_listing
+from acme_r2i.cli import envs
 from acme_r2i.cli.main import main
 
 
@@ -71,7 +71,7 @@ def test_every_kind_of_spec_has_its_words(capsys):
 
 def test_steps_and_episodes_are_counted():
     environment = environments.make_environment("bsuite:memory_len/3")
-    speed = environment_listing.measure_speed(environment, seconds=0.05)
+    speed = envs.measure_speed(environment, seconds=0.05)
     assert speed["env_steps"] > 5
     # Episodes of 5 steps; the first step was taken before the count began.
     assert speed["episodes"] == (speed["env_steps"] - 1 + 1) // 5
