@@ -18,7 +18,7 @@ from acme_r2i.distributed.node_calls import TURN_SECONDS, ProgramWatch
 from acme_r2i.distributed.node_settings import NodeSettings
 from acme_r2i.environments import EnvironmentSpec
 from acme_r2i.launchpad_ray.launching import ray_folder
-from acme_r2i.runs import UsageError, external_logs
+from acme_r2i.runs import UsageError, external_logs, reason
 from acme_r2i.runs.checkpoints import Start, config_content, open_checkpoints
 from acme_r2i.runs.config_json import describe_machine
 from acme_r2i.runs.console import introduce
@@ -206,7 +206,7 @@ def _check_answers(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), _ANSWER_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
-        raise ConnectionError(str(error)) from None
+        raise ConnectionError(reason(error)) from None
 
 
 def _check_size(ray: Any, options: TrainConfig) -> None:

@@ -41,7 +41,7 @@ WRONG = {
     ),
     ("--versoin",): "unexpected argument '--versoin'; did you mean --version?",
     ("evaluate", "a run", "--epsiodes", "5"): (
-        "unexpected argument '--epsiodes'; did you mean --episodes, ..."
+        "unexpected argument '--epsiodes'; did you mean --episodes?"
     ),
     ("imagine", "a run", "--horizn=5"): (
         "unexpected argument '--horizn=5'; did you mean --horizon?"

@@ -176,7 +176,10 @@ def test_what_is_played_is_not_recorded_among_the_runs_results(tmp_path, capsys)
             "--checkpoint=5 is not allowed: {run} has the checkpoints 300, 1200",
         ),
         (("{run}", "--checkpoint", "last"), "has the checkpoints 300, 1200"),
-        (("{unfinished}",), "which a run writes when it ends; it has the checkpoints 300, 1200"),
+        (
+            ("{unfinished}",),
+            "it has the checkpoints 300, 1200: --checkpoint=latest reads the newest",
+        ),
         (("{empty}",), "{empty} has no parameters.npz, which a run writes when it ends"),
         (
             ("{empty}", "--checkpoint", "latest"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import threading
+import time
 
 import dm_env
 import numpy as np
@@ -13,6 +14,7 @@ from dm_env import specs
 
 from acme_r2i.environments import EnvironmentFailedError, EnvironmentPool
 from acme_r2i.runs import RunFailedError
+from acme_r2i.runs import loop as loop_module
 from acme_r2i.runs.loop import RunLoop, UpdateSchedule
 from acme_r2i.runs.metrics import Counts
 
@@ -276,6 +278,13 @@ def test_a_run_that_goes_on_does_what_is_left_and_no_more():
     assert after.env_steps == 30 and after.learner_steps == schedule.due(30)
     assert sum(call[0] == "observe" for call in recorder.calls) == 30 - counts.env_steps
     assert after.episodes > counts.episodes
+
+
+def test_a_first_update_that_takes_long_needs_no_listener(monkeypatch):
+    monkeypatch.setattr(loop_module, "COMPILING_PERIOD_SECONDS", 0.001)
+    loop, recorder = make_loop(schedule=make_schedule())
+    step, recorder.step = recorder.step, lambda: (time.sleep(0.05), step())
+    assert loop.run(20).learner_steps == recorder.calls.count(("learn",)) > 0
 
 
 def test_turns_end_when_their_updates_are_done():

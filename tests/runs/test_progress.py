@@ -135,3 +135,25 @@ def test_a_terminal_gets_one_line_that_changes(monkeypatch):
     assert written.count(erase_line) >= 2  # each state in the place of the one before
     assert written.rstrip().endswith("\x1b[?25h")  # the cursor is back
     assert written.index("second") < written.index("the end")
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(console.make_progress(Terminal()), console.PlainProgress)
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_colours_are_left_out_on_request(monkeypatch, no_color):
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "80", "NO_COLOR": no_color}.items():
+        monkeypatch.setenv(name, value)
+    stream = Terminal()
+    shown = console.make_progress(stream)
+    shown.show(make_status())
+    shown.close()
+    colours = re.findall(r"\x1b\[[0-9;]*m", stream.getvalue())
+    assert bool(colours) is not bool(no_color) and "25%" in stream.getvalue()
+
+
+def test_numbers_with_nouns():
+    assert console.number_of(1, "environment") == "1 environment"
+    assert console.number_of(2000, "environment") == "2,000 environments"

@@ -257,3 +257,19 @@ def test_an_option_of_another_type_is_another_option(tmp_path):
     for text in ("1", "1.0", '"true"'):
         with pytest.raises(UsageError, match="env_options.flag was True"):
             find(tmp_path, describe("--env.flag", text, env=task))
+
+
+def test_another_preset_is_named_with_few_fields(tmp_path):
+    make_run(tmp_path, describe(preset="cpu", env_steps="9000"), 500)
+    with pytest.raises(UsageError) as error:
+        find(tmp_path, describe(preset="memory", env_steps="9000"))
+    message = str(error.value)
+    assert "a run with preset cpu, not memory" in message
+    assert message.count(" was ") == 4 and " more. Give the settings it had" in message
+
+
+def test_fields_of_a_part_that_has_changed_kind_are_not_listed(tmp_path):
+    make_run(tmp_path, WANTED, 500)
+    with pytest.raises(UsageError) as error:
+        find(tmp_path, describe("--world_model.core.kind", "gru"))
+    assert str(error.value).count(" was ") == 1
