@@ -1,11 +1,10 @@
-"""The package in Python: train a run, and look at one. ``acme_r2i`` offers what is here."""
+"""The Python interface: trains runs and reads them. ``acme_r2i`` exports these names."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import itertools
-import json
 import os
 import pathlib
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from acme_r2i.runs import policies, run_folder
 from acme_r2i.runs.config_json import read_config
+from acme_r2i.runs.files import read_json
 from acme_r2i.runs.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from acme_r2i.runs.evaluation import Evaluation
     from acme_r2i.runs.imagine import Prediction
 
-# Holds what was passed as an object, so that a task can name it: import:acme_r2i_given:...
+# Module that holds environments passed as objects, for tasks named import:acme_r2i_given:...
 _GIVEN = "acme_r2i_given"
 _numbers = itertools.count(1)
 
@@ -32,13 +32,12 @@ _numbers = itertools.count(1)
 def train(env: Any, **options: Any) -> Run:
     """Trains a run, or resumes the one in ``workdir``, and shows its progress.
 
-    An interrupt (Ctrl-C, or a notebook's stop button) stops the run with a checkpoint; what it has
-    learned by then is returned.
+    An interrupt (Ctrl-C, or a notebook's stop button) stops the run with a checkpoint, and the run
+    so far is returned. Other threads are not interrupted.
 
     Args:
-      env: a task's name ("suite:task"); a function that makes a ``dm_env.Environment`` or a
-        ``gymnasium.Env`` (with ``seed=``, if it takes that); or such an environment itself, where
-        one is enough.
+      env: name of a task ("suite:task"); a function that makes a ``dm_env.Environment`` or a
+        ``gymnasium.Env`` (called with ``seed=`` if it has that parameter); or one environment.
       **options: other fields of :class:`TrainConfig`.
 
     Returns:
@@ -58,7 +57,7 @@ def train(env: Any, **options: Any) -> Run:
 
 
 def start(config: TrainConfig) -> int:
-    """Trains in this process, or on Ray; returns the exit code. See ``runs.train.train``."""
+    """Trains in this process, or on Ray; returns the exit code of ``runs.train.train``."""
     from acme_r2i.runs.train import train
 
     if config.num_actors is None:
@@ -72,16 +71,16 @@ class Run:
     """A run on disk.
 
     Attributes:
-      folder: of the run.
-      config: content of its config.json.
+      folder: folder of the run.
+      config: content of config.json.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, env: Any = None):
         """Reads config.json.
 
         Args:
-          folder: of the run.
-          env: what ``train`` was given, for a run of an environment that cannot be imported.
+          folder: folder of the run.
+          env: environment or function that ``train`` was given, if it cannot be imported.
 
         Raises:
           ValueError: if the folder holds no run of this version.
@@ -95,9 +94,9 @@ class Run:
 
     @property
     def summary(self) -> Mapping[str, Any]:
-        """Content of summary.json; {} before the run has ended."""
+        """Content of summary.json; {} until the run ends."""
         path = self.folder / run_folder.SUMMARY
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
     @property
     def episodes(self) -> pd.DataFrame:
@@ -123,19 +122,19 @@ class Run:
         num_environments: int | None = None,
         max_episode_steps: int | None = 100_000,
     ) -> Evaluation:
-        """Plays whole episodes with what was learned, as `r2i evaluate` does.
+        """Plays whole episodes with the trained policy, as `r2i evaluate` does.
 
         Args:
           episodes: number of episodes.
           mode: "greedy" for the likeliest actions, "sampled" to draw them as in training.
-          seed: of environments and policy.
-          checkpoint: environment steps of a kept checkpoint, or "latest"; None for what the run
-            ended with.
+          seed: seed of environments and policy.
+          checkpoint: environment steps of a kept checkpoint, or "latest"; None for the parameters
+            at the run's end.
           num_environments: environments acted for at once; None for as many as the run had.
-          max_episode_steps: where episodes are cut off; None for nowhere.
+          max_episode_steps: steps after which an episode is truncated; None for no limit.
 
         Returns:
-          Returns, lengths, mean, and its 95% interval; a line of evaluations.jsonl has them, too.
+          The result, which is also added to evaluations.jsonl.
         """
         from acme_r2i.runs import evaluation
 
@@ -157,7 +156,7 @@ class Run:
         num_environments: int | None = None,
         checkpoint: str | int | None = None,
     ) -> Policy:
-        """Returns what was learned as a policy for a loop of one's own; see ``acme_r2i.load``."""
+        """Returns the trained policy; arguments as of :func:`load` and ``evaluate``."""
         from acme_r2i.agents.common.checks import is_greedy
         from acme_r2i.runs.policies import load_parameters, make_policy
 
@@ -181,7 +180,13 @@ class Run:
         seed: int = 0,
         checkpoint: str | int | None = None,
     ) -> Prediction:
-        """Plays an episode and imagines its end, as `r2i imagine` does; see ``Prediction``."""
+        """Plays an episode and predicts its end with the world model, as `r2i imagine` does.
+
+        Args:
+          context: number of rows that the model sees; None for 10, or fewer in a short episode.
+          horizon: number of rows that it predicts, at most to the episode's end; None for 30.
+          seed: seed of the episode and of the prediction.
+        """
         from acme_r2i.runs import imagine
 
         wanted = None if checkpoint is None else str(checkpoint)
@@ -214,19 +219,19 @@ def load(
     seed: int = 0,
     num_environments: int | None = None,
 ) -> Policy:
-    """Loads a policy that `r2i export` has written, or that of a run.
+    """Loads the policy of a run, or one that `r2i export` has written.
 
-    An exported policy takes JAX, Haiku and NumPy alone; a run's, its environment as well.
+    An exported policy needs JAX, Haiku and NumPy only; a run's policy also needs its environment.
 
     Args:
-      path: folder of the exported policy, or of a run.
+      path: folder of the run or of the exported policy.
       mode: "greedy" for the likeliest actions, "sampled" to draw them as in training.
-      seed: of all that the policy draws.
+      seed: seed of the policy's random draws.
       num_environments: N to act for N environments at once, with a leading axis [N]; None to act
-        for one, without.
+        for one environment, without that axis.
 
     Raises:
-      ValueError: if there is no such policy, or an argument is not allowed.
+      ValueError: if the folder holds no policy, or an argument is not allowed.
     """
     from acme_r2i.runs import policies
 
@@ -237,8 +242,10 @@ def load(
 
 
 def task_name(env: Any) -> str:
-    """Returns the name of a task; of an environment or a function that makes one, one that names
-    it in this process, and in others where they can import the function."""
+    """Returns the name of a task, or of an environment or a function that makes one.
+
+    Other processes find a function by this name if they can import it, and nothing else.
+    """
     if isinstance(env, str):
         return env
     if not _is_environment(env):
@@ -254,7 +261,7 @@ def task_name(env: Any) -> str:
 
 
 def _register(env: Any) -> str:
-    """Puts what was given where a task's name can find it; returns the name there."""
+    """Registers an environment or function in the module ``_GIVEN``; returns its name there."""
     module = sys.modules.setdefault(_GIVEN, types.ModuleType(_GIVEN))
     for name, (given, _) in vars(module).get("given", {}).items():
         if given is env:
@@ -267,7 +274,7 @@ def _register(env: Any) -> str:
 
 
 def _always(environment: Any) -> Callable[[], Any]:
-    """A function that returns one environment, which is not closed: it is the user's."""
+    """Returns a function that returns this environment. Runs do not close it: it is the user's."""
     import dm_env
 
     from acme_r2i.environments.wrappers import EnvironmentWrapper

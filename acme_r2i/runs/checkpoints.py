@@ -195,7 +195,7 @@ def _sync(path: pathlib.Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Where a run starts.
+    """Start of a run: new, or resumed from a checkpoint.
 
     Attributes:
       restart_count: number of processes that had the run before.

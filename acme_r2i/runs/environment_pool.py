@@ -1,4 +1,4 @@
-"""The environments that a run acts in, and the files that they record."""
+"""Makes the environments of a run, and keeps the files that they record consistent with it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from acme_r2i.runs.train_config import TrainConfig
 
 
 def environment_seeds(seed: int, number: int, restart_count: int = 0) -> list[int]:
-    """Derives a seed for each environment; unrelated ones, also for neighbouring seeds of a run.
+    """Derives a seed for each environment. Runs with neighbouring seeds get unrelated ones.
 
     Args:
-      seed: of the run.
-      number: of environments.
+      seed: seed of the run.
+      number: number of environments.
       restart_count: number of processes that had the run before. Each plays other episodes.
     """
     sequence = np.random.SeedSequence([seed, restart_count] if restart_count else seed)
@@ -28,12 +28,11 @@ def environment_seeds(seed: int, number: int, restart_count: int = 0) -> list[in
 
 
 def make_one(task: str, env_options: Mapping[str, Any], seed: int) -> dm_env.Environment:
-    """Makes an environment beside those of a run.
+    """Makes an environment that is not one of a run's own.
 
     Raises:
       UsageError: if it cannot be made.
-      EnvironmentFailedError: if its own code fails in that; the environment raises it, too,
-        whatever goes wrong in it.
+      EnvironmentFailedError: if its own code fails. Its methods raise this error, too.
     """
     try:
         environment = environments.make_environment(task, seed=seed, **env_options)
@@ -47,16 +46,16 @@ def make_one(task: str, env_options: Mapping[str, Any], seed: int) -> dm_env.Env
 def make_pool(
     options: TrainConfig, seeds: Sequence[int], *, remade: bool
 ) -> environments.EnvironmentPool:
-    """Makes environments of a run.
+    """Makes the environments of a run.
 
     Args:
-      options: of the run.
-      seeds: one for each environment.
-      remade: whether there were others before them, in a process that has ended.
+      options: settings of the run.
+      seeds: a seed for each environment.
+      remade: True if an earlier process had environments of the run.
 
     Raises:
       UsageError: if they cannot be made.
-      EnvironmentFailedError: if their own code fails in that, or in the first reset.
+      EnvironmentFailedError: if their own code fails, also in the first reset.
     """
     make = functools.partial(environments.make_environment, options.env, **options.env_options)
     restart_options = environments.restart_options(options.env.partition(":")[0])
@@ -78,7 +77,7 @@ def make_pool(
 
 
 def measure_recordings(options: TrainConfig) -> list[int]:
-    """Has the recorded files on the disk; returns their sizes in bytes, 0 of those not there.
+    """Writes the recorded files to the disk; returns their sizes in bytes, 0 for missing files.
 
     Raises:
       OSError: if they cannot be written.
@@ -95,14 +94,14 @@ def measure_recordings(options: TrainConfig) -> list[int]:
 
 
 def cut_recordings(options: TrainConfig, sizes: Sequence[int]) -> None:
-    """Cuts off what was recorded after a checkpoint, or after the beginning.
+    """Cuts the recorded files where the run starts.
 
     Args:
-      options: of the run.
-      sizes: what ``measure_recordings`` has returned then.
+      options: settings of the run.
+      sizes: sizes that ``measure_recordings`` has returned at that time.
 
     Raises:
-      UsageError: if there is less than that, or it cannot be cut.
+      UsageError: if a file is smaller, or cannot be cut.
     """
     paths = environments.recorded_files(options.env, options.env_options)
     try:

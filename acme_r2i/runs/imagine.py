@@ -1,10 +1,9 @@
-"""`r2i imagine`: what a trained world model expects, beside what happened.
+"""Open-loop predictions of a trained world model, beside the true episode.
 
-One episode is played. The model sees its first rows, the context; from there on it is given the
-actions alone, and imagines (open loop). Images come out as a strip and an animation, vectors as
-lines; predicted rewards and continues stand below either.
+An episode is played. The model sees its first rows, the context, and imagines the other rows from
+the actions alone.
 
-This module imports JAX.
+Importing this module imports JAX.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ from acme_r2i.networks.heads import SymlogTwoHot
 from acme_r2i.runs import UsageError
 from acme_r2i.runs.policies import TrainedRun, find_parameters, load_parameters
 
-# Rows that the model sees and that it imagines where nothing is asked for.
+# Default number of rows that the model sees, and that it imagines.
 DEFAULT_CONTEXT = 10
 DEFAULT_HORIZON = 30
 
 
 class TrainedModel(NamedTuple):
-    """A run as it was left.
+    """A trained world model and an environment.
 
     Attributes:
-      task: full name of its task.
-      config: its settings.
-      environment: one like those it was trained on.
-      networks: made from the settings.
-      params: what was learned.
+      task: full name of the run's task.
+      config: settings of the agent.
+      environment: an environment of the task.
+      networks: networks of the agent.
+      params: trained parameters.
     """
 
     task: str
@@ -51,18 +50,18 @@ class TrainedModel(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """Truth and prediction over T rows; the model saw the observations of the first ``context``.
+    """Truth and prediction over T rows of an episode.
 
     Attributes:
-      context: rows that the model saw.
-      vector: float32 [T, F] as it was, or None.
-      predicted_vector: likewise, as predicted.
-      image: [T, height, width, channels] in [0, 1] as it was, or None.
-      predicted_image: likewise, as predicted.
-      reward: float32 [T], the environment's own scale.
-      predicted_reward: likewise.
+      context: number of rows whose observations the model saw.
+      vector: float32 [T, F], true vector observations, or None.
+      predicted_vector: float32 [T, F], or None.
+      image: [T, height, width, channels] in [0, 1], true images, or None.
+      predicted_image: [T, height, width, channels] in [0, 1], or None.
+      reward: float32 [T], on the environment's own scale.
+      predicted_reward: float32 [T], on the same scale.
       discount: float32 [T].
-      predicted_continue: float32 [T], probability.
+      predicted_continue: float32 [T], probability that the episode continues.
     """
 
     context: int
@@ -77,7 +76,7 @@ class Prediction(NamedTuple):
 
 
 def load_model(run: TrainedRun, seed: int, checkpoint: str | None = None) -> TrainedModel:
-    """Makes the networks of a run and reads what it learned.
+    """Reads the world model of a run, and makes an environment.
 
     Args:
       run: the run.
@@ -102,14 +101,15 @@ def predict(run: TrainedModel, context: int | None, horizon: int | None, seed: i
     """Plays an episode under the run's policy, and imagines its end.
 
     Args:
-      run: the trained run.
-      context: rows that the model sees; None for DEFAULT_CONTEXT, or fewer of a short episode.
-      horizon: rows that it then imagines, or fewer if the episode ends before; None for
+      run: the trained model.
+      context: number of rows that the model sees; None for DEFAULT_CONTEXT, or fewer in a short
+        episode.
+      horizon: number of rows that it then imagines, or fewer if the episode ends before; None for
         DEFAULT_HORIZON.
-      seed: of the policy and of imagination.
+      seed: seed of the policy and of imagination.
 
     Raises:
-      UsageError: if the episode is over before anything could be imagined.
+      UsageError: if the episode ends within the context.
     """
     networks = run.networks
     act_key, imagine_key = jax.random.split(jax.random.key(seed))
@@ -140,13 +140,13 @@ def predict(run: TrainedModel, context: int | None, horizon: int | None, seed: i
 
 
 def _fitting_context(rows: int, context: int | None, horizon: int | None) -> int:
-    """Rows of an episode's first ones that the model sees, so that others are left to imagine.
+    """Returns the number of rows that the model sees.
 
     Args:
-      rows: of the episode, as far as it was played.
-      context: rows that were asked for; None leaves half of a short episode to imagine, or what
-        the horizon needs.
-      horizon: rows to imagine that were asked for, or None.
+      rows: number of rows of the episode.
+      context: number that was given; None leaves the horizon to imagine, or half of a short
+        episode.
+      horizon: number of rows to imagine that was given, or None.
 
     Raises:
       UsageError: if nothing is left to imagine.
@@ -162,7 +162,7 @@ def _fitting_context(rows: int, context: int | None, horizon: int | None) -> int
 
 
 def _play(run: TrainedModel, rows: int, key: jax.Array) -> tuple[list[dm_env.TimeStep], np.ndarray]:
-    """Up to so many rows of one episode, and the actions [T, ...] chosen from them."""
+    """Returns up to so many rows of an episode, and the actions [T, ...] chosen from them."""
     policy = jax.jit(run.networks.act)
     state = run.networks.initial_actor_state(1)
     timesteps, actions = [run.environment.reset()], []
@@ -180,7 +180,7 @@ def _play(run: TrainedModel, rows: int, key: jax.Array) -> tuple[list[dm_env.Tim
 def _expect(
     model: WorldModelFunctions, config: R2IConfig, params: Params, latent: LatentState
 ) -> tuple[Decoded, jax.Array, jax.Array]:
-    """Predicted observations, rewards on the environment's scale and continues, [T, ...] each."""
+    """Returns predicted observations, rewards on the environment's scale and continues [T, ...]."""
     features = state_features(latent, config.world_model.head_inputs)
     heads = model.predict(params.world_model, features)
     reward = SymlogTwoHot(heads.reward.shape[-1]).mean(heads.reward)
@@ -197,18 +197,18 @@ def imagine_latent(
     actions: jax.Array,
     context: int,
 ) -> LatentState:
-    """Posterior states of the first rows, then states imagined under the actions alone.
+    """Returns posterior states of the context, followed by states imagined from the actions alone.
 
     Args:
-      model: the world model's functions.
-      params: its parameters.
+      model: functions of the world model.
+      params: parameters of the world model.
       key: random key for z.
-      observation: tree of [T, ...]; what comes after the context is not looked at.
-      actions: [T, ...]; the one at t follows the observation at t.
-      context: rows that are seen.
+      observation: tree of [T, ...]; only the context is read.
+      actions: [T, ...]; the action at t follows the observation at t.
+      context: number of rows that the model sees.
 
     Returns:
-      [T, ...].
+      Latent states [T, ...].
     """
     observe_key, imagine_key = jax.random.split(key)
     seen = jax.tree.map(lambda x: jnp.asarray(x[:context])[None], observation)

@@ -1,12 +1,12 @@
 """A run's folder: names of its files, and how they stay complete.
 
     config.json     task, preset, seed, all settings, versions, device, and format of the folder
-    metrics.jsonl   a line of metrics at intervals of environment steps (see ``metrics``)
+    metrics.jsonl   a line of metrics at intervals of environment steps
     episodes.csv    a line an episode: env_steps, episode, return, length
     parameters.npz  what was learned; written when the run ends or stops
     summary.json    result; written when the run ends or stops
-    checkpoints/    state from which the run is resumed (see ``checkpoints``)
-    trouble/        batches of updates that were not finite, if any (see ``record``)
+    checkpoints/    state from which the run is resumed
+    trouble/        batches of updates that were not finite, if any
     former/1/ ...   files of a process that stopped before the first checkpoint
 
 JSON files appear complete or not at all. The logs grow by whole lines, each handed to the operating
