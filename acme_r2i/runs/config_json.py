@@ -19,7 +19,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from acme_r2i.runs import UsageError, reason
+from acme_r2i.runs import UsageError
+from acme_r2i.runs.files import read_json
 from acme_r2i.runs.run_folder import CONFIG, check_format
 from acme_r2i.runs.train_config import TrainConfig, options
 from acme_r2i.version import VERSION
@@ -137,10 +138,7 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
     Raises:
       UsageError: if it cannot be read, or is of another format.
     """
-    try:
-        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{folder} holds no run: {CONFIG}: {reason(error)}") from None
+    content = read_json(folder / CONFIG, failure=f"{folder} holds no run: {CONFIG}")
     try:
         check_config(content)
     except ValueError as error:

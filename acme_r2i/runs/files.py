@@ -118,21 +118,27 @@ def _probe(option: str, path: pathlib.Path, folder: pathlib.Path, name: str) -> 
 # Whole files.
 
 
-def read_json(path: pathlib.Path, *required: str) -> dict[str, Any]:
-    """Reads a JSON object that has some fields.
+def read_json(path: pathlib.Path, *required: str, failure: str | None = None) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Args:
+      path: the file.
+      *required: fields that it must have.
+      failure: beginning of the error message; by default "PATH cannot be read".
 
     Raises:
-      UsageError: naming the file and what is wrong with it.
+      UsageError: with the reason.
     """
+    failure = failure or f"{path} cannot be read"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {reason(error)}") from None
+        raise UsageError(f"{failure}: {reason(error)}") from None
     if not isinstance(content, dict):
-        raise UsageError(f"{path} cannot be read: it holds no JSON object")
+        raise UsageError(f"{failure}: it holds no JSON object")
     for name in required:
         if name not in content:
-            raise UsageError(f"{path} cannot be read: it has no field {name!r}")
+            raise UsageError(f"{failure}: it has no field {name!r}")
     return content
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from acme_r2i.agents.common.agent_kind import AgentConfig, AgentKind
 from acme_r2i.agents.common.array_spec import PlainEnvironmentSpec
 from acme_r2i.agents.registry import get_agent
-from acme_r2i.runs import UsageError, files, overrides, reason
+from acme_r2i.runs import UsageError, files, overrides
 from acme_r2i.runs.checkpoints import COUNTERS, list_checkpoints
 from acme_r2i.runs.config_json import read_config
 from acme_r2i.runs.files import load_arrays, save_arrays
@@ -262,12 +262,8 @@ def load(
 
     folder = pathlib.Path(path)
     greedy = is_greedy(mode)
-    try:
-        content = json.loads((folder / EXPORTED).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{folder} holds no exported policy: {EXPORTED}: {reason(error)}"
-        ) from None
+    failure = f"{folder} holds no exported policy: {EXPORTED}"
+    content = files.read_json(folder / EXPORTED, failure=failure)
     try:
         check_format(content, FORMAT)
         kind = get_agent(content["agent"])

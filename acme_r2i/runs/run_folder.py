@@ -25,11 +25,12 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from acme_r2i.runs import RunFailedError, reason
+from acme_r2i.runs import RunFailedError, UsageError, reason
 from acme_r2i.runs.files import (
     check_has_no_others,
     check_permissions,
     finite,
+    read_json,
     write_json,
     write_whole,
 )
@@ -171,11 +172,11 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
 def describe_run(path: pathlib.Path) -> str:
     """Describes the run in a folder in a few words; "" if its config.json cannot be read."""
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        over = "ended" if (path / SUMMARY).exists() else "no summary"
-        return f"{config['env']}, preset {config['preset']}, seed {config['seed']}, {over}"
-    except (OSError, ValueError, KeyError, TypeError):
+        config = read_json(path / CONFIG, "env", "preset", "seed")
+    except UsageError:
         return ""
+    over = "ended" if (path / SUMMARY).exists() else "no summary"
+    return f"{config['env']}, preset {config['preset']}, seed {config['seed']}, {over}"
 
 
 class _LineFile:
@@ -206,10 +207,9 @@ class _LineFile:
 def _set_aside(path: pathlib.Path) -> None:
     """Moves the files of a run that stopped after its first steps and starts again."""
     try:
-        ended_at = json.loads((path / SUMMARY).read_text(encoding="utf-8"))["env_steps"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if not ended_at:
+        if not read_json(path / SUMMARY, "env_steps")["env_steps"]:
+            return
+    except UsageError:
         return
     folders = (path / FORMER / str(number) for number in itertools.count(1))
     folder = next(each for each in folders if not each.exists())

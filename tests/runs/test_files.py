@@ -250,6 +250,25 @@ def test_a_damaged_file_is_named(tmp_path):
             load_arrays(path, TREE)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        ("{", "Expecting property name"),
+        ("[]", "it holds no JSON object"),
+        ('{"a": 1}', "it has no field 'b'"),
+    ],
+)
+def test_json_that_cannot_be_read_is_named(tmp_path, content, reason):
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_text(content)
+    for failure, beginning in ((None, f"{path} cannot be read"), ("no run", "no run")):
+        with pytest.raises(UsageError) as error:
+            files.read_json(path, "a", "b", failure=failure)
+        assert str(error.value).startswith(f"{beginning}: {reason}")
+
+
 def test_nothing_is_pickled(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
         save_arrays(tmp_path / "tree.npz", {"x": np.array([object()])})
