@@ -236,7 +236,7 @@ def test_the_policy_over_numbers_by_hand():
     np.testing.assert_allclose(mean, np.tanh(raw[:4]), rtol=1e-6)
     first = 0.1 + 0.9 / (1 + math.exp(-2))
     np.testing.assert_allclose(std, [first, 0.1, 1.0, 0.55], rtol=1e-5)
-    _, std = make_space(BOX, std_range=(0.25, 0.25)).policy(raw)
+    _, std = make_space(BOX, std_range=(0.25, 0.25)).distribution(raw)
     np.testing.assert_allclose(std, 0.25, rtol=1e-6)
 
 
