@@ -29,6 +29,18 @@ PYTHON = $(shell for python in python3.11 python3 python; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 	&& echo "$$python" && break; done)
 
+# Where there is nothing (status 2), root installs it if there is apt-get; others are told the command.
+# This never fails: all but the pixels of MuJoCo works without.
+define LOOK_FOR_OPENGL
+@MUJOCO_GL= $(BIN)/python -m acme_r2i.environments.rendering; \
+	if [ $$? = 2 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing $(OPENGL)."; \
+		apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(OPENGL) >/dev/null; \
+		MUJOCO_GL= $(BIN)/python -m acme_r2i.environments.rendering || true; \
+	fi
+endef
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help env opengl train test test-integration test-slow lint lock clean
@@ -83,15 +95,7 @@ else
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 endif
 	@touch $(STAMP)
-	@$(MAKE) --no-print-directory opengl
+	$(LOOK_FOR_OPENGL)
 
-# Where there is nothing (status 2), root installs it if there is apt-get; others are told the command.
-# This never fails: all but the pixels of MuJoCo works without.
 opengl: $(STAMP)  ## look for what MuJoCo draws with, and install it if that can be done
-	@MUJOCO_GL= $(BIN)/python -m acme_r2i.environments.rendering; \
-	if [ $$? = 2 ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "Installing $(OPENGL)."; \
-		apt-get update -qq; \
-		DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(OPENGL) >/dev/null; \
-		MUJOCO_GL= $(BIN)/python -m acme_r2i.environments.rendering || true; \
-	fi
+	$(LOOK_FOR_OPENGL)

@@ -1,13 +1,15 @@
-"""How a sweep is coming along: a live table in a terminal, a line a change elsewhere."""
+"""Progress of a sweep: a live table and a bar in a terminal, a line for each change elsewhere."""
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
+from acme_r2i.runs.console import Part, Status, draw, duration, number_of
 from acme_r2i.sweeps.runner import Job, State
 from acme_r2i.sweeps.standing import Standing, standing
 
@@ -22,6 +24,7 @@ _STYLES = {
     State.STOPPED: "yellow",
     State.LEFT_ALONE: "yellow",
     State.WAITING: "dim",
+    State.NOT_STARTED: "dim",
 }
 _ORDER = (
     State.FAILED,
@@ -29,14 +32,22 @@ _ORDER = (
     State.STOPPED,
     State.RUNNING,
     State.WAITING,
+    State.NOT_STARTED,
     State.DONE,
 )
+
+_NOT_BEGUN = (State.WAITING, State.NOT_STARTED)
 
 
 class Overview:
     """Shows the runs of a sweep; a context that gives the terminal back at its end."""
 
-    def __init__(self, jobs: Mapping[str, Job], stream: TextIO | None = None):
+    def __init__(
+        self,
+        jobs: Mapping[str, Job],
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         """Shows them on a stream, standard output by default."""
         import rich.console
         import rich.live
@@ -47,6 +58,8 @@ class Overview:
         if self._console.is_terminal:
             self._live = rich.live.Live(console=self._console, auto_refresh=False)
         self._shown_at = -REFRESH_SECONDS
+        self._clock = clock
+        self._began: tuple[float, float] | None = None  # time and share
 
     def __enter__(self) -> Overview:
         if self._live:
@@ -55,23 +68,50 @@ class Overview:
 
     def __exit__(self, *exception: object) -> None:
         if self._live:
-            self._live.update(self.table(), refresh=True)
+            self._live.update(self.draw(), refresh=True)
             self._live.stop()
 
     def changed(self, job: Job) -> None:
-        """Says that a run has started or ended."""
+        """Shows that a run has started or ended."""
         if self._live is None or job.state in (State.FAILED, State.LEFT_ALONE):
             note = f" ({job.note})" if job.note else ""
-            self._console.print(
-                f"{job.name}: {job.state.value}{note}", markup=False, soft_wrap=True
-            )
+            text = f"{job.name}: {job.state.value}{note}"
+            self._console.print(text, markup=False, soft_wrap=True)
+            if self._live is None and job.state is State.DONE:
+                self._console.print(str(self.status()), markup=False, soft_wrap=True)
 
     def poll(self) -> None:
         """Shows the latest, as often as is useful."""
-        now = time.monotonic()
+        now = self._clock()
         if self._live and now - self._shown_at >= REFRESH_SECONDS:
             self._shown_at = now
-            self._live.update(self.table(), refresh=True)
+            self._live.update(self.draw(), refresh=True)
+
+    def status(self) -> Status:
+        """Returns the share of the sweep that is done, and the time left at the speed so far.
+
+        A run counts by its environment steps, and runs count alike. The time left is unknown until
+        a part of the sweep is done; runs that failed or are left alone count as done.
+        """
+        share = statistics.fmean(map(_share, self._jobs.values())) if self._jobs else 1.0
+        now = self._clock()
+        began, share_then = self._began = self._began or (now, share)
+        left = ""
+        if share_then < share < 1:
+            left = f"{duration((now - began) * (1 - share) / (share - share_then))} left"
+        done = sum(job.state is State.DONE for job in self._jobs.values())
+        parts = (
+            Part(0, f"{int(100 * share)}%"),
+            Part(1, left),
+            Part(2, f"{done:,} of {number_of(len(self._jobs), 'run')} done"),
+        )
+        return Status(share, [part for part in parts if part.text])
+
+    def draw(self) -> Any:
+        """Returns the table and, below it, the bar."""
+        import rich.console
+
+        return rich.console.Group(self.table(), draw(self.status(), self._console.width))
 
     def table(self) -> Any:
         """State, environment steps and return of each run, as rich draws it."""
@@ -84,13 +124,23 @@ class Overview:
             table.add_column(name, justify="left" if name in ("run", "state") else "right")
         ordered = sorted(self._jobs.values(), key=lambda job: _ORDER.index(job.state))
         for job in ordered[:MAX_ROWS]:
-            now = standing(job.folder) if job.state is not State.WAITING else Standing()
+            now = standing(job.folder) if job.state not in _NOT_BEGUN else Standing()
             table.add_row(
                 job.name, job.state.value, _steps(now), _return(now), style=_STYLES[job.state]
             )
         if len(ordered) > MAX_ROWS:
             table.add_row(f"and {len(ordered) - MAX_ROWS} more", "", "", "", style="dim")
         return table
+
+
+def _share(job: Job) -> float:
+    """Returns the share of a run that is done, or will never be."""
+    if job.state in (State.DONE, State.FAILED, State.LEFT_ALONE):
+        return 1.0
+    if job.state in _NOT_BEGUN:
+        return 0.0
+    now = standing(job.folder)
+    return min(1.0, (now.env_steps or 0) / (now.total_env_steps or 1))
 
 
 def _steps(now: Standing) -> str:

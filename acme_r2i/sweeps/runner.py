@@ -26,6 +26,7 @@ class State(enum.Enum):
     DONE = "done"
     FAILED = "failed"
     STOPPED = "stopped"
+    NOT_STARTED = "not started"
     LEFT_ALONE = "left alone"
 
 
@@ -177,7 +178,7 @@ class Runner:
     def _stop(self, on_change: Callable[[Job], None]) -> None:
         for job in self.jobs.values():
             if job.state is State.WAITING:
-                job.state, job.note = State.STOPPED, "not started"
+                job.state = State.NOT_STARTED
                 on_change(job)
         for process, _ in self._processes.values():
             process.send_signal(signal.SIGTERM)
