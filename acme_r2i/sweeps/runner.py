@@ -201,7 +201,7 @@ def _make_job(
     if start.finished:
         job.state, job.note = State.DONE, "already done"
     elif start.checkpoint is not None:
-        job.note = "goes on from its checkpoint"
+        job.note = "resumes from its checkpoint"
     elif start.restart_count:
         job.note = "begins again: it was ended before its first checkpoint"
     return job

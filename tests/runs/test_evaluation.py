@@ -97,7 +97,7 @@ def test_the_command(folder, capsys):
     assert [field.name for field in dataclasses.fields(Evaluation)] == list(shown)
     assert main([*arguments, "--checkpoint", "latest", "--num-environments", "1"]) == 0
     text = capsys.readouterr().out
-    assert "1 environments" in text and "after 1,200 env steps" in text
+    assert "1 environment," in text and "after 1,200 env steps" in text
     final, checkpoint = evaluation.read_evaluations(folder)
     assert final == shown and final["parameters"] == "final"
     assert (checkpoint["env_steps"], checkpoint["learner_steps"]) == (1200, 120)

@@ -75,7 +75,7 @@ def test_what_was_done_with_other_settings_is_not_taken_for_done(tmp_path, capsy
 
     # More steps are the same run, which goes on; fewer were taken with them.
     assert main([*arguments, "160"]) == 0
-    assert "goes on from its checkpoint" in capsys.readouterr().out
+    assert "resumes from its checkpoint" in capsys.readouterr().out
     (run,) = collection.find_runs([out / name])
     assert run.env_steps == 160
     assert main([*arguments, "120"]) == 0
