@@ -8,7 +8,7 @@ import sys
 
 from acme_r2i.cli import parsing
 from acme_r2i.cli.parsing import path, refuse, with_default
-from acme_r2i.reports import page
+from acme_r2i.reports.content import GENERATOR
 from acme_r2i.runs import UsageError, files
 from acme_r2i.runs.train_config import task_name
 
@@ -97,7 +97,7 @@ def _check_page(out: pathlib.Path) -> None:
     files.check_file("--out", out)
     with files.writing("--out", out):
         begin = out.read_bytes()[:_BEGIN_BYTES] if out.exists() else b""
-    if begin and page.GENERATOR.encode() not in begin:
+    if begin and GENERATOR.encode() not in begin:
         raise UsageError(
             f"--out {out} is a file of something else, and not a page of r2i report: give another "
             "name, or move it away"

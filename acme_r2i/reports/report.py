@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from acme_r2i.reports import bsuite_figures, bsuite_scores, content, figures, page, suites
+from acme_r2i.reports import bsuite, content, figures, suites
 from acme_r2i.reports.collection import Group, LeftOut, find_runs, select
 from acme_r2i.reports.commands import train_command
 from acme_r2i.reports.content import Picture, Section, Table, plural
@@ -44,7 +44,7 @@ class Report:
     def write_page(self, path: pathlib.Path) -> None:
         """Writes the page as one HTML file; OSError if it cannot be written."""
         with figures.style():
-            text = page.render(self.title, self.introduction, self.sections)
+            text = content.render(self.title, self.introduction, self.sections)
         path.parent.mkdir(parents=True, exist_ok=True)
         content.save_text(path, text)
 
@@ -152,15 +152,15 @@ def _suite_section(
 def _bsuite_parts(
     groups: Sequence[Group], colours: dict[str, str], on_damage: Callable[[LeftOut], None]
 ) -> Iterator[Table | Picture | str | None]:
-    scores = bsuite_scores.score(groups, on_damage)
+    scores = bsuite.score(groups, on_damage)
     if scores:
-        yield bsuite_scores.experiment_table(scores)
-        yield bsuite_scores.tag_table(scores)
+        yield bsuite.experiment_table(scores)
+        yield bsuite.tag_table(scores)
         yield "bsuite's figures"
-        yield bsuite_figures.bars(scores, colours)
-        yield bsuite_figures.radar(scores, colours)
-    yield bsuite_figures.success_by_length(groups, colours)
-    yield bsuite_figures.success_by_delay(groups, colours)
+        yield bsuite.bars(scores, colours)
+        yield bsuite.radar(scores, colours)
+    yield bsuite.success_by_length(groups, colours)
+    yield bsuite.success_by_delay(groups, colours)
 
 
 def _speed_table(groups: Sequence[Group]) -> Table:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ import numpy as np
 from acme_r2i.runs import reason
 from acme_r2i.runs.config_json import check_config
 from acme_r2i.runs.evaluation import EVALUATIONS
+from acme_r2i.runs.files import json_object
 from acme_r2i.runs.metrics import EPISODES_IN_MEAN
 from acme_r2i.runs.run_folder import CONFIG, EPISODES, METRICS, SUMMARY
 from acme_r2i.sweeps.definition import INDEX
@@ -247,10 +247,7 @@ def finite_number(value: Any) -> float:
 
 def _read_object(path: pathlib.Path) -> dict[str, Any]:
     with reading(path):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("not a JSON object")
-        return content
+        return json_object(path.read_bytes())
 
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:
@@ -278,10 +275,10 @@ def _read_lines(path: pathlib.Path, numbers: Sequence[str]) -> Iterator[dict[str
         lines = text.splitlines()
         for place, each in enumerate(lines, start=1):
             try:
-                line = json.loads(each)
+                line = json_object(each)
                 for name in numbers:
                     finite_number(line[name])
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError) as error:
                 if place == len(lines) and not text.endswith("\n"):
                     return
                 raise ValueError(f"line {place}: {_reason(error)}") from None

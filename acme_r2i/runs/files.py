@@ -118,6 +118,14 @@ def _probe(option: str, path: pathlib.Path, folder: pathlib.Path, name: str) -> 
 # Whole files.
 
 
+def json_object(text: str | bytes) -> dict[str, Any]:
+    """Returns the JSON object that a text holds; ValueError if it holds none."""
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError("it holds no JSON object")
+    return content
+
+
 def read_json(path: pathlib.Path, *required: str, failure: str | None = None) -> dict[str, Any]:
     """Reads a JSON object.
 
@@ -131,11 +139,9 @@ def read_json(path: pathlib.Path, *required: str, failure: str | None = None) ->
     """
     failure = failure or f"{path} cannot be read"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_object(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{failure}: {reason(error)}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{failure}: it holds no JSON object")
     for name in required:
         if name not in content:
             raise UsageError(f"{failure}: it has no field {name!r}")

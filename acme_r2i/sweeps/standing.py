@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import os
 import pathlib
 from typing import Any
 
+from acme_r2i.runs.files import json_object
 from acme_r2i.runs.run_folder import CONFIG, METRICS
 
 _TAIL_BYTES = 65536
@@ -31,7 +32,9 @@ class Standing:
 def standing(folder: pathlib.Path) -> Standing:
     """Reads where a run stands, at the cost of the end of one file."""
     line = _last_line(folder / METRICS)
-    config = _read_json(folder / CONFIG)
+    config: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        config = json_object((folder / CONFIG).read_bytes())
     return Standing(
         _number(line.get("env_steps")),
         _number(config.get("env_steps")),
@@ -49,26 +52,9 @@ def _last_line(path: pathlib.Path) -> dict[str, Any]:
     except OSError:
         return {}
     for line in reversed(lines):
-        content = _object(line)
-        if content:
-            return content
+        with contextlib.suppress(ValueError):
+            return json_object(line)
     return {}
-
-
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        return _object(path.read_bytes())
-    except OSError:
-        return {}
-
-
-def _object(text: bytes) -> dict[str, Any]:
-    """A JSON object, {} if it is none."""
-    try:
-        content = json.loads(text)
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _number(value: Any) -> Any:

@@ -12,7 +12,7 @@ from acme_r2i.reports import collection, runs
 from acme_r2i.reports.report import make_report
 from acme_r2i.runs import UsageError
 from tests.reports.folders import write_run
-from tests.reports.test_bsuite_scores import play
+from tests.reports.test_bsuite import play
 
 pytestmark = pytest.mark.integration
 

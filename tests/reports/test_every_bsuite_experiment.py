@@ -15,7 +15,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from acme_r2i.cli.main import main
 from acme_r2i.environments.bsuite import EXPERIMENTS
-from acme_r2i.reports import bsuite_scores
+from acme_r2i.reports import bsuite
 from acme_r2i.reports.collection import find_runs, group_runs
 from acme_r2i.sweeps.definition import read_sweep
 
@@ -77,7 +77,7 @@ def test_scores_of_every_experiment_are_bsuites_own(tmp_path, monkeypatch, compi
         assert main(["train", *arguments]) == 0, run.name
 
     groups = group_runs(list(find_runs([out])))
-    scores = bsuite_scores.score(groups)
+    scores = bsuite.score(groups)
     assert set(scores) == {"random cpu", "R2I debug"}
     # bsuite scores deep_sea by a function that pandas has no more.
     monkeypatch.setattr(

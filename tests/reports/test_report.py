@@ -15,7 +15,7 @@ from PIL import Image
 
 from acme_r2i.cli.main import main
 from tests.reports.folders import write_run
-from tests.reports.test_bsuite_scores import play
+from tests.reports.test_bsuite import play
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 needs_chromium = pytest.mark.skipif(

@@ -7,7 +7,7 @@ from bsuite.experiments import summary_analysis
 from bsuite.logging import csv_load
 
 from acme_r2i.cli.main import main
-from acme_r2i.reports import bsuite_scores
+from acme_r2i.reports import bsuite
 from acme_r2i.reports.collection import find_runs, group_runs
 
 pytestmark = pytest.mark.integration
@@ -28,7 +28,7 @@ def test_what_a_sweep_recorded_is_scored_as_bsuite_does(tmp_path):
     file, out = tmp_path / "tiny.toml", tmp_path / "runs"
     file.write_text(SWEEP)
     assert main(["sweep", str(file), "--out", str(out)]) == 0
-    (scores,) = bsuite_scores.score(group_runs(list(find_runs([out])))).values()
+    (scores,) = bsuite.score(group_runs(list(find_runs([out])))).values()
     frame, _ = csv_load.load_bsuite([str(path) for path in out.glob("*/bsuite")])
     theirs = summary_analysis.bsuite_score(frame).set_index("bsuite_env").score
     assert scores.by_experiment == pytest.approx(theirs.to_dict())

@@ -9,13 +9,14 @@ from bsuite.experiments import summary_analysis
 from bsuite.logging import csv_load
 
 from acme_r2i import environments
-from acme_r2i.environments import bsuite, sample_action
-from acme_r2i.reports import bsuite_figures, bsuite_scores, figures
+from acme_r2i.environments import bsuite as suite
+from acme_r2i.environments import sample_action
+from acme_r2i.reports import bsuite, figures
 from acme_r2i.reports.collection import find_runs, group_runs
 from tests.reports.folders import write_run
 
 # mnist needs files that bsuite downloads.
-EXPERIMENTS = [name for name in bsuite.EXPERIMENTS if "mnist" not in name]
+EXPERIMENTS = [name for name in suite.EXPERIMENTS if "mnist" not in name]
 # One at least of every kind, with short episodes.
 QUICK = ["bandit_noise", "catch", "catch_noise", "catch_scale", "deep_sea", "memory_len"]
 LONG = ("cartpole", "mountain_car", "discounting_chain")
@@ -64,7 +65,7 @@ def own_scores(folder, monkeypatch):
 
 
 def assert_scores_are_bsuites_own(folder, names, monkeypatch):
-    ours = bsuite_scores.score(group_runs(list(find_runs([f"random={folder}"]))))["random"]
+    ours = bsuite.score(group_runs(list(find_runs([f"random={folder}"]))))["random"]
     theirs, tags = own_scores(folder, monkeypatch)
     assert set(ours.by_experiment) == set(names)
     assert ours.by_experiment == pytest.approx(theirs.score.to_dict())
@@ -89,7 +90,7 @@ def test_scores_of_every_experiment_are_bsuites_own(tmp_path, monkeypatch):
 
 def test_seeds_are_scored_by_themselves(results, monkeypatch):
     places = [f"random={results / seed}" for seed in "01"]
-    ours = bsuite_scores.score(group_runs(list(find_runs(places))))["random"]
+    ours = bsuite.score(group_runs(list(find_runs(places))))["random"]
     assert ours.seeds == 2 and ours.ids["catch"] == 2
     scores = pd.concat([own_scores(results / seed, monkeypatch)[0].score for seed in "01"])
     expected = scores.groupby(level=0).mean().to_dict()
@@ -103,16 +104,16 @@ def test_results_beside_a_run_are_found_where_it_put_them(tmp_path):
     play("catch/0", folder / "results", episodes=20, seed=0)
     play("catch/1", folder / "results", episodes=20, seed=0)
     (run,) = find_runs([tmp_path])
-    scores = bsuite_scores.score(group_runs([run]))["R2I cpu"]
+    scores = bsuite.score(group_runs([run]))["R2I cpu"]
     assert scores.ids == {"catch": 1} and scores.seeds == 1
 
 
 def test_an_experiment_that_bsuite_cannot_score_yet_is_said(tmp_path):
     for name in ("deep_sea_stochastic", "catch"):
         play(f"{name}/0", tmp_path, episodes=20, seed=0)
-    scores = bsuite_scores.score(group_runs(list(find_runs([f"few={tmp_path}"]))))
+    scores = bsuite.score(group_runs(list(find_runs([f"few={tmp_path}"]))))
     assert set(scores["few"].by_experiment) == {"catch"}
-    table = bsuite_scores.experiment_table(scores)
+    table = bsuite.experiment_table(scores)
     rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
     deep_sea = rows["deep_sea_stochastic"]
     assert deep_sea["kind"] == "exploration"
@@ -125,16 +126,16 @@ def test_an_experiment_that_bsuite_cannot_score_yet_is_said(tmp_path):
 
 def test_bars_and_radar_show_the_scores(results):
     groups = group_runs(list(find_runs([f"a={results / '0'}", f"b={results / '1'}"])))
-    scores, colours = bsuite_scores.score(groups), figures.palette(groups)
+    scores, colours = bsuite.score(groups), figures.palette(groups)
     with figures.style():
-        bars = bsuite_figures.bars(scores, colours)
-        radar = bsuite_figures.radar(scores, colours)
+        bars = bsuite.bars(scores, colours)
+        radar = bsuite.radar(scores, colours)
     (axes,) = bars.figure.axes
     widths = sorted(patch.get_width() for patch in axes.patches)
     values = sorted(v for label in "ab" for v in scores[label].by_experiment.values())
     np.testing.assert_allclose(widths, values)
     line = radar.figure.axes[0].lines[0].get_ydata()
-    tags = bsuite_scores.ordered_tags(scores)
+    tags = bsuite.ordered_tags(scores)
     np.testing.assert_allclose(line[:-1], [scores["a"].by_tag[tag] for tag in tags])
     assert line[-1] == line[0] and len(radar.rows) == 2 * len(tags)
 
@@ -147,8 +148,8 @@ def test_success_is_drawn_against_length_and_delay(tmp_path):
     write_run(tmp_path / "chain", [1.08], env="bsuite:discounting_chain/7")
     groups = group_runs(list(find_runs([tmp_path])))
     with figures.style():
-        length = bsuite_figures.success_by_length(groups, figures.palette(groups))
-        delay = bsuite_figures.success_by_delay(groups, figures.palette(groups))
+        length = bsuite.success_by_length(groups, figures.palette(groups))
+        delay = bsuite.success_by_delay(groups, figures.palette(groups))
     ours = [row for row in length.rows if row[0] == "R2I cpu"]
     np.testing.assert_allclose(
         [row[1:] for row in ours], [(1, 0.95, 0.9, 1.0), (100, 0.45, 0.4, 0.5)]
@@ -159,4 +160,4 @@ def test_success_is_drawn_against_length_and_delay(tmp_path):
     (row,) = (row for row in delay.rows if row[0] == "R2I cpu")
     assert row[1] == 10 and row[2] == pytest.approx(0.8)
     chains = [group for group in groups if "chain" in group.task]
-    assert bsuite_figures.success_by_length(chains, {}) is None
+    assert bsuite.success_by_length(chains, {}) is None

@@ -6,8 +6,15 @@ import pytest
 
 from acme_r2i.reports import figures
 from acme_r2i.reports.collection import find_runs, group_runs
-from acme_r2i.reports.content import Picture, Section, Table, export, markdown, number
-from acme_r2i.reports.page import render
+from acme_r2i.reports.content import (
+    Picture,
+    Section,
+    Table,
+    export,
+    markdown,
+    number,
+    render,
+)
 from tests.reports.folders import write_run
 
 
