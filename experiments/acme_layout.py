@@ -1,10 +1,10 @@
-"""R2I, or Acme's own R2D2, in Acme's own DistributedLayout, on the hosts of `two_hosts.sh`.
+"""Trains R2I, or Acme's R2D2, in Acme's DistributedLayout on the hosts of `two_hosts.sh`.
 
     experiments/two_hosts.sh 1 1 python -m experiments.acme_layout --agent r2i --out runs/layout
 
-Replay, counter and learner are on "first", the actors on "second". Each actor has one environment,
-and writes its episodes to the folder. R2D2 has the networks and settings of `r2i train --agent
-r2d2`; the samples per insert are its train ratio for episodes of five steps, each a sequence.
+Replay, counter and learner run on the host "first", the actors on "second". Each actor has one
+environment and writes its episodes to the folder. R2D2 has the networks and settings of `r2i train
+--agent r2d2`. The default of --samples-per-insert is its train ratio, for episodes of five steps.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _ON_CPU = {"JAX_PLATFORMS": "cpu"}
 
 
 class Episodes(loggers.Logger):
-    """Writes a line for each episode: what Acme's loop says of it, the host and the time."""
+    """Writes a line for each episode: numbers from Acme's loop, host and time."""
 
     def __init__(self, path: pathlib.Path):
-        """Begins the file."""
+        """Creates the file."""
         self._file = path.open("w", encoding="utf-8", buffering=1)
 
     def write(self, data: Mapping[str, Any]) -> None:
@@ -72,7 +72,7 @@ def _r2d2(spec: specs.EnvironmentSpec, options: argparse.Namespace) -> dict[str,
     config = dataclasses.replace(
         r2d2_builder.to_acme_config(settings),
         samples_per_insert=options.samples_per_insert,
-        # Many sequences before the first update: the limiter lets the learner be this far behind.
+        # Allows many sequences before the first update: the learner may be this far behind.
         min_replay_size=100,
         samples_per_insert_tolerance_rate=1.0,
         variable_update_period=50,
@@ -89,7 +89,7 @@ _AGENTS = {"r2i": _r2i, "r2d2": _r2d2}
 
 
 def main() -> None:
-    """Runs the program to its last step, and prints what came of it."""
+    """Runs the program to its last step, and prints the returns."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--agent", choices=_AGENTS, default="r2i")
     parser.add_argument("--env", default="bsuite:memory_len/3")

@@ -1,8 +1,8 @@
-"""Linear probe of x and of h at every checkpoint: where a run's memory is while it learns.
+"""Probes x and h at every checkpoint of a run, to show where its memory is during training.
 
-The runs are those of a sweep that has kept its checkpoints. Each checkpoint's world model sees the
-same fresh episodes of random actions, and a linear probe (ridge regression) names from x_t, or from
-h_t, what the task will ask for: the first observation, or one of so many rows before.
+Reads the runs of a sweep that kept its checkpoints. The world model of each checkpoint observes the
+same new episodes of random actions. A linear probe (ridge regression) predicts from x_t, and from
+h_t, the observation that the task asks for: the first one, or one some rows before.
 
     r2i sweep experiments/sweeps/head_inputs.toml --parallel 2 --pin --out runs/head_inputs
     python -m experiments.checkpoint_probe runs/head_inputs \\
@@ -28,7 +28,7 @@ from acme_r2i.runs.run_folder import CHECKPOINTS
 from experiments.recall_probe import features, plot_seeds, probe, write
 from experiments.studies.catalogue import STUDIES
 
-# What each task asks for: an observation of so many rows before, or the first one for None.
+# Rows since the observation that each task asks for; None for the first observation.
 ASKED: dict[str, int | None] = {
     "popgym:RepeatFirstEasy": None,
     "popgym:RepeatPreviousMedium": 31,
@@ -38,15 +38,15 @@ STUDY = STUDIES["head_inputs"]
 
 
 class Probed(NamedTuple):
-    """Accuracy of a probe that names what the task will ask for.
+    """Accuracy of a probe for the observation that the task asks for.
 
     Attributes:
-      task: full name.
-      variant: of the sweep.
-      seed: of the run.
-      env_steps: of the checkpoint.
-      read_from: "x" or "h".
-      accuracy: over fresh episodes, in [0, 1].
+      task: full name of the task.
+      variant: variant in the sweep.
+      seed: seed of the run.
+      env_steps: environment steps of the checkpoint.
+      read_from: input of the probe, "x" or "h".
+      accuracy: fraction of right predictions on new episodes, in [0, 1].
     """
 
     task: str
@@ -58,7 +58,7 @@ class Probed(NamedTuple):
 
 
 def play(environment: Any, episodes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Plays random actions, episodes of one length: observations [E, T, ...], actions [E, T]."""
+    """Plays random actions in equally long episodes: observations [E, T, ...], actions [E, T]."""
     random = np.random.default_rng(seed)
     spec = environment.action_spec()
     observations, actions = [], []
@@ -76,7 +76,7 @@ def play(environment: Any, episodes: int, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def asked_for(observations: np.ndarray, rows_before: int | None) -> tuple[np.ndarray, int]:
-    """Returns the targets of a probe, one-hot [E, T, C], and the rows since they were seen."""
+    """Returns the targets of a probe, one-hot [E, T, C], and the rows since they were observed."""
     flat = observations.reshape(*observations.shape[:2], -1)
     if rows_before is None:
         flat = np.broadcast_to(flat[:, :1], flat.shape)
@@ -119,7 +119,7 @@ def read(path: pathlib.Path) -> list[Probed]:
 
 
 def draw(found: Sequence[Probed], path: pathlib.Path) -> None:
-    """Accuracy over environment steps, a row for each state and a column for each task."""
+    """Draws accuracy over environment steps, with a row for each state, a column for each task."""
     from matplotlib.figure import Figure
 
     from acme_r2i.reports.figures import COLOURS, style
@@ -149,16 +149,21 @@ def draw(found: Sequence[Probed], path: pathlib.Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Probes the runs of a sweep, or reads what was probed, and draws the figure."""
+    """Probes the runs of a sweep, or reads earlier results, and draws the figure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("runs", type=pathlib.Path, nargs="*", help="folders that sweeps have written")
-    add("--episodes", type=int, default=200, help="that the probe is fitted to and asked about")
+    add("runs", type=pathlib.Path, nargs="*", help="folders of sweeps")
+    add(
+        "--episodes",
+        type=int,
+        default=200,
+        help="episodes for the probe: half to fit it, half to test it",
+    )
     add("--out", type=pathlib.Path, help="CSV to write")
-    add("--read", type=pathlib.Path, help="CSV to read, in place of probing")
-    add("--figure", type=pathlib.Path, help="picture to write")
+    add("--read", type=pathlib.Path, help="CSV to read instead of probing")
+    add("--figure", type=pathlib.Path, help="figure to write")
     args = parser.parse_args(argv)
     if bool(args.runs) == (args.read is not None):
         parser.error("give folders of a sweep's runs, or --read and a CSV")

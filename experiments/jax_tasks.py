@@ -1,6 +1,6 @@
-"""Memory tasks written in JAX, so that environment, replay and update run in one compiled program.
+"""Memory tasks as JAX functions, so that environment, replay and update run in one program.
 
-Each is the task of its suite with rewards brought to size 1; a test compares it with the suite.
+Each is a task of a suite with rewards scaled to size 1. A test compares it with the suite.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from jax import Array
 
 
 class Task(Protocol):
-    """A task whose episodes all have the same length, and are fixed by what was drawn for them.
+    """A task with episodes of one length, each determined by a hidden value.
 
     Attributes:
-      num_actions: of its discrete action.
-      observation_size: F, of its flat observation.
-      length: actions in an episode.
-      return_scale: brings the sum of its rewards to the suite's own return.
+      num_actions: number of discrete actions.
+      observation_size: size F of the flat observation.
+      length: number of actions in an episode.
+      return_scale: factor from the sum of rewards to the return of the suite.
     """
 
     num_actions: int
@@ -29,20 +29,20 @@ class Task(Protocol):
     return_scale: float
 
     def draw(self, key: Array) -> Array:
-        """What is hidden in an episode."""
+        """Returns the hidden value of an episode."""
 
     def observe(self, hidden: Array, time: Array) -> Array:
-        """Observation at ``time``, float32 [F]."""
+        """Returns the observation at ``time``, float32 [F]."""
 
     def reward(self, hidden: Array, time: Array, action: Array) -> Array:
-        """What arrives at ``time`` for the action before it, float32 []."""
+        """Returns the reward that arrives at ``time`` for the action before it, float32 []."""
 
 
 class Suits:
-    """What POPGym's two Repeat tasks have in common: the suits of whole decks, one after another.
+    """Observations of POPGym's two Repeat tasks: the suits of whole decks, card by card.
 
     Attributes:
-      decks: dealt in an episode.
+      decks: number of decks in an episode.
     """
 
     decks: int
@@ -55,7 +55,7 @@ class Suits:
         return 52 * self.decks - 1
 
     def draw(self, key: Array) -> Array:
-        # The suits in the order they are dealt.
+        # Suits in their order.
         return jax.random.permutation(key, jnp.arange(52 * self.decks) % 4)
 
     def observe(self, suits: Array, time: Array) -> Array:
@@ -64,7 +64,7 @@ class Suits:
 
 @dataclasses.dataclass(frozen=True)
 class RepeatFirst(Suits):
-    """POPGym's RepeatFirst: name the first suit in every row; +-1 here."""
+    """POPGym's RepeatFirst: name the first suit in every row, for +1 or -1."""
 
     decks: int
 
@@ -79,7 +79,7 @@ class RepeatFirst(Suits):
 
 @dataclasses.dataclass(frozen=True)
 class RepeatPrevious(Suits):
-    """POPGym's RepeatPrevious: name the suit of ``k`` rows before the reward; +-1 here."""
+    """POPGym's RepeatPrevious: name the suit ``k`` rows before the reward, for +1 or -1."""
 
     k: int
     decks: int
@@ -96,7 +96,7 @@ class RepeatPrevious(Suits):
 
 @dataclasses.dataclass(frozen=True)
 class MemoryLength:
-    """bsuite's memory_len: one bit at the start, asked for after ``steps`` steps."""
+    """bsuite's memory_len: name the bit shown at the start after ``steps`` steps."""
 
     steps: int
     num_actions = 2
@@ -122,7 +122,7 @@ class MemoryLength:
 
 
 def make_task(text: str) -> Task:
-    """ "repeat_previous:k:decks", "repeat_first:decks" or "memory_len:steps"."""
+    """Makes the task "repeat_previous:k:decks", "repeat_first:decks" or "memory_len:steps"."""
     name, *numbers = text.split(":")
     kinds = {
         "repeat_previous": RepeatPrevious,

@@ -1,10 +1,10 @@
-"""What a world model can still tell of the past, if its data came bit by bit or all at once.
+"""Compares the memory of world models trained on growing data and on fixed data.
 
-An R2I agent learns a task online: replay begins empty, and its policy and its z change what comes
-next. Then a second world model learns from nothing, for as many updates, on the very rows that the
-first one ended with. Both see the same fresh episodes of random actions, and a linear probe (ridge
-regression) reads from x_t and from h_t what was observed some rows before. What differs between the
-two is only when the data came: the non-stationarity that the paper names as a limitation.
+An R2I agent learns a task online: replay starts empty, and policy and z change the data. Then a
+second world model is trained from scratch, for as many updates, on the final rows of that replay.
+Both observe the same new episodes of random actions. A linear probe (ridge regression) predicts
+past observations from x_t and from h_t. The two models differ only in when their data arrived: in
+the non-stationarity that the paper names as a limitation.
 
     python -m experiments.recall_probe --task repeat_previous:4:1 --updates 2000 --seeds 3 \\
         --out docs/studies/data/recall.csv --figure docs/studies/figures/recall.png
@@ -38,14 +38,14 @@ _RIDGE = 1e-2
 
 
 class Recall(NamedTuple):
-    """How often the suit of some rows before is read rightly.
+    """Accuracy of a probe that predicts a past suit.
 
     Attributes:
-      data: "online", "fixed", or "none" for a model as it is initialised.
-      seed: of the agent and its data.
-      read_from: "x" or "h".
-      delay: rows; 0 is the observation of the state's own row.
-      accuracy: over fresh episodes, in [0, 1].
+      data: "online", "fixed", or "none" for an untrained model.
+      seed: seed of the agent and its data.
+      read_from: input of the probe, "x" or "h".
+      delay: rows since the suit was observed; 0 is the row of the input.
+      accuracy: fraction of right predictions on new episodes, in [0, 1].
     """
 
     data: str
@@ -56,7 +56,7 @@ class Recall(NamedTuple):
 
 
 def train_online(trial: Trial, key: Array, updates: int) -> tuple[Any, Row, Any]:
-    """Returns what the agent learned, its replay, and metrics of its last tenth of updates."""
+    """Trains an agent; returns parameters, replay, and metrics of the last tenth of updates."""
     start = jax.jit(trial.start)(key)
     last = max(1, updates // 10)
     advance = jax.jit(trial.advance, static_argnums=2, donate_argnums=0)
@@ -68,7 +68,7 @@ def train_online(trial: Trial, key: Array, updates: int) -> tuple[Any, Row, Any]
 def train_on(
     trial: Trial, config: R2IConfig, networks: Any, replay: Row, key: Array, updates: int
 ) -> Any:
-    """A world model from nothing, trained on rows that are all there from the beginning."""
+    """Trains a world model from scratch on fixed rows; returns its parameters."""
     update = make_model_update(networks, config)
     written = trial.rows_written(updates)
 
@@ -83,10 +83,10 @@ def train_on(
 
 
 def play(task: Task, key: Array, episodes: int) -> tuple[Array, Array]:
-    """Fresh episodes: observations [E, T, F] and actions [E, T].
+    """Plays episodes of random actions: observations [E, T, F] and actions [E, T].
 
-    The actions are random. Those of an agent that has learned the task name past observations,
-    which could then be read from what was done in place of what was remembered.
+    A trained agent's actions would name past observations, and the probe could then read these
+    from recent actions instead of from memory.
     """
     draw_key, action_key = jax.random.split(key)
     hidden = jax.vmap(task.draw)(jax.random.split(draw_key, episodes))
@@ -97,7 +97,7 @@ def play(task: Task, key: Array, episodes: int) -> tuple[Array, Array]:
 
 
 def features(networks: Any, params: Any, key: Array, rows: tuple[Array, Array]) -> dict[str, Array]:
-    """x_t and h_t of a world model that sees the episodes, [E, T, ...]."""
+    """Returns x_t and h_t of a world model that observes the episodes, each [E, T, ...]."""
     observation, action = rows
     first = jnp.zeros(action.shape, bool).at[:, 0].set(True)
     model = networks.model
@@ -107,14 +107,14 @@ def features(networks: Any, params: Any, key: Array, rows: tuple[Array, Array]) 
 
 
 def probe(inputs: np.ndarray, targets: np.ndarray, delay: int) -> float:
-    """How often a linear probe names what was observed ``delay`` rows before.
+    """Returns the accuracy of a linear probe for the observation ``delay`` rows before.
 
-    It is fitted to the first half of the episodes and asked about the others.
+    The probe is fitted to the first half of the episodes and tested on the second half.
 
     Args:
-      inputs: [E, T, F].
-      targets: one-hot, [E, T, C].
-      delay: rows.
+      inputs: inputs of the probe, [E, T, F].
+      targets: one-hot observations, [E, T, C].
+      delay: number of rows between observation and input.
     """
     rows = inputs.shape[1] - delay
     inputs, targets = inputs[:, delay:], targets[:, :rows]
@@ -137,7 +137,7 @@ def measure(
     episodes: int,
     delays: Sequence[int],
 ) -> Iterable[Recall]:
-    """Trains both models of a seed, and yields what can be read from each, and from none."""
+    """Trains both models of a seed, and probes these and an untrained one."""
     import dm_env.specs
 
     online_key, fixed_key, play_key, see_key = jax.random.split(jax.random.key(seed), 4)
@@ -166,7 +166,7 @@ def measure(
 
 
 def write(found: Sequence[NamedTuple], path: pathlib.Path) -> None:
-    """Writes a CSV file; the last field of each record is an accuracy, to four places."""
+    """Writes a CSV file; the last field of each record is a number, rounded to four places."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -190,7 +190,7 @@ def read(path: pathlib.Path) -> list[Recall]:
 
 
 def table(found: Sequence[Recall], delays: Sequence[int]) -> str:
-    """Means over seeds, lowest to highest in brackets, as a Markdown table."""
+    """Returns a Markdown table of means over seeds, with the lowest and the highest."""
     rows = []
     for data, read_from in dict.fromkeys((each.data, each.read_from) for each in found):
         cells = []
@@ -202,7 +202,7 @@ def table(found: Sequence[Recall], delays: Sequence[int]) -> str:
 
 
 def draw(found: Sequence[Recall], path: pathlib.Path) -> None:
-    """Accuracy over delay, a panel for x and one for h: means over seeds, lowest to highest."""
+    """Draws accuracy over delay, with one panel for x and one for h."""
     from matplotlib.figure import Figure
 
     from acme_r2i.reports.figures import COLOURS, style
@@ -221,7 +221,7 @@ def draw(found: Sequence[Recall], path: pathlib.Path) -> None:
         handles, labels = figure.axes[0].get_legend_handles_labels()
         names = {
             "online": "learned online",
-            "fixed": "learned on the same rows, all at once",
+            "fixed": "learned on fixed rows",
             "none": "not trained",
         }
         figure.legend(handles, [names[x] for x in labels], loc="outside lower center", ncols=3)
@@ -239,7 +239,7 @@ def plot_seeds(
 
 
 def _capacity(task: Task, config: R2IConfig, updates: int) -> int:
-    """Rows of an environment in all, so that none is lost."""
+    """Returns the number of rows of an environment, so that replay keeps all of them."""
     return Trial(task, config, 1).rows_written(updates)
 
 
@@ -249,27 +249,34 @@ def _values(found: Sequence[Recall], data: str, read_from: str, delay: int) -> l
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measures, or reads what was measured; prints the table, and draws the figure."""
+    """Measures, or reads earlier results; prints the table and draws the figure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--task", default="repeat_previous:4:1", help="repeat_previous:ROWS:DECKS")
-    add("--preset", default="cpu,mini", help="names, with commas")
-    add("--updates", type=int, default=2000, help="of each world model")
+    add("--preset", default="cpu,mini", help="names, separated by commas")
+    add("--updates", type=int, default=2000, help="updates of each world model")
     add("--seeds", type=int, default=3)
-    add("--episodes", type=int, default=200, help="that the probe is fitted to and asked about")
+    add(
+        "--episodes",
+        type=int,
+        default=200,
+        help="episodes for the probe: half to fit it, half to test it",
+    )
     add("--delays", type=int, nargs="+", default=[0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24])
     add("--out", type=pathlib.Path, help="CSV to write")
-    add("--read", type=pathlib.Path, help="CSV to read, in place of measuring")
-    add("--figure", type=pathlib.Path, help="picture to write")
+    add("--read", type=pathlib.Path, help="CSV to read instead of measuring")
+    add("--figure", type=pathlib.Path, help="figure to write")
     args = parser.parse_args(argv)
     if args.read:
         found = read(args.read)
     else:
         task = make_task(args.task)
         if not isinstance(task, RepeatPrevious):
-            parser.error(f"--task {args.task} is not allowed: repeat_previous:ROWS:DECKS is")
+            parser.error(
+                f"--task {args.task} is not allowed: it must be repeat_previous:ROWS:DECKS"
+            )
         if max(args.delays) >= task.length:
             parser.error(f"--delays must be below {task.length}, the length of an episode")
         config = presets.compose(args.preset.split(","))

@@ -1,15 +1,15 @@
-"""Searches settings on memory tasks: many agents trained at once inside one compiled program.
+"""Searches settings on memory tasks: trains many agents in one compiled program.
 
-The tasks are written in JAX, so environment, replay and update run in one scan, and ``jax.vmap``
-trains a whole grid of settings and seeds at once: on a GPU, dozens of agents for the price of one.
-The agent is the product's own (``make_networks``, ``make_update``); replay is a plain ring buffer.
-It is for finding settings; figures that are reported come from ``r2i train``.
+The tasks are JAX functions, so environments, replay and update run in one scan, and ``jax.vmap``
+trains a grid of settings and seeds at once. A GPU trains dozens of agents in the time of one. The
+agent is that of ``r2i train`` (``make_networks``, ``make_update``); replay is a ring buffer. Use it
+to find settings; reported results come from ``r2i train``.
 
     python -m experiments.settings_search --task repeat_previous:4:1 --updates 10000 --seeds 2 \\
         --grid '{"behaviour.entropy_scale": [1e-3, 3e-3]}' --fixed '{"sequence_length": 64}'
 
-``--grid`` takes numbers that do not change shapes or branches (learning rates, scales, discount);
-``--fixed`` takes any field. ``--model-only`` trains the world model alone, on random actions.
+``--grid`` takes numbers that change neither shapes nor branches (learning rates, scales, discount).
+``--fixed`` takes any field. ``--model-only`` trains only the world model, on random actions.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from experiments.jax_tasks import Task, make_task
 
 
 class Episode(NamedTuple):
-    """State of one environment."""
+    """State of the environments, each array [num_environments, ...]."""
 
     hidden: Array
     time: Array
@@ -52,7 +52,7 @@ class Episode(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """Everything that one trial carries."""
+    """State of a trial."""
 
     training: TrainingState
     actor: ActorState
@@ -63,7 +63,7 @@ class Loop(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Sums over one stretch of a trial."""
+    """Finished episodes, sum of their scores, and means of metrics over some updates."""
 
     episodes: Array
     score: Array
@@ -71,22 +71,22 @@ class Progress(NamedTuple):
 
 
 class Trial:
-    """One setting on one task: an agent, its environments and its replay, as pure functions.
+    """An agent with its environments and replay, as pure functions.
 
     Attributes:
-      task: what is played.
-      config: the agent's settings.
-      networks: the agent's.
+      task: the task.
+      config: settings of the agent.
+      networks: networks of the agent.
     """
 
     def __init__(self, task: Task, config: R2IConfig, capacity: int, model_only: bool = False):
         """Builds the networks and the update.
 
         Args:
-          task: what is played.
-          config: the agent's settings; numbers in it may be tracers.
-          capacity: rows kept per environment.
-          model_only: train the world model alone, on random actions.
+          task: the task.
+          config: settings of the agent; numbers in it may be tracers.
+          capacity: rows kept for each environment.
+          model_only: train only the world model, on random actions.
         """
         self.task, self.config, self._capacity = task, config, capacity
         self._model_only = model_only
@@ -103,7 +103,7 @@ class Trial:
         self._warm_up_steps = 4 * config.sequence_length
 
     def start(self, key: Array) -> Loop:
-        """Fresh parameters, and a replay with the first rows in it."""
+        """Returns new parameters, and a replay with its first rows."""
         task, num = self.task, self.config.num_environments
         init_key, draw_key, key = jax.random.split(key, 3)
         hidden = jax.vmap(task.draw)(jax.random.split(draw_key, num))
@@ -127,11 +127,11 @@ class Trial:
         return jax.lax.scan(self._env_step, loop, jnp.arange(self._warm_up_steps))[0]
 
     def rows_written(self, updates: int) -> int:
-        """Rows in each environment after so many updates."""
+        """Returns the number of rows of each environment after some updates."""
         return self._warm_up_steps + updates * self._steps_per_update
 
     def advance(self, loop: Loop, first_update: Array, updates: int) -> tuple[Loop, Progress]:
-        """So many updates, each after the environment steps that the train ratio gives it."""
+        """Runs updates, each after the environment steps that the train ratio asks for."""
 
         def iteration(loop: Loop, update: Array) -> tuple[Loop, tuple]:
             written = self.rows_written(update)
@@ -149,7 +149,7 @@ class Trial:
         return loop, Progress(jnp.sum(episodes), jnp.sum(score), means)
 
     def _env_step(self, loop: Loop, index: Array) -> tuple[Loop, tuple[Array, Array]]:
-        """One row in every environment; an episode that has ended begins anew."""
+        """Adds a row of every environment; environments whose episode ended are reset."""
         task, episode = self.task, loop.episode
         key, draw_key, policy_key = jax.random.split(loop.key, 3)
         first, last = episode.time == 0, episode.time == task.length
@@ -179,12 +179,12 @@ class Trial:
         return self.networks.act(loop.training.params, key, observation, first, loop.actor)
 
     def sample(self, replay: Row, key: Array, rows_written: Array) -> Row:
-        """Sequences [batch_size, sequence_length] that start anywhere in replay.
+        """Draws sequences [batch_size, sequence_length] that start anywhere in replay.
 
         Args:
           replay: rows [environments, capacity].
-          key: what draws them.
-          rows_written: in each environment.
+          key: key of the random numbers.
+          rows_written: number of rows written for each environment.
         """
         size, length = self.config.batch_size, self.config.sequence_length
         env_key, start_key = jax.random.split(key)
@@ -197,7 +197,7 @@ class Trial:
 
 
 def override(config: Any, path: str, value: Any) -> Any:
-    """A copy with one field replaced, unchecked: the value may be a tracer."""
+    """Returns a copy with one field replaced. Does not check it: the value may be a tracer."""
     config = copy.copy(config)
     head, _, rest = path.partition(".")
     if not hasattr(config, head):
@@ -210,15 +210,21 @@ def override(config: Any, path: str, value: Any) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", default="repeat_previous:4:1")
-    parser.add_argument("--preset", default="cpu", help="names, with commas")
+    parser.add_argument("--preset", default="cpu", help="names, separated by commas")
     parser.add_argument("--grid", type=json.loads, default={}, help="JSON: field -> numbers")
     parser.add_argument("--fixed", type=json.loads, default={}, help="JSON: field -> value")
-    parser.add_argument("--zip", action="store_true", help="pair the grid's lists up")
+    parser.add_argument(
+        "--zip", action="store_true", help="combine the lists of the grid element by element"
+    )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--updates", type=int, default=5000)
     parser.add_argument("--every", type=int, default=500, help="updates between reports")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after")
-    parser.add_argument("--capacity", type=int, default=20_000, help="rows kept per environment")
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="seconds after which to stop"
+    )
+    parser.add_argument(
+        "--capacity", type=int, default=20_000, help="rows kept for each environment"
+    )
     parser.add_argument("--model-only", action="store_true")
     parser.add_argument("--out", type=pathlib.Path, help="CSV to write")
     args = parser.parse_args()

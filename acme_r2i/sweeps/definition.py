@@ -1,21 +1,20 @@
-"""Sweeps: files that name many runs, and the runs they name.
+"""Sweep files, and the runs that they define.
 
-A sweep is a TOML file (Python reads it by itself; YAML would take a package more), or a Python file
-with a dictionary ``SWEEP`` of the same form::
+A sweep is a TOML file, or a Python file with a dictionary ``SWEEP`` of the same form::
 
-    envs = ["popgym:RepeatPrevious*"]   # full names; * stands for any part of one
+    envs = ["popgym:RepeatPrevious*"]   # full names of tasks; * matches any text
     seeds = [0, 1, 2]
 
-    [options]                           # of `r2i train`, for every run, without their dashes
+    [options]                           # options of `r2i train` for every run, without dashes
     env-steps = 100_000
     preset = "cpu"
     world_model.core.layers = 3         # fields of the settings by their dotted paths
 
-    [variants.gru]                      # as many as there are to compare, on top of the options
+    [variants.gru]                      # one table for each variant, added to the options
     world_model.core.kind = "gru"
 
-A run is one environment with one variant and one seed. In the value of an option, ``{run}`` stands
-for the run's folder.
+Each run has one environment, one variant and one seed. In the value of an option, ``{run}`` is
+replaced by the folder of the run.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ INDEX = "sweep.json"
 RUN_FOLDER = "{run}"
 
 _KEYS = ("envs", "seeds", "options", "variants")
-# What the sweep decides itself, and what trains nothing.
+# Options that the sweep sets itself, and options that train nothing.
 _RESERVED = ("env", "seed", "workdir")
 _NO_RUN = ("help", "help-fields")
 
@@ -49,11 +48,11 @@ class PlannedRun:
     """One run of a sweep.
 
     Attributes:
-      name: of its folder.
-      env: the task's full name.
-      variant: which one; "" if the sweep has none.
-      seed: its seed.
-      options: of `r2i train` and their values, by name without dashes.
+      name: name of the folder.
+      env: full name of the task.
+      variant: name of the variant; "" if the sweep has none.
+      seed: seed of the run.
+      options: values of options of `r2i train`, by name without dashes.
     """
 
     name: str
@@ -63,21 +62,21 @@ class PlannedRun:
     options: Mapping[str, str]
 
     def arguments(self, folder: pathlib.Path) -> list[str]:
-        """The arguments of `r2i train`, with the run in a folder."""
+        """Returns the arguments of `r2i train` for a run in this folder, without the folder."""
         options = {"env": self.env, "seed": str(self.seed), **self.options}
         values = {name: text.replace(RUN_FOLDER, str(folder)) for name, text in options.items()}
         return [part for name, text in values.items() for part in _typed(name, text)]
 
 
 def read_sweep(path: pathlib.Path, options: Mapping[str, str] | None = None) -> list[PlannedRun]:
-    """Reads a sweep's file.
+    """Reads a sweep file.
 
     Args:
-      path: ends in .toml or .py.
-      options: more of them, which win over those of the file.
+      path: file that ends in .toml or .py.
+      options: options that replace those of the file.
 
     Raises:
-      UsageError: if it cannot be read or does not say what a sweep is.
+      UsageError: if the file cannot be read, or holds no valid sweep.
     """
     if path.suffix not in (".py", ".toml"):
         raise UsageError(f"a sweep is a file that ends in .toml or .py, got {path}")
@@ -93,10 +92,10 @@ def read_sweep(path: pathlib.Path, options: Mapping[str, str] | None = None) -> 
 
 
 def plan(content: Mapping[str, Any], options: Mapping[str, str] | None = None) -> list[PlannedRun]:
-    """The runs of a sweep: seed by seed, so that a first look at all of it comes early.
+    """Returns the runs of a sweep, ordered by seed: every variant has a result early.
 
     Raises:
-      UsageError: naming the key that is wrong.
+      UsageError: if a key or value is wrong; the message names it.
     """
     unknown = [key for key in content if key not in _KEYS]
     if unknown:
@@ -114,7 +113,7 @@ def plan(content: Mapping[str, Any], options: Mapping[str, str] | None = None) -
         for name, values in content.get("variants", {"": {}}).items()
     }
     if not variants:
-        raise UsageError("variants has none; without the table, each task is one run a seed")
+        raise UsageError("variants is empty; leave it out for a sweep without variants")
     runs = [
         PlannedRun(
             _name(env, variant, seed),
@@ -128,7 +127,7 @@ def plan(content: Mapping[str, Any], options: Mapping[str, str] | None = None) -
     names = [run.name for run in runs]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise UsageError(f"it has the run {twice[0]} twice")
+        raise UsageError(f"the run {twice[0]} appears twice")
     return runs
 
 
@@ -140,7 +139,7 @@ def _parse(path: pathlib.Path, source: bytes) -> dict[str, Any]:
 
 
 def _run(path: pathlib.Path) -> Mapping[str, Any]:
-    """The dictionary SWEEP of a Python file, whatever its code does."""
+    """Returns the dictionary SWEEP of a Python file; UsageError if its code fails."""
     from acme_r2i.environments import failures  # imports NumPy
 
     folder = os.getcwd()
@@ -149,9 +148,9 @@ def _run(path: pathlib.Path) -> Mapping[str, Any]:
             content = runpy.run_path(str(path)).get("SWEEP")
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # SystemExit, too
-        what = f"{type(error).__name__}: {failures.message_of(error)}"
-        raise UsageError(f"{path}{_place(path, error)} failed with {what}") from None
+    except BaseException as error:  # includes SystemExit
+        reason = f"{type(error).__name__}: {failures.message_of(error)}"
+        raise UsageError(f"{path}{_place(path, error)} failed with {reason}") from None
     finally:
         os.chdir(folder)
     if not isinstance(content, Mapping):
@@ -160,7 +159,7 @@ def _run(path: pathlib.Path) -> Mapping[str, Any]:
 
 
 def _place(path: pathlib.Path, error: BaseException) -> str:
-    """The line of a file that an exception came through last, for a message; "" if none did."""
+    """Returns the last line of a file in an exception's traceback, for a message; "" if none."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     if isinstance(error, SyntaxError) and error.filename == str(path):
@@ -169,7 +168,7 @@ def _place(path: pathlib.Path, error: BaseException) -> str:
 
 
 def _expand(patterns: Sequence[str]) -> list[str]:
-    """Full names of tasks; a pattern stands for all that it matches."""
+    """Returns the full names of tasks, with all matches of each pattern."""
     from acme_r2i import environments  # imports NumPy
 
     found: dict[str, None] = {}
@@ -198,7 +197,7 @@ def _list_of(content: Mapping[str, Any], key: str, kind: type) -> list:
 
 
 def _flatten(values: Any, where: str, prefix: str = "") -> dict[str, Any]:
-    """Options by their names: dotted paths, but a table in an environment's options stays one."""
+    """Returns options by dotted paths; keeps tables that are values of an environment's options."""
     if not isinstance(values, Mapping):
         raise UsageError(f"{where} must be a table of options of r2i train, got {values!r}")
     flat: dict[str, Any] = {}
@@ -213,7 +212,7 @@ def _flatten(values: Any, where: str, prefix: str = "") -> dict[str, Any]:
 
 
 def _texts(env: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """Options as `r2i train` reads them. Those of an environment keep their types."""
+    """Returns the values of options as text that `r2i train` reads back to the same values."""
     prefix = overrides.SUITE_PREFIX
     return {
         name: overrides.suite_option_text(env, name.removeprefix(prefix), value)
@@ -224,9 +223,9 @@ def _texts(env: str, options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _typed(name: str, text: str) -> list[str]:
-    """The arguments that set an option; of a flag, which takes no value, there is one or none."""
+    """Returns the arguments that set an option: for a flag, its name or nothing."""
     if name.replace("-", "_") not in flags():
-        # In one piece where the text would be taken for an option.
+        # One argument if the text could be mistaken for an option.
         return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
     if text.lower() not in ("true", "false"):
         raise UsageError(f"{name} must be true or false, got {text!r}")
@@ -235,9 +234,9 @@ def _typed(name: str, text: str) -> list[str]:
 
 def _check_free(name: str, where: str) -> None:
     if name in _RESERVED:
-        raise UsageError(f"{where} has {name}, which the sweep decides itself")
+        raise UsageError(f"{where} has {name}, which the sweep sets itself")
     if name in _NO_RUN:
-        raise UsageError(f"{where} has {name}, with which nothing is trained")
+        raise UsageError(f"{where} has {name}, which trains nothing")
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Atari 100K: 26 games of 100,000 steps (400,000 frames) each, with the paper's settings."""
+"""Atari 100K: 26 games with 100,000 steps (400,000 frames) each, with the paper's settings."""
 
 from acme_r2i.environments.atari_scores import ATARI_100K_GAMES
 

@@ -1,8 +1,8 @@
-"""The first and the last setting of each of bsuite's experiments: a tiny R2I beside random actions.
+"""The first and the last setting of each bsuite experiment, for a tiny R2I and for random actions.
 
-A first look at all that bsuite tests, on a machine without a GPU, and no measure of R2I: the agent
-is the smallest, and the steps are a fraction of what bsuite asks for. The results are recorded as
-bsuite does it, for its scores in `r2i report`. mnist downloads its images when it is first used.
+A first look at all of bsuite on a machine without a GPU. It does not measure R2I: the agent is the
+smallest, and the steps are a fraction of those that bsuite asks for. Each run records bsuite's
+results, for the scores in `r2i report`. mnist downloads its images on first use.
 """
 
 from acme_r2i.environments.bsuite import EXPERIMENTS

@@ -1,10 +1,9 @@
-"""bsuite's discounting_chain: which of five rewards is larger, each paid after its own delay?
+"""bsuite's discounting_chain on two CPU cores: five rewards with different delays, one larger.
 
-On two CPU cores; docs/studies/discounting_chain.md has the results.
+Results: docs/studies/discounting_chain.md.
 """
 
-# Numbers of discounting_chain's settings, by the delay of the reward that is larger. The other
-# three delays are 3, 10 and 100.
+# Setting of discounting_chain, by the delay of the larger reward. The other delays are 3, 10, 100.
 DELAYS = {1: 0, 30: 3}
 
 _DREAMING = {
@@ -14,7 +13,7 @@ _DREAMING = {
     "behaviour.imagination_starts": 8,
 }
 _STEPS = {"dt_min": 0.01, "dt_max": 0.2, "input_scaling": "unit_variance"}
-# R2D2's preset for two cores looks ten steps ahead; here are Acme's settings of both.
+# R2D2's preset for two cores looks ten steps ahead; discount and bootstrap_n here are Acme's.
 _ACTING = {
     "agent": "r2d2",
     "batch_size": 8,
@@ -34,7 +33,7 @@ SWEEP = {
             **_DREAMING,
             "world_model.core": {"kind": "s5", "state_size": 128, "n_blocks": 4, **_STEPS},
         },
-        # Half as wide, which makes as many complex states as S5 has.
+        # Half the width, for the same number of complex states as S5.
         "r2i_s4d": {
             "preset": "cpu,mini",
             **_DREAMING,

@@ -1,9 +1,9 @@
-"""How long does each agent remember? bsuite's memory_len, on two CPU cores.
+"""Memory of each agent on bsuite's memory_len, on two CPU cores.
 
-One setting for every memory length; docs/studies/memory_length.md has the results.
+Each agent has the same settings for every memory length. Results: docs/studies/memory_length.md.
 """
 
-# Numbers of memory_len's settings, by memory length.
+# Setting of memory_len, by memory length.
 LENGTHS = {10: 9, 30: 15, 60: 18}
 
 _DREAMING = {
@@ -27,13 +27,13 @@ SWEEP = {
             **_DREAMING,
             "world_model.core": {"kind": "s5", "state_size": 128, "n_blocks": 4, **_STEPS},
         },
-        # Half as wide, which makes as many complex states as S5 has.
+        # Half the width, for the same number of complex states as S5.
         "r2i_s4d": {
             "preset": "cpu,mini",
             **_DREAMING,
             "world_model.core": {"kind": "s4d", "width": 32, "state_size": 8, **_STEPS},
         },
-        # The last 16 inputs beside what S5 remembers: fewer than are asked for but at length 10.
+        # Attends to the last 16 inputs beside S5, which is enough at length 10 only.
         "hybrid": {
             "preset": "cpu,mini",
             **_DREAMING,
@@ -45,7 +45,7 @@ SWEEP = {
                 **_WINDOW,
             },
         },
-        # Its state, which is all of its memory, is twice as large as R2I's h.
+        # The state, which is its whole memory, is twice as large as R2I's h.
         "dreamerv3": {"preset": "cpu,mini,dreamerv3", **_DREAMING, "world_model.deter": 128},
         "r2d2_lstm": {**_ACTING, "core": "lstm"},
         "r2d2_s5": {**_ACTING, "core": "s5"},

@@ -1,6 +1,6 @@
-"""Four memory tasks of POPGym at their easy level, with one setting for all, on two CPU cores.
+"""Four POPGym tasks at the easy level, with the same settings for all, on two CPU cores.
 
-docs/studies/popgym_easy.md has the results.
+Results: docs/studies/popgym_easy.md.
 """
 
 _DREAMING = {

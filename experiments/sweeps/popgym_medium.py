@@ -1,6 +1,6 @@
-"""POPGym's RepeatPreviousMedium: 31 suits are to be in memory at any time. On two CPU cores.
+"""POPGym's RepeatPreviousMedium on two CPU cores: memory has to hold 31 suits at any time.
 
-docs/studies/popgym_medium.md has the results.
+Results: docs/studies/popgym_medium.md.
 """
 
 _DREAMING = {
@@ -17,7 +17,7 @@ SWEEP = {
     "options": {"env-steps": 90_000},
     "variants": {
         "r2i_s5": {"preset": "cpu,mini", **_DREAMING, "world_model.core": _CORE},
-        # Its state, which is all of its memory, has a number for each of S5's complex ones.
+        # The state, which is its whole memory, has a number for each of S5's complex states.
         "dreamerv3": {"preset": "cpu,mini,dreamerv3", **_DREAMING, "world_model.deter": 256},
     },
 }

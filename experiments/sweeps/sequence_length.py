@@ -1,8 +1,8 @@
-"""Sequences of 64 to 8192 rows in training.
+"""Training on sequences of 64 to 8192 rows, on two CPU cores.
 
-bsuite's memory_len at memory length 30: several episodes in a sequence, on two CPU cores. Up to
-1024 rows, a batch has 1024 and there are as many updates; beyond, it is one sequence, and from 2048
-rows on there are half as many updates. docs/studies/sequence_length.md has the results.
+The task is bsuite's memory_len with memory length 30: a sequence holds several episodes. Up to
+sequences of 1024 rows, a batch has 1024 rows. A longer sequence is a batch of its own, and there
+are half as many updates. Results: docs/studies/sequence_length.md.
 """
 
 ROWS = 1024
@@ -11,7 +11,7 @@ LONGER = (2048, 4096, 8192)
 
 
 def _variant(length: int) -> dict:
-    # A sixteenth of the states; more of them at once would only be a larger batch.
+    # Imagination starts from a sixteenth of the states, for a batch of the same size.
     starts = {"behaviour.imagination_starts": length // 16}
     return {
         "sequence_length": length,
