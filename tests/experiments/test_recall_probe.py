@@ -29,7 +29,7 @@ def suits(seed):
 
 def test_a_linear_map_of_the_last_rows_is_read_and_older_ones_are_not():
     targets = suits(0)
-    # What was seen 0 and 2 rows before, mixed by a random matrix.
+    # The observations of 0 and 2 rows before, mixed by a random matrix.
     before = np.concatenate([np.zeros((EPISODES, 2, 4)), targets[:, :-2]], axis=1)
     mixed = np.concatenate([targets, before], axis=-1) @ np.random.default_rng(1).normal(
         size=(8, 8)
@@ -83,7 +83,7 @@ def test_the_second_model_has_the_rows_that_the_first_ended_with(agent):
     np.testing.assert_array_equal(np.asarray(replay.observation).sum(axis=-1), 1.0)
     np.testing.assert_array_equal(np.flatnonzero(replay.is_first[0])[:2], [0, 52])
     fixed = recall_probe.train_on(trial, config, networks, replay, jax.random.key(1), updates)
-    # It began anew: no matrix is the first model's.
+    # Trained from scratch: no matrix equals the first model's.
     pairs = zip(*map(jax.tree.leaves, (params.world_model, fixed.world_model)), strict=True)
     assert not any(bool(jnp.all(a == b)) for a, b in pairs if a.ndim == 2)
 

@@ -60,7 +60,7 @@ def here(tmp_path, monkeypatch):
 
 
 def typed_again(config):
-    """What config.json says of the run that its command makes."""
+    """Returns the config.json of the run that a command makes."""
     words = shlex.split(commands.train_command(config))
     assert words[:2] == ["r2i", "train"]
     return describe_config(train.read(words[2:]))

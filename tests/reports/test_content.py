@@ -1,4 +1,4 @@
-"""How a page shows numbers and tables, and a figure its axes."""
+"""Numbers, tables and figures on a page, and the files that they are exported to."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_speed_is_taken_from_the_first_update_on(tmp_path):
     assert runs.throughput(runs.read_run(write_run(tmp_path / "short", [0.0] * 2))) is None
 
 
-def test_time_goes_on_when_the_clock_of_a_resumed_run_begins_anew(tmp_path):
+def test_time_adds_up_when_the_clock_of_a_resumed_run_restarts(tmp_path):
     folder = write_run(tmp_path / "run", [0.0] * 3)
     with (folder / "metrics.jsonl").open("a") as file:
         for steps, seconds in ((200, 4.0), (250, 9.0)):

@@ -1,4 +1,4 @@
-"""What a sweep's file says: the runs it names, and how it answers what cannot be."""
+"""Sweep files: the runs that they define, and errors for invalid ones."""
 
 from __future__ import annotations
 
