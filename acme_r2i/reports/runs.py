@@ -247,7 +247,7 @@ def finite_number(value: Any) -> float:
 
 def _read_object(path: pathlib.Path) -> dict[str, Any]:
     with reading(path):
-        return json_object(path.read_bytes())
+        return json_object(path.read_text(encoding="utf-8"))
 
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:

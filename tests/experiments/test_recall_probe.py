@@ -111,7 +111,7 @@ def test_results_are_written_read_and_drawn(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--task", "memory_len:10"], "repeat_previous:ROWS:DECKS is"),
+        (["--task", "memory_len:10"], "must be repeat_previous:ROWS:DECKS"),
         (["--delays", "0", "51"], "must be below 51"),
     ],
 )
