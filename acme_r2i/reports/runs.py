@@ -42,6 +42,18 @@ _CONFIG_TYPES = {
 }
 
 
+# Errors of reading a file with any content.
+_READING_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    csv.Error,
+    RecursionError,
+)
+
+
 class DamagedFileError(ValueError):
     """Unreadable file of a run. The message names the file and the reason."""
 
@@ -232,9 +244,7 @@ def reading(path: pathlib.Path) -> Iterator[None]:
         raise
     except KeyError as error:
         raise DamagedFileError(f"{path.name} has no {error}") from None
-    except (OSError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
-        raise DamagedFileError(f"{path.name} cannot be read: {reason(error)}") from None
-    except (csv.Error, RecursionError) as error:
+    except _READING_ERRORS as error:
         raise DamagedFileError(f"{path.name} cannot be read: {reason(error)}") from None
 
 
