@@ -158,7 +158,10 @@ class Runner:
                     start_new_session=True,
                 )
         except OSError as error:
-            job.state, job.note = State.FAILED, f"it cannot be started: {reason(error)}"
+            job.state, job.note = (
+                State.FAILED,
+                f"it cannot be started: {error.filename}: {reason(error)}",
+            )
             return
         self._processes[job.name] = process, core
         job.state = State.RUNNING
