@@ -3,8 +3,8 @@
     python -m experiments.studies collect memory_length runs/memory_length
     python -m experiments.studies draw memory_length
 
-The first command reads the finished runs of a sweep and writes the CSV files of the study; with
---add, these keep the runs that they already hold. The second command reads only these files. It
+The first command reads the finished runs of a sweep and writes the CSV files of the study. With
+--stopped it also reads stopped runs; with --add the files keep the runs that they hold. The second command reads only these files. It
 prints the table of the study, writes it into the study's page, and draws the figures.
 """
 
@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     collect.add_argument("runs", type=pathlib.Path, help="folder of the sweep's runs")
     collect.add_argument("--add", action="store_true", help="keep the other runs in the files")
+    collect.add_argument("--stopped", action="store_true", help="read stopped runs, too")
     args = parser.parse_args(argv)
     study = STUDIES[args.study]
     files = (
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     if args.command == "collect":
         try:
-            found = results.collect(args.runs, study.episodes)
+            found = results.collect(args.runs, study.episodes, args.stopped)
         except ValueError as error:
             parser.error(str(error))
         if args.add and files[0].exists():

@@ -72,18 +72,22 @@ class Result:
         return int(reached[0]) if reached.size else None
 
 
-def collect(folder: pathlib.Path, episodes: int = EPISODES_IN_MEAN) -> list[Result]:
+def collect(
+    folder: pathlib.Path, episodes: int = EPISODES_IN_MEAN, stopped: bool = False
+) -> list[Result]:
     """Returns the finished runs in the folder of a sweep.
 
     Args:
       folder: folder of the sweep.
       episodes: number of episodes in a mean; runs with fewer are left out.
+      stopped: read runs that were stopped, too.
 
     Raises:
       ValueError: if there is none.
     """
+    states = ("done", "stopped") if stopped else ("done",)
     runs = [read_run(each) for each in sorted(folder.glob("*")) if is_run(each)]
-    done = [(run, _curve(run, episodes)) for run in runs if run.state == "done"]
+    done = [(run, _curve(run, episodes)) for run in runs if run.state in states]
     results = [_result(run, curve) for run, curve in done if curve.full.any()]
     if not results:
         raise ValueError(f"{folder} holds no finished run with {episodes} episodes")

@@ -67,6 +67,12 @@ def test_runs_that_came_to_their_end_are_collected(runs):
     assert found[0].reaches(0.0) is None
 
 
+def test_stopped_runs_are_collected_on_request(runs):
+    assert all(each.variant != "r2d2_lstm" for each in results.collect(runs))
+    [stopped] = [each for each in results.collect(runs, stopped=True) if each.variant == "r2d2_lstm"]
+    assert stopped.env_steps[-1] == LENGTH * 150
+
+
 def test_a_score_may_be_of_fewer_episodes(runs):
     [run] = [each for each in results.collect(runs, episodes=10) if each.variant == "r2i_s5"][:1]
     # 105 episodes: 5 of the last ten had +1.
