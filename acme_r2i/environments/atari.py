@@ -378,7 +378,7 @@ def _emulator(game: str, *, seed: int, sticky_actions: float) -> ale_py.ALEInter
         raise SimulatorMissingError(
             f"atari:{game} needs its file, which comes with ale-py (pip install "
             f"--force-reinstall ale-py==0.12.1; ALE_ROMS_DIR, if set, names another folder): "
-            f"{error}"
+            f"{error.strerror or error}"
         ) from error
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # suppress the banner
     ale = ale_py.ALEInterface()

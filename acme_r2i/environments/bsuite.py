@@ -289,7 +289,8 @@ def _load(task: str, settings: dict, seed: int) -> dm_env.Environment:
         if not experiment.startswith("mnist"):
             raise
         raise SimulatorMissingError(
-            f"bsuite:{task} needs the MNIST files, which bsuite downloads to /tmp/mnist: {error}"
+            f"bsuite:{task} needs the MNIST files, which bsuite downloads to /tmp/mnist: "
+            f"{error.strerror or error}"
         ) from error
 
 

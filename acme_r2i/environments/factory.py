@@ -88,7 +88,7 @@ def task_reference(name: str) -> TaskReference:
     Raises:
       ValueError: for an unknown name.
     """
-    return _call_optional(name, "reference", default=TaskReference())
+    return _call_optional(name, "reference", TaskReference())
 
 
 def suite_scores(suite: str) -> tuple[PublishedScore, ...]:
@@ -155,7 +155,7 @@ def recorded_files(name: str, options: Mapping[str, Any]) -> list[pathlib.Path]:
     Raises:
       ValueError: for an unknown name.
     """
-    return _call_optional(name, "recorded_files", default=[], **options)
+    return _call_optional(name, "recorded_files", [], **options)
 
 
 def episode_limit(name: str) -> int | None:
@@ -164,7 +164,7 @@ def episode_limit(name: str) -> int | None:
     Raises:
       ValueError: for an unknown name.
     """
-    return _call_optional(name, "episode_limit", default=None)
+    return _call_optional(name, "episode_limit", None)
 
 
 def reward_magnitude(name: str) -> float | None:
@@ -176,7 +176,7 @@ def reward_magnitude(name: str) -> float | None:
     Raises:
       ValueError: for an unknown name.
     """
-    return _call_optional(name, "reward_magnitude", default=None)
+    return _call_optional(name, "reward_magnitude", None)
 
 
 def _suite(name: str) -> Suite:
@@ -186,7 +186,7 @@ def _suite(name: str) -> Suite:
     return cast(Suite, importlib.import_module(SUITES[name]))
 
 
-def _call_optional(name: str, function: str, *, default: Any, **options: Any) -> Any:
+def _call_optional(name: str, function: str, default: Any, /, **options: Any) -> Any:
     """Calls an optional function of a task's suite."""
     _, suite, task = _parse(name)
     found = getattr(suite, function, None)

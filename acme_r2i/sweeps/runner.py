@@ -158,10 +158,8 @@ class Runner:
                     start_new_session=True,
                 )
         except OSError as error:
-            job.state, job.note = (
-                State.FAILED,
-                f"it cannot be started: {error.filename}: {reason(error)}",
-            )
+            place = error.filename or job.log
+            job.state, job.note = State.FAILED, f"it cannot be started: {place}: {reason(error)}"
             return
         self._processes[job.name] = process, core
         job.state = State.RUNNING

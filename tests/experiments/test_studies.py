@@ -69,7 +69,9 @@ def test_runs_that_came_to_their_end_are_collected(runs):
 
 def test_stopped_runs_are_collected_on_request(runs):
     assert all(each.variant != "r2d2_lstm" for each in results.collect(runs))
-    [stopped] = [each for each in results.collect(runs, stopped=True) if each.variant == "r2d2_lstm"]
+    [stopped] = [
+        each for each in results.collect(runs, stopped=True) if each.variant == "r2d2_lstm"
+    ]
     assert stopped.env_steps[-1] == LENGTH * 150
 
 

@@ -23,7 +23,7 @@ def test_no_message_has_the_text_of_an_os_error():
     """`{error}` of an OSError would show `[Errno 2]`; ``runs.reason`` does not."""
     found = []
     root = pathlib.Path(acme_r2i.__file__).parent
-    packages = ("runs", "distributed", "sweeps", "reports", "cli")
+    packages = ("environments", "runs", "distributed", "sweeps", "reports", "cli")
     for path in (path for package in packages for path in sorted((root / package).rglob("*.py"))):
         for handler in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(handler, ast.ExceptHandler) and handler.name and _is_os(handler.type):

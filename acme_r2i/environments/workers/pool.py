@@ -264,7 +264,7 @@ class EnvironmentPool:
             self._workers[index] = self._make_worker(self._remake, new_seed, self._limits)
         except OSError as error:
             raise EnvironmentFailedError(
-                f"{failed} {failure.reason}; it cannot be restarted: {error}"
+                f"{failed} {failure.reason}; it cannot be restarted: {error.strerror or error}"
             ) from None
         self._failed.discard(index)
         return Restart(
