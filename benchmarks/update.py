@@ -146,7 +146,7 @@ def policy_step(size: sizes.Size, networks: R2INetworks, number: int) -> Callabl
 
 
 def tables(report: dict[str, Any]) -> str:
-    """The report as text: times of all sizes side by side, then what there is once a size."""
+    """Returns the report as text: times of all sizes side by side, then the rest by size."""
     of_sizes = report["sizes"]
     first = next(iter(of_sizes.values()))
     rows = [

@@ -124,7 +124,7 @@ def describe_suites() -> list[dict[str, Any]]:
 
 
 def describe_task(name: str, environment: dm_env.Environment) -> dict[str, Any]:
-    """Returns what there is to know of a task, with values that JSON has.
+    """Returns the description of a task as JSON values.
 
     Args:
       name: the full name.

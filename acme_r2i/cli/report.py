@@ -19,12 +19,12 @@ _BEGIN_BYTES = 4096
 _MOST_SAID = 10
 
 _DESCRIPTION = """\
-Writes one HTML page, which needs nothing beside it: learning curves by environment steps and by
-time, final scores with intervals, scores of whole suites beside published ones, bsuite's scores,
-speed, and the commands that make the runs again. Means are over runs that came to their end, each
-seed once; what is left out is listed with the reason. RUNS are folders of runs, or folders that
-hold some at any depth; also folders with CSV files of bsuite's results, and files of Acme's
-CSVLogger. NAME=DIR calls what is in a folder NAME.
+Writes a self-contained HTML page: learning curves by environment steps and by time, final scores
+with intervals, scores of whole suites beside published ones, bsuite's scores, speed, and the
+commands that reproduce the runs. Means are over finished runs, each seed once; runs that are left
+out are listed with the reason. RUNS are folders of runs, folders that contain some at any depth,
+folders with CSV files of bsuite's results, or files of Acme's CSVLogger. NAME=DIR labels the runs
+of a folder NAME.
 """
 
 _EPILOG = """\

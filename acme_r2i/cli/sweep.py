@@ -19,15 +19,14 @@ from acme_r2i.runs.config_json import describe_config
 from acme_r2i.sweeps.definition import INDEX, PlannedRun, read_sweep
 
 _DESCRIPTION = """\
-Trains every environment of a sweep's file with every variant and every seed, some runs at a time.
-Each run has a folder of its own, and its output beside it in a file .log. A run that fails is
-reported, and the others go on. The same command again does what is missing: runs that are done stay
-as they are, interrupted ones go on from their checkpoints or, without one, begin again, and those
-that have other settings are left alone.
+Trains an agent for every combination of environment, variant and seed in a sweep file. Each run has
+its own folder, and a log of its output beside it. If a run fails, the others continue. Repeat the
+command to resume the sweep: finished runs are kept, stopped ones resume from their checkpoints (or
+start again without one), and runs with other settings are left alone.
 """
 
 _EPILOG = """\
-a sweep's file, e.g. core.toml:
+a sweep file, e.g. core.toml:
   envs = ["popgym:RepeatPreviousEasy"]     # * stands for any part of a name
   seeds = [0, 1, 2]
   [options]                                # of r2i train, for every run
@@ -37,16 +36,16 @@ a sweep's file, e.g. core.toml:
   [variants.gru]
   world_model.core.kind = "gru"
 
-  A Python file with a dictionary SWEEP of the same form does as well. Every further argument is an
-  option or a field of r2i train, and wins over the file's.
+  A Python file that defines a dictionary SWEEP of the same form also works. Further arguments are
+  options or fields of r2i train, and override those of the file.
 
 examples:
   r2i sweep core.toml --parallel 2 --pin
   r2i sweep experiments/sweeps/popgym.toml --dry-run
   r2i sweep experiments/sweeps/bsuite_memory_len.toml --only '*memory_len_5-*' --env-steps 20000
 
-exit code: 0 when all runs are done, 1 if one failed or was left alone, 2 if the sweep cannot be,
-130 after Ctrl-C, 143 after SIGTERM; these two let the runs end as r2i train does.
+exit code: 0 if all runs are done, 1 if a run failed or was left alone, 2 for invalid arguments,
+130 after Ctrl-C, 143 after SIGTERM; both stop the runs with checkpoints.
 """
 
 

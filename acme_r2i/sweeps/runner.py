@@ -35,11 +35,11 @@ class Job:
     """One run.
 
     Attributes:
-      name: of its folder.
-      folder: the folder.
-      arguments: of `r2i train`, the folder included.
-      state: how it stands.
-      note: what there is to say of it.
+      name: name of its folder.
+      folder: folder of the run.
+      arguments: arguments of `r2i train`, including the folder.
+      state: state of the run.
+      note: remark on the state, e.g. the reason of a failure.
     """
 
     name: str
@@ -50,16 +50,16 @@ class Job:
 
     @property
     def log(self) -> pathlib.Path:
-        """Where its output goes: beside the folder, which it may not get to make."""
+        """File of its output, beside the folder, which a run may fail to make."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
 
 class Runner:
-    """Keeps some runs going until all have ended.
+    """Runs a sweep until all of its runs have ended.
 
-    What is done is not run again, unless more environment steps are asked for. What was interrupted
-    is started with its own command: it goes on from its checkpoint, or begins again without one.
-    What was done with other settings is left alone.
+    Finished runs are not run again, unless more environment steps are asked for. Stopped runs are
+    started with their own command and resume from their checkpoints, or start again without one.
+    Runs with other settings are left alone.
     """
 
     def __init__(

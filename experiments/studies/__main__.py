@@ -4,8 +4,9 @@
     python -m experiments.studies draw memory_length
 
 The first command reads the finished runs of a sweep and writes the CSV files of the study. With
---stopped it also reads stopped runs; with --add the files keep the runs that they hold. The second command reads only these files. It
-prints the table of the study, writes it into the study's page, and draws the figures.
+--stopped it also reads stopped runs; with --add the files keep the runs that they hold. The second
+command reads only these files. It prints the table of the study, writes it into the study's page,
+and draws the figures.
 """
 
 from __future__ import annotations

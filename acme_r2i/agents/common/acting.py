@@ -118,7 +118,7 @@ class BatchedActor:
         self._extras: Any = ()
         self._is_first = np.ones(len(random_keys), bool)
         # What the cores' states are before the first episode has no effect: it begins with init.
-        # They are put on the device like all later ones, or JAX would compile the second step anew.
+        # They are put on the device like all later ones, or JAX would compile the second step again.
         device = jax.devices(device)[0]
         with jax.default_device(device):
             state = _BatchState(random_keys, jax.vmap(core.init)(random_keys))
@@ -147,7 +147,7 @@ class BatchedActor:
         for index, observation in enumerate(self._observations):
             if observation is None:
                 raise ValueError(f"environment {index} has no episode under way: observe_first it")
-        # Stacked anew each time: JAX may read a NumPy array later than the call returns.
+        # Stacked each time: JAX may read a NumPy array later than the call returns.
         observations = jax.tree.map(lambda *leaves: np.stack(leaves), *self._observations)
         actions, extras, self._state = self._step(
             self._variable_client.params, observations, self._state, self._is_first.copy()

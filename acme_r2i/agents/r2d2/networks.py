@@ -97,9 +97,9 @@ class QNetwork(hk.RNNCore):
     actor begins each episode with the initial state, and stores with each row the state before it
     has been seen. So a sequence from replay, which begins anywhere in an episode, is unrolled from
     its first row's state. It ends with its episode: behind the terminal row, Acme's adder fills it
-    with rows of zeros, discounts included. The core goes on through them, and nothing comes after;
-    as nothing is bootstrapped across a discount of zero, no value before them changes. They are
-    learned from, with values of zero to be predicted.
+    with rows of zeros, discounts included. The core also sees these rows. Nothing is bootstrapped
+    across a discount of zero, so they do not change the targets of earlier rows; their own target
+    is zero.
     """
 
     def __init__(self, config: R2D2Config, space: InputSpace, name: str = "q_network"):
