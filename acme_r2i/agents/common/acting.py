@@ -118,7 +118,7 @@ class BatchedActor:
         self._extras: Any = ()
         self._is_first = np.ones(len(random_keys), bool)
         # What the cores' states are before the first episode has no effect: it begins with init.
-        # They are put on the device like all later ones, or JAX would compile the second step again.
+        # Put on the device like all later states, so that JAX does not compile a second step.
         device = jax.devices(device)[0]
         with jax.default_device(device):
             state = _BatchState(random_keys, jax.vmap(core.init)(random_keys))
