@@ -83,13 +83,15 @@ def test_a_narrow_terminal_shows_what_matters_most(columns, expected):
     assert len(expected) <= columns
 
 
-@pytest.mark.parametrize("columns", [40, 60, 80, 200])
-def test_the_line_fits_the_terminal(columns, monkeypatch):
+@pytest.mark.parametrize("columns", range(40, 200))
+def test_the_line_fits_the_terminal_by_whole_parts(columns, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     console_of_rich = rich.console.Console(file=Terminal(), width=columns, force_terminal=True)
     console_of_rich.print(console.draw(make_status(), columns))
     [line] = re.sub(r"\x1b\[[\d;]*m", "", console_of_rich.file.getvalue()).splitlines()
     assert "25%" in line and len(line) <= columns
+    shown = line.lstrip("\u2501\u2578\u257a ").rstrip().split(" | ")
+    assert set(shown) <= {part.text for part in make_status().parts}
     assert ("\u2501" in line) == (columns >= 60)  # the bar
 
 
