@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
+import pathlib
 import statistics
 import sys
 import time
@@ -10,12 +14,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from acme_r2i.runs.console import Part, Status, draw, duration, number_of
+from acme_r2i.runs.files import json_object
+from acme_r2i.runs.run_folder import CONFIG, METRICS
 from acme_r2i.sweeps.runner import Job, State
-from acme_r2i.sweeps.standing import Standing, standing
 
 REFRESH_SECONDS = 2.0
 # Rows of the live table; the runs that are at work come first.
 MAX_ROWS = 30
+# Read at the end of a file of metrics, to find its last line.
+_TAIL_BYTES = 65536
 
 _STYLES = {
     State.RUNNING: "bold",
@@ -152,3 +159,50 @@ def _steps(now: Standing) -> str:
 
 def _return(now: Standing) -> str:
     return "" if now.mean_return is None else f"{now.mean_return:.3f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """Progress of a run; None for values that its files do not have yet.
+
+    Attributes:
+      env_steps: environment steps taken.
+      total_env_steps: environment steps of the whole run.
+      mean_return: mean return of the last episodes.
+    """
+
+    env_steps: int | None = None
+    total_env_steps: int | None = None
+    mean_return: float | None = None
+
+
+def standing(folder: pathlib.Path) -> Standing:
+    """Reads the progress of a run from its folder, whichever process trains it."""
+    line = _last_line(folder / METRICS)
+    config: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        config = json_object((folder / CONFIG).read_bytes())
+    return Standing(
+        _number(line.get("env_steps")),
+        _number(config.get("env_steps")),
+        _number(line.get("episode/mean_return_last_100")),
+    )
+
+
+def _last_line(path: pathlib.Path) -> dict[str, Any]:
+    """Returns the last whole line of a JSONL file; {} if there is none."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return {}
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError):
+            return json_object(line)
+    return {}
+
+
+def _number(value: Any) -> Any:
+    return value if isinstance(value, int | float) else None

@@ -14,9 +14,8 @@ from acme_r2i.cli.main import main
 from acme_r2i.reports import collection
 from acme_r2i.runs import UsageError, files
 from acme_r2i.runs.checkpoints import Checkpoint, Start
-from acme_r2i.sweeps import overview, standing
+from acme_r2i.sweeps import overview
 from acme_r2i.sweeps.runner import Runner, State
-from acme_r2i.sweeps.standing import Standing
 
 pytestmark = pytest.mark.integration
 
@@ -55,7 +54,7 @@ def test_a_failed_run_does_not_stop_the_others(tmp_path, capsys):
 
     (run,) = collection.find_runs([out / name.format("good")])
     assert (run.variant, run.state, run.env_steps) == ("good", "done", 120)
-    assert standing.standing(run.folder) == Standing(120, 120, pytest.approx(run.final))
+    assert overview.standing(run.folder) == overview.Standing(120, 120, pytest.approx(run.final))
 
 
 def test_what_was_done_with_other_settings_is_not_taken_for_done(tmp_path, capsys):
@@ -88,7 +87,7 @@ def test_a_stopped_sweep_ends_its_runs_and_starts_no_other(tmp_path):
     runner = Runner({"first": common, "second": common}, tmp_path, parallel=1)
 
     def is_learning():
-        return (standing.standing(tmp_path / "first").env_steps or 0) > 0
+        return (overview.standing(tmp_path / "first").env_steps or 0) > 0
 
     runner.run(should_stop=is_learning)
     assert [job.state for job in runner.jobs.values()] == [State.STOPPED, State.NOT_STARTED]
