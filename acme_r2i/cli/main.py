@@ -80,17 +80,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         file = "" if error.filename is None else f"{error.filename}: "
         print(f"r2i: error: {file}{reason(error)}", file=sys.stderr)
         return 1
-    except ValueError:
-        if not getattr(sys.stdout, "closed", False):
-            raise
-        print("r2i: error: standard output was closed by code of the run", file=sys.stderr)
-        return 1
     except RuntimeError as error:
         from acme_r2i.environments import EnvironmentFailedError  # imports NumPy
 
         if not isinstance(error, EnvironmentFailedError | RunFailedError):
             raise
         print(f"r2i: error: {_in_a_line(error)}", file=sys.stderr)
+        return 1
+    except ValueError:  # of a print
+        if not sys.stdout.closed:
+            raise
+        print("r2i: error: an environment closed the standard output", file=sys.stderr)
         return 1
 
 

@@ -245,6 +245,25 @@ def test_ctrl_c_while_an_environment_is_stepped(here, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_an_environment_may_close_the_standard_output(here):
+    (here / "closing.py").write_text(
+        "import sys\n"
+        "from acme_r2i.environments import make_environment\n"
+        "def make():\n"
+        "    sys.stdout.close()\n"
+        "    return make_environment('bsuite:catch/0')\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-m", "acme_r2i", "envs", "import:closing:make"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 1
+    assert finished.stderr == "r2i: error: an environment closed the standard output\n"
+
+
 def test_ctrl_c_while_loading(here, monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
