@@ -142,6 +142,7 @@ def _run(arguments: list[str]) -> int:
             raise UsageError(f"unexpected argument {others[0]!r}{parser.nearest(others[0])}")
         parser.print_help()
         return 0
+    typed.parser.check_flags(others)
     _silence_tensorflow()
     return typed.run(typed, others)
 

@@ -41,6 +41,18 @@ class Parser(argparse.ArgumentParser):
             return f"; did you mean {', '.join(close)}?"
         return f"; see {self.prog} --help"
 
+    def check_flags(self, others: Sequence[str]) -> None:
+        """Refuses a name without a value that resembles an option of this parser.
+
+        Args:
+          others: arguments that are no options of this parser, e.g. fields with their values.
+        """
+        flags = {f"--{name.replace('_', '-')}" for name in train_config.flags()}
+        for each, after in zip(others, [*others[1:], "--"], strict=False):
+            is_name = each.startswith("--") and "=" not in each and each not in flags
+            if is_name and after.startswith("--") and "did you mean" in self.nearest(each):
+                raise UsageError(f"{each} needs a value{self.nearest(each)}")
+
     def _hyphens(self, argument: str) -> str:
         """The argument, spelled as the option of this parser that it names, if it does."""
         name, equals, value = argument.partition("=")

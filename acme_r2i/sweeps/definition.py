@@ -19,13 +19,16 @@ replaced by the folder of the run.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fnmatch
+import io
 import itertools
 import os
 import pathlib
 import re
 import runpy
+import sys
 import tomllib
 import traceback
 from collections.abc import Mapping, Sequence
@@ -143,16 +146,20 @@ def _run(path: pathlib.Path) -> Mapping[str, Any]:
     from acme_r2i.environments import failures  # imports NumPy
 
     folder = os.getcwd()
+    said = io.StringIO()
     try:
-        with failures.without_arguments(str(path)):
+        with failures.without_arguments(str(path)), contextlib.redirect_stderr(said):
             content = runpy.run_path(str(path)).get("SWEEP")
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # includes SystemExit
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            said = io.StringIO()  # argparse prints its usage before it exits
         reason = f"{type(error).__name__}: {failures.message_of(error)}"
         raise UsageError(f"{path}{_place(path, error)} failed with {reason}") from None
     finally:
         os.chdir(folder)
+        sys.stderr.write(said.getvalue())
     if not isinstance(content, Mapping):
         raise UsageError(f"{path} has no dictionary named SWEEP")
     return content

@@ -150,6 +150,8 @@ WRONG = {
     ("train", *TASK, "--batch_size", "eight"): "--batch_size takes a whole number, got 'eight'",
     ("train", *TASK, "--batch_size", "0"): ("--batch_size=0 is not allowed: it must be above 0"),
     ("train", *TASK, "--batch_size", "--seed", "0"): "--batch_size needs a value",
+    ("train", *TASK, "--tensorbord"): "--tensorbord needs a value; did you mean --tensorboard?",
+    ("envs", "--jsn"): "--jsn needs a value; did you mean --json?",
     ("train", *TASK, "stray"): "unexpected argument 'stray'",
     ("train", *TASK, "--behaviour.policy_inputs", "state"): (
         "--behaviour.policy_inputs='state' is not allowed: it must be one of output_state, "

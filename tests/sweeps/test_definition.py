@@ -167,6 +167,12 @@ def test_what_is_no_sweep_is_refused(content, message):
         ("a.py", "x = 1\nSWEEP = {", "a.py, line 2, failed with SyntaxError"),
         ("a.py", "def f():\n    return 1 / 0\n\nf()\n", "a.py, line 2, failed with ZeroDivision"),
         ("a.py", "\nimport sys\nsys.exit()", "a.py, line 3, failed with SystemExit"),
+        # argparse would print its usage first.
+        (
+            "a.py",
+            "import argparse\nargparse.ArgumentParser().parse_args(['--x'])",
+            "a.py, line 2, failed with SystemExit: 2",
+        ),
         ("a.py", "raise ValueError('x' * 9000)", "xxx..."),
         ("a.py", "class Odd(Exception):\n    __str__ = None\nraise Odd", "line 3, failed with Odd"),
         ("a.py", "import nowhere", "a.py, line 1, failed with ModuleNotFoundError"),
