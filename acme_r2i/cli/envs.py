@@ -220,7 +220,7 @@ def task_lines(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def speed_line(speed: dict[str, Any]) -> str:
-    """What was measured, as a line of text."""
+    """Returns the measured speed as a line of text."""
     return (
         f"{'speed':<13}{speed['env_steps_per_second']:,.0f} steps per second with random actions "
         f"({speed['env_steps']:,} steps, {speed['episodes']:,} episodes)"

@@ -35,11 +35,13 @@ class Parser(argparse.ArgumentParser):
 
     def nearest(self, argument: str) -> str:
         """Returns ``; did you mean --NAME?``, or ``; see COMMAND --help``."""
+        return self._did_you_mean(argument) or f"; see {self.prog} --help"
+
+    def _did_you_mean(self, argument: str) -> str:
+        """Returns ``; did you mean --NAME?``, or "" where no option of this parser is near."""
         name = argument.partition("=")[0].replace("_", "-")
         close = overrides.nearest(name, self._option_string_actions)
-        if name.startswith("--") and close:
-            return f"; did you mean {', '.join(close)}?"
-        return f"; see {self.prog} --help"
+        return f"; did you mean {', '.join(close)}?" if name.startswith("--") and close else ""
 
     def check_flags(self, others: Sequence[str]) -> None:
         """Refuses a name without a value that resembles an option of this parser.
@@ -50,8 +52,9 @@ class Parser(argparse.ArgumentParser):
         flags = {f"--{name.replace('_', '-')}" for name in train_config.flags()}
         for each, after in zip(others, [*others[1:], "--"], strict=False):
             is_name = each.startswith("--") and "=" not in each and each not in flags
-            if is_name and after.startswith("--") and "did you mean" in self.nearest(each):
-                raise UsageError(f"{each} needs a value{self.nearest(each)}")
+            hint = self._did_you_mean(each) if is_name and after.startswith("--") else ""
+            if hint:
+                raise UsageError(f"{each} needs a value{hint}")
 
     def _hyphens(self, argument: str) -> str:
         """The argument, spelled as the option of this parser that it names, if it does."""

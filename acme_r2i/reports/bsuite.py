@@ -19,7 +19,7 @@ import numpy as np
 from acme_r2i.environments.bsuite import LENGTHS
 from acme_r2i.reports import foreign, suites
 from acme_r2i.reports.collection import Group, LeftOut
-from acme_r2i.reports.content import Picture, Table, plural
+from acme_r2i.reports.content import Picture, Table
 from acme_r2i.reports.figures import (
     COLOURS,
     REFERENCE_COLOUR,
@@ -28,6 +28,7 @@ from acme_r2i.reports.figures import (
     new_figure,
 )
 from acme_r2i.reports.runs import DamagedFileError, reading
+from acme_r2i.runs.console import number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -396,4 +397,4 @@ def _bsuite_id(run: Run) -> str:
 
 
 def _headings(scores: Mapping[str, Scores]) -> list[str]:
-    return [f"{label} ({plural(each.seeds, 'seed')})" for label, each in scores.items()]
+    return [f"{label} ({number_of(each.seeds, 'seed')})" for label, each in scores.items()]

@@ -147,11 +147,6 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     return "\n".join(f"| {' | '.join(map(cell_text, line))} |" for line in lines)
 
 
-def plural(count: int, noun: str) -> str:
-    """Returns a count with its noun: "1 run", "2 runs"."""
-    return f"{count} {noun}{'s' * (count != 1)}"
-
-
 def export(part: Table | Picture, folder: pathlib.Path) -> list[pathlib.Path]:
     """Writes a table as NAME.csv; a figure as NAME.png, NAME.pdf, NAME.svg, its numbers as CSV.
 

@@ -17,8 +17,9 @@ import numpy as np
 
 from acme_r2i.reports import suites
 from acme_r2i.reports.collection import Group
-from acme_r2i.reports.content import Cell, Picture, plural
+from acme_r2i.reports.content import Cell, Picture
 from acme_r2i.reports.statistics import Estimate
+from acme_r2i.runs.console import number_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +130,7 @@ def learning_curves(
             markersize=4,
             color=colour,
             linewidth=1.6,
-            label=f"{group.label} ({plural(len(curves), 'run')})",
+            label=f"{group.label} ({number_of(len(curves), 'run')})",
         )
         low, high = by_run.min(axis=0), by_run.max(axis=0)
         if len(curves) > 1:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from acme_r2i.reports import bsuite, content, figures, suites
 from acme_r2i.reports.collection import Group, LeftOut, find_runs, select
 from acme_r2i.reports.commands import train_command
-from acme_r2i.reports.content import Picture, Section, Table, plural
+from acme_r2i.reports.content import Picture, Section, Table
 from acme_r2i.reports.foreign import UNKNOWN_TASK
 from acme_r2i.reports.runs import Run, throughput
+from acme_r2i.runs.console import number_of
 from acme_r2i.version import VERSION
 
 # Most tasks of a suite with learning curves on the page; bsuite has 468.
@@ -113,7 +114,7 @@ def make_report(
     sections.append(_provenance(runs))
     states = Counter(run.state for run in runs)
     introduction = (
-        f"{plural(len(runs), 'run')} of {plural(len({run.task for run in runs}), 'task')}: "
+        f"{number_of(len(runs), 'run')} of {number_of(len({run.task for run in runs}), 'task')}: "
         + ", ".join(f"{count} {state}" for state, count in states.items())
         + (f". Left out of figures and means: {len(left_out)}" if left_out else "")
         + f". Written by acme_r2i {VERSION} on {time.strftime('%Y-%m-%d')}.",

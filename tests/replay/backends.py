@@ -186,12 +186,3 @@ def assert_rows_equal(rows, expected):
     for row, wanted in zip(rows, expected, strict=True):
         for name, value, wanted_value in zip(Row._fields, row, wanted, strict=True):
             np.testing.assert_array_equal(value, wanted_value, err_msg=name)
-
-
-def split_into_episodes(rows):
-    episodes = []
-    for row in rows:
-        if row.is_first:
-            episodes.append([])
-        episodes[-1].append(row)
-    return episodes

@@ -62,7 +62,7 @@ def require_bins(config: Any, field: str) -> None:
 
 
 def one_line(value: Any) -> str:
-    """How a message quotes something whose own form may have several lines, as arrays have."""
+    """Returns the repr of a value on one line, for messages; arrays have several."""
     return " ".join(repr(value).split())
 
 
@@ -108,7 +108,7 @@ class Kind:
 
 
 def is_kind(value: Any) -> bool:
-    """Whether these settings come in kinds."""
+    """Returns whether the settings are of a family of kinds."""
     return isinstance(value, Kind)
 
 

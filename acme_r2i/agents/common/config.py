@@ -52,7 +52,7 @@ class CoreConfig(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class SSMConfig(CoreConfig):
-    """What all state-space cores have: a stack of residual blocks (``networks.ssm.SSMStack``).
+    """Options of all state-space cores: a stack of residual blocks (``networks.ssm.SSMStack``).
 
     Attributes:
       layers: number of blocks.

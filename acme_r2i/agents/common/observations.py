@@ -27,7 +27,7 @@ from acme_r2i.replay.rows import PyTree
 
 @dataclasses.dataclass(frozen=True)
 class ObservationSpace:
-    """How observations of one environment are taken apart; all methods take any leading axes.
+    """Splits observations of one environment; all methods take any leading axes.
 
     Attributes:
       specs: of all arrays, in the order of their names in mappings.
@@ -100,7 +100,7 @@ def make_observation_space(spec: Any, vector_keys: str, image_keys: str) -> Obse
 
 
 def is_image(spec: ArraySpec) -> bool:
-    """Whether an array is taken for an image: uint8 [height, width, channels]."""
+    """Returns whether an array is an image: uint8 [height, width, channels]."""
     return len(spec.shape) == 3 and spec.dtype == np.uint8
 
 

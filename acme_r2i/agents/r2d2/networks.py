@@ -29,7 +29,7 @@ NO_ACTION = -1
 
 @dataclasses.dataclass(frozen=True)
 class InputSpace:
-    """What the network sees.
+    """Input of the network.
 
     Attributes:
       observations: how observations are taken apart.
@@ -77,7 +77,7 @@ class OAR(NamedTuple):
 
 
 def is_oar(tree: Any) -> bool:
-    """Whether something has the fields of an OAR."""
+    """Returns whether a tree has the fields of an OAR."""
     return getattr(tree, "_fields", ()) == OAR._fields
 
 
@@ -212,7 +212,7 @@ def make_q_functions(config: R2D2Config, observation_spec: Any, action_spec: Any
 
 
 class QState(NamedTuple):
-    """What acting carries from one step to the next.
+    """State of acting, carried from step to step.
 
     Attributes:
       core: state of the sequence core, leading axis [1].

@@ -137,7 +137,7 @@ def skip_unless_finite(update: Update) -> Update:
 
 
 def compiler_options(runs_once: bool = False) -> dict[str, int] | None:
-    """How to compile for the default device: ``jax.jit(update, compiler_options=...)``.
+    """Returns the default device's options for ``jax.jit(update, compiler_options=...)``.
 
     On a CPU, LLVM's first optimisation level: an update compiles in little more than half the
     time and runs as fast, since most of its time is in library calls for matrix products. Programs
